@@ -1,0 +1,152 @@
+"""Domains: which are accepted, where their mail goes, what survives their deletion, and how their mail is signed.
+
+The cases share one platform; what a case deletes it puts back.
+"""
+
+from __future__ import annotations
+
+import base64
+import smtplib
+
+import dkim
+import pytest
+
+from e2e.clients import Account, letter, rcpt, refused, wait_for_message
+from e2e.kube import GROUP, eventually
+from e2e.platform import Platform, manifest, password_secret
+
+
+@pytest.mark.row("D1")
+def test_every_domain_is_accepted_and_no_other(platform: Platform) -> None:
+    with platform.smtp() as session:
+        for domain in platform.domains:
+            assert rcpt(session, f"alice@{domain}")[0] == 250
+        for foreign in ("elsewhere.test", "sub.example.test", "example.test.elsewhere.test"):
+            code, text = rcpt(session, f"alice@{foreign}")
+            assert code == 554, text
+            assert "5.7.1" in text
+
+
+@pytest.mark.row("D1")
+def test_a_new_domain_counts_for_every_user(platform: Platform, alice: Account) -> None:
+    platform.kube.apply(manifest("MailDomain", platform.namespace, "later.test", {"delivery": "Local"}))
+    try:
+        platform.kube.wait_condition("MailDomain", platform.namespace, "later.test", "Ready", timeout=30)
+        message = letter("stranger@outside.test", "alice@later.test")
+        with platform.smtp() as session:
+            session.send_message(message)
+        wait_for_message(alice, message["Message-ID"])
+    finally:
+        platform.kube.delete(GROUP, "MailDomain", platform.namespace, "later.test")
+    with platform.smtp() as session:
+        eventually(lambda: rcpt(session, "alice@later.test")[0] == 554, "the deleted domain is refused")
+
+
+@pytest.mark.row("D2")
+def test_mail_is_delivered_to_a_maildir(platform: Platform, alice: Account) -> None:
+    message = letter("stranger@outside.test", "alice@example.test", body="Ünïcödé text\n.leading dot\n")
+    with platform.smtp() as session:
+        session.send_message(message)
+    stored = wait_for_message(alice, message["Message-ID"])
+    assert b"leading dot" in stored
+    folders = "find /srv/mail/alice/Maildir -type f -path '*/new/*' -o -type f -path '*/cur/*' | xargs grep -l"
+    grep = f"{folders} '{message['Message-ID']}'"
+    found = [
+        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", ["sh", "-c", grep])
+        for pod in platform.kube.pods(platform.namespace, "store", platform.name)
+    ]
+    assert sum(text.count("/Maildir/") for text in found) == 1, found
+
+
+@pytest.mark.row("D4")
+def test_a_deleted_domain_keeps_its_mail(platform: Platform, alice: Account) -> None:
+    kept = manifest("MailDomain", platform.namespace, "kept.test", {"delivery": "Local"})
+    platform.kube.apply(kept)
+    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready", timeout=30)
+    message = letter("stranger@outside.test", "alice@kept.test")
+    with platform.smtp() as session:
+        session.send_message(message)
+    wait_for_message(alice, message["Message-ID"])
+    platform.kube.delete(GROUP, "MailDomain", platform.namespace, "kept.test")
+    with platform.smtp() as session:
+        eventually(lambda: rcpt(session, "alice@kept.test")[0] == 554, "the deleted domain is refused")
+    wait_for_message(alice, message["Message-ID"])
+    platform.kube.apply(kept)
+    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready", timeout=30)
+    wait_for_message(alice, message["Message-ID"])
+    platform.kube.delete(GROUP, "MailDomain", platform.namespace, "kept.test")
+
+
+def dkim_verdict(platform: Platform, domain: str, message: bytes) -> bool:
+    """Verify a signature against the record that the domain's status tells people to publish."""
+    found = platform.kube.get(GROUP, "MailDomain", platform.namespace, domain)
+    assert found is not None
+    shown = found["status"]["dkim"]
+    zone = {f"{shown['selector']}._domainkey.{domain}.".encode(): shown["record"].encode()}
+    return bool(dkim.verify(message, dnsfunc=lambda name, timeout=5: zone.get(name)))  # noqa: ARG005
+
+
+@pytest.mark.row("D8")
+@pytest.mark.parametrize("port", [587, 465])
+def test_submitted_mail_is_signed(platform: Platform, alice: Account, bob: Account, port: int) -> None:
+    message = letter("alice@example.test", "bob@example.org", subject="Signed")
+    with alice.submission(port) as session:
+        session.send_message(message)
+    stored = wait_for_message(bob, message["Message-ID"])
+    assert b"d=example.test" in stored
+    assert b"s=default" in stored
+    assert dkim_verdict(platform, "example.test", stored)
+
+
+@pytest.mark.row("D8")
+def test_mail_from_port_25_is_not_signed(platform: Platform, bob: Account) -> None:
+    message = letter("alice@example.test", "bob@example.org", subject="Not signed")
+    with platform.smtp() as session:
+        session.send_message(message, from_addr="stranger@outside.test")
+    assert b"DKIM-Signature" not in wait_for_message(bob, message["Message-ID"])
+
+
+@pytest.mark.row("D8")
+def test_a_given_key_is_used_and_a_broken_one_is_refused(platform: Platform, alice: Account, bob: Account) -> None:
+    good = platform.kube.secret(platform.namespace, "example.test-dkim")["default.key"].decode()
+    name = platform.namespace
+    secret = password_secret(name, "own-dkim", {"mine.key": "no key at all"})
+    domain = manifest(
+        "MailDomain", name, "own.test", {"delivery": "Local", "dkim": {"secretName": "own-dkim", "selector": "mine"}}
+    )
+    platform.kube.apply(secret, domain)
+    try:
+        refusal = platform.kube.wait_condition("MailDomain", name, "own.test", "Accepted", "False", timeout=30)
+        assert "own-dkim" in refusal["message"]
+        assert "no key at all" not in refusal["message"]
+        platform.kube.apply(password_secret(name, "own-dkim", {"mine.key": good}))
+        platform.kube.wait_condition("MailDomain", name, "own.test", "Ready", timeout=30)
+        message = letter("alice@own.test", "bob@example.org")
+        with alice.submission() as session:
+            session.send_message(message)
+        stored = wait_for_message(bob, message["Message-ID"])
+        assert b"s=mine" in stored
+        assert dkim_verdict(platform, "own.test", stored)
+    finally:
+        platform.kube.delete(GROUP, "MailDomain", name, "own.test")
+        platform.kube.delete("v1", "Secret", name, "own-dkim")
+
+
+@pytest.mark.row("D8")
+def test_the_record_of_the_status_is_the_public_key(platform: Platform) -> None:
+    found = platform.kube.get(GROUP, "MailDomain", platform.namespace, "example.test")
+    assert found is not None
+    parts = dict(part.strip().split("=", 1) for part in found["status"]["dkim"]["record"].split(";") if part.strip())
+    assert parts["v"] == "DKIM1"
+    assert len(base64.b64decode(parts["p"], validate=True)) > 250, "an RSA key of 2048 bits"
+
+
+@pytest.mark.row("D1")
+def test_an_unknown_recipient_is_refused_at_rcpt(platform: Platform, alice: Account) -> None:
+    with platform.smtp() as session:
+        code, text = rcpt(session, "nobody@example.test")
+        assert code == 550, text
+        assert "5.1.1" in text
+    with alice.submission() as session, pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
+        session.send_message(letter("alice@example.test", "nobody@example.test"))
+    assert refused(caught.value)[0] == 550

@@ -1,0 +1,155 @@
+"""Faults: PID 1 and each daemon of each pod killed under a stream of mail, pods deleted, daemons away.
+
+What was acknowledged is never lost; while something is away mail is deferred, and it comes later by itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import smtplib
+import subprocess
+
+import pytest
+
+from e2e.clients import Account, letter, wait_for_message
+from e2e.kube import Object, eventually
+from e2e.ledger import Ledger, Stream
+from e2e.platform import Platform
+
+COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
+
+
+def processes(pod: Object) -> dict[str, list[tuple[int, bool, str]]]:
+    """The pod's processes as this node sees them: container -> (pid, is it PID 1 there, name)."""
+    found: dict[str, list[tuple[int, bool, str]]] = {}
+    listed = subprocess.run(["ps", "-eo", "pid=,comm="], check=True, capture_output=True, text=True).stdout
+    ids = {status["containerID"].rpartition("/")[2]: status["name"] for status in pod["status"]["containerStatuses"]}
+    for line in listed.splitlines():
+        pid, name = line.split(None, 1)
+        try:
+            groups = open(f"/proc/{pid}/cgroup").read()  # noqa: PTH123, SIM115
+            status = open(f"/proc/{pid}/status").read()  # noqa: PTH123, SIM115
+        except OSError:
+            continue
+        for container, named in ids.items():
+            if container in groups:
+                inner = status.partition("NSpid:")[2].split("\n", 1)[0].split()[-1]
+                found.setdefault(named, []).append((int(pid), inner == "1", name.strip()))
+    return found
+
+
+def one_pod(platform: Platform, component: str) -> Object:
+    return platform.kube.pods(platform.namespace, component, platform.name)[0]
+
+
+def ready_again(platform: Platform, component: str) -> None:
+    def look() -> bool:
+        pods = platform.kube.pods(platform.namespace, component, platform.name)
+        return bool(pods) and all(
+            status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [{"ready": False}])
+        )
+
+    eventually(look, f"{component} is ready again", timeout=90)
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        subprocess.run(["kill", f"-{signal.SIGKILL.value}", str(pid)], check=False, capture_output=True)
+
+
+@pytest.mark.row("B2")
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("victim", ["pid 1", "daemons"])
+def test_nothing_acknowledged_is_lost_when_processes_are_killed(
+    platform: Platform, component: str, victim: str
+) -> None:
+    receiver, sender = platform.add_mailbox(), platform.add_mailbox()
+    ledger = Ledger()
+    with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
+        eventually(lambda: len(ledger.acknowledged) >= 5, "the stream flows")
+        for container, running in processes(one_pod(platform, component)).items():
+            chosen = [pid for pid, first, _ in running if first == (victim == "pid 1")]
+            assert chosen, f"{container} has no such process: {running}"
+            kill(chosen)
+        before = len(ledger.acknowledged)
+        eventually(
+            lambda: len(ledger.acknowledged) >= before + 5,
+            f"mail is accepted again; {stream.refusals[-3:]}",
+            timeout=120,
+        )
+    permanent = [text for text in stream.refusals if "(5" in text]
+    assert not permanent, "while something is away the answer is 4xx, never 5xx"
+    ready_again(platform, component)
+    ledger.check(receiver, timeout=180)
+    platform.remove_mailbox(receiver.user)
+    platform.remove_mailbox(sender.user)
+
+
+@pytest.mark.row("B2")
+@pytest.mark.parametrize("component", ["smtp", "store", "filter"])
+def test_nothing_acknowledged_is_lost_when_a_pod_is_deleted(platform: Platform, component: str) -> None:
+    receiver, sender = platform.add_mailbox(), platform.add_mailbox()
+    ledger = Ledger()
+    pod = one_pod(platform, component)
+    with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
+        eventually(lambda: len(ledger.acknowledged) >= 5, "the stream flows")
+        platform.kube.core.delete_namespaced_pod(pod["metadata"]["name"], platform.namespace, grace_period_seconds=0)
+        eventually(lambda: one_pod_is_new(platform, component, pod), "a new pod", timeout=120)
+        before = len(ledger.acknowledged)
+        eventually(
+            lambda: len(ledger.acknowledged) >= before + 5,
+            f"mail is accepted again; {stream.refusals[-3:]}",
+            timeout=120,
+        )
+    ready_again(platform, component)
+    ledger.check(receiver, timeout=180)
+    platform.remove_mailbox(receiver.user)
+    platform.remove_mailbox(sender.user)
+
+
+def one_pod_is_new(platform: Platform, component: str, old: Object) -> bool:
+    pods = platform.kube.pods(platform.namespace, component, platform.name)
+    return bool(pods) and pods[0]["metadata"]["uid"] != old["metadata"]["uid"]
+
+
+@pytest.mark.row("B2")
+def test_without_the_filter_mail_is_deferred_and_comes_later(platform: Platform, alice: Account) -> None:
+    pod = one_pod(platform, "filter")
+    kill([pid for running in processes(pod).values() for pid, first, _ in running if not first])
+    message = letter("stranger@outside.test", "alice@example.test")
+
+    def taken() -> bool:
+        try:
+            with platform.smtp() as session:
+                session.send_message(message)
+        except smtplib.SMTPResponseException as error:
+            assert 400 <= error.smtp_code < 500, error
+            return False
+        except smtplib.SMTPServerDisconnected:
+            return False
+        return True
+
+    eventually(taken, "mail is taken when the filter is back", timeout=90)
+    assert b"Message-ID" in wait_for_message(alice, message["Message-ID"])
+
+
+@pytest.mark.row("B2")
+def test_without_the_store_mail_waits_in_the_queue(platform: Platform, alice: Account) -> None:
+    workload = f"{platform.name}-store"
+    message = letter("stranger@outside.test", "alice@example.test")
+    platform.kube.core.delete_namespaced_pod(f"{workload}-0", platform.namespace, grace_period_seconds=0)
+    with platform.smtp() as session:
+        session.send_message(message)
+    wait_for_message_when_back(alice, message["Message-ID"])
+
+
+def wait_for_message_when_back(account: Account, message_id: str) -> None:
+    """Read the message although logins fail until the store is back."""
+
+    def look() -> bytes | None:
+        try:
+            return wait_for_message(account, message_id, timeout=1)
+        except Exception as error:
+            raise AssertionError(repr(error)) from error
+
+    eventually(look, f"message {message_id}", timeout=180, every=1)

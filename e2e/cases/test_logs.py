@@ -1,0 +1,80 @@
+"""Logs: one transaction can be followed by its queue id and Message-ID over all daemons, and logins are on record.
+
+What is read is the standard output of the containers, as an administrator sees it by `kubectl logs`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from imapclient.exceptions import LoginError
+
+from e2e.clients import Account, letter, wait_for_message
+from e2e.kube import eventually
+from e2e.platform import Platform
+
+
+def logs(platform: Platform, component: str) -> str:
+    """The recent lines of all containers of a component, pod by pod."""
+    texts = []
+    for pod in platform.kube.pods(platform.namespace, component, platform.name):
+        for container in pod["spec"]["containers"]:
+            name = pod["metadata"]["name"]
+            texts.append(platform.kube.logs(platform.namespace, name, container["name"], since_seconds=120))
+    return "\n".join(texts)
+
+
+@pytest.mark.row("L1")
+def test_one_message_is_followed_through_all_daemons(platform: Platform, alice: Account, bob: Account) -> None:
+    message = letter("alice@example.test", "bob@example.org", subject="To be traced")
+    message_id = message["Message-ID"]
+    with alice.submission() as session:
+        session.send_message(message)
+    wait_for_message(bob, message_id)
+
+    def story() -> tuple[str, str, str]:
+        postfix = logs(platform, "smtp")
+        found = re.search(rf"cleanup\[\d+\]: (\w+): message-id={re.escape(message_id)}", postfix)
+        assert found, "the queue id stands beside the Message-ID"
+        return found[1], postfix, logs(platform, "store")
+
+    queue_id, postfix, store = eventually(story, "the queue id")
+    assert re.search(rf"smtpd\[\d+\]: {queue_id}: client=.*sasl_username=alice", postfix)
+    assert re.search(rf"lmtp\[\d+\]: {queue_id}: to=<bob@example.org>.*status=sent", postfix)
+    rspamd = logs(platform, "filter")
+    assert re.search(rf"qid: <{queue_id}>", rspamd), "Rspamd names the queue id"
+    assert message_id.strip("<>") in rspamd
+    assert re.search(rf"lmtp\(bob\).*msgid={re.escape(message_id)}: saved mail to INBOX", store)
+
+
+@pytest.mark.row("L2")
+def test_logins_and_logouts_are_logged(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    account.imap().logout()
+    with pytest.raises(LoginError):
+        type(account)(account.hostname, account.user, "wrong-password-of-the-log-test", account.ca).imap()
+
+    def look() -> bool:
+        text = logs(platform, "imap")
+        assert re.search(rf"imap-login: .*[Ll]ogin.*user=<{account.user}>.*rip=", text), "the login"
+        assert re.search(rf"imap-login: .*([Dd]isconnected|Logged out).*user=<{account.user}>", text), "the logout"
+        assert re.search(rf"user=<{account.user}>.*auth failed|auth failed.*user=<{account.user}>", text), "the refusal"
+        return True
+
+    eventually(look, "login, logout and refusal in the log")
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("L1")
+def test_no_log_holds_a_password(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    account.imap().logout()
+    account.submission().quit()
+    with pytest.raises(LoginError):
+        type(account)(account.hostname, account.user, "wrong-password-of-the-log-test", account.ca).imap()
+    for component in ("smtp", "imap", "store", "filter", "valkey"):
+        text = logs(platform, component)
+        assert account.password not in text
+        assert "wrong-password-of-the-log-test" not in text
+    platform.remove_mailbox(account.user)

@@ -1,0 +1,209 @@
+"""Security: no relay for anybody, no credentials in mail pods, the fewest privileges, and networks that hold.
+
+The attacker stands outside with an address of its own, in a foreign pod, and in a mail pod that was taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import BinaryIO
+
+import pytest
+from kubernetes.client import ApiException
+
+from e2e.clients import Account, rcpt
+from e2e.kube import GROUP, Kube, Object
+from e2e.platform import Platform
+from e2e.stranger import Stranger
+
+COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
+RELAY_ATTEMPTS = (
+    "victim@elsewhere.test",
+    "victim%elsewhere.test@example.test",
+    "@example.test:victim@elsewhere.test",
+    '"victim@elsewhere.test"@example.test',
+    "elsewhere.test!victim",
+    "elsewhere.test!victim@example.test",
+    "victim@[198.51.100.7]",
+    "victim@elsewhere.test@example.test",
+)
+SENDERS = ("stranger@outside.test", "alice@example.test", "", "postmaster@mail.example.test", "root@localhost")
+
+
+@pytest.mark.row("B5")
+def test_no_relay_from_the_node(platform: Platform) -> None:
+    with platform.smtp() as session:
+        for sender in SENDERS:
+            for recipient in RELAY_ATTEMPTS:
+                code, text = rcpt(session, recipient, sender)
+                assert code >= 400, f"{sender} -> {recipient}: {code} {text}"
+
+
+@pytest.mark.row("B5")
+@pytest.mark.parametrize("where", ["outside", "pod"])
+def test_nmap_finds_no_relay(platform: Platform, stranger: Stranger, where: str) -> None:
+    """From an address that is nobody's, and from a pod of another namespace."""
+    service = platform.service_address(f"{platform.name}-smtp")
+    command = ["nmap", "-Pn", "-n", "-sT", "-p", "25,465,587", "--script", "smtp-open-relay", service]
+    report = stranger.run(where, command)
+    assert "25/tcp  open" in report, report
+    assert "doesn't seem to be an open relay, all tests failed" in report, report
+
+
+@pytest.mark.row("B5")
+@pytest.mark.parametrize("where", ["outside", "pod"])
+def test_swaks_finds_no_relay(platform: Platform, stranger: Stranger, where: str) -> None:
+    service = platform.service_address(f"{platform.name}-smtp")
+    for port in ("25", "587"):
+        report = stranger.run(
+            where,
+            ["swaks", "--server", service, "--port", port, "--tls-optional", "--from", "alice@example.test",
+             "--to", "victim@elsewhere.test", "--quit-after", "RCPT", "--timeout", "20"],
+        )  # fmt: skip
+        assert "<** 554 5.7.1" in report or "<~* 554 5.7.1" in report or "<~* 530" in report, report
+
+
+@pytest.mark.row("B4")
+def test_mail_pods_hold_no_token(platform: Platform) -> None:
+    for component in COMPONENTS:
+        for pod in platform.kube.pods(platform.namespace, component, platform.name):
+            assert pod["spec"]["automountServiceAccountToken"] is False
+            for container in pod["spec"]["containers"]:
+                listed = platform.kube.exec(
+                    platform.namespace, pod["metadata"]["name"], container["name"],
+                    ["sh", "-c", "ls /var/run/secrets/kubernetes.io 2>&1; env | grep -i -E 'token|password' ; true"],
+                )  # fmt: skip
+                assert "No such file" in listed, listed
+                assert "=" not in listed, listed
+
+
+@pytest.mark.row("B4")
+def test_pods_run_with_the_fewest_privileges(platform: Platform) -> None:
+    for component in COMPONENTS:
+        for pod in platform.kube.pods(platform.namespace, component, platform.name):
+            for container in pod["spec"]["containers"]:
+                check_container(platform, pod, container)
+
+
+def check_container(platform: Platform, pod: Object, container: Object) -> None:
+    """What the kernel says of the container's processes, not what the pod asks for."""
+    name = pod["metadata"]["name"]
+    status = platform.kube.exec(platform.namespace, name, container["name"], ["cat", "/proc/1/status"])
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    effective, uid = int(fields["CapEff"], 16), int(fields["Uid"].split()[0])
+    assert fields["NoNewPrivs"] == "1", name
+    assert fields["Seccomp"] == "2", name
+    if container["name"] == "postfix":
+        # CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID: bits 0, 1, 3, 5, 6, 7 of capabilities(7)
+        assert effective & ~0b1110_1011 == 0, f"{name}: {effective:#x}"
+    else:
+        assert uid != 0, name
+        assert effective == 0, f"{name}: {effective:#x}"
+    written = platform.kube.exec(
+        platform.namespace, name, container["name"], ["sh", "-c", "touch /etc/x /usr/x 2>&1; true"]
+    )
+    assert written.count("Read-only file system") == 2, written
+
+
+@pytest.mark.row("B4")
+def test_restricted_admission_takes_every_pod_but_postfix(platform: Platform, kube_namespace: str) -> None:
+    """The API server itself says which pods are restricted: the same, dry-run, in a restricted namespace."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    platform.kube.patch("v1", "Namespace", "", kube_namespace, {"metadata": {"labels": labels}})
+    for component in COMPONENTS:
+        pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+        spec = {
+            k: v
+            for k, v in pod["spec"].items()
+            if k not in {"nodeName", "serviceAccountName", "serviceAccount", "hostname"}
+        }
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "dry", "namespace": kube_namespace},
+            "spec": spec,
+        }
+        verdict = dry_run(platform.kube, kube_namespace, body)
+        if component == "smtp":
+            assert "violates PodSecurity" in verdict, verdict
+        else:
+            assert verdict == "", f"{component}: {verdict}"
+
+
+def dry_run(kube: Kube, namespace: str, body: Object) -> str:
+    """The API server's refusal of a pod, or nothing where it would take it."""
+    try:
+        kube.core.create_namespaced_pod(namespace, body, dry_run="All")
+    except ApiException as error:
+        return str(json.loads(error.body)["message"])
+    return ""
+
+
+@pytest.mark.row("B4")
+def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
+    """A foreign pod reaches the client ports and nothing else; a store pod reaches no outside host."""
+    closed = {
+        "smtp": (10026, 9100, 9101),
+        "imap": (9100,),
+        "store": (10143, 10024, 9100),
+        "filter": (11332, 11334),
+        "valkey": (6379,),
+    }
+    for component, ports in closed.items():
+        address = platform.kube.pods(platform.namespace, component, platform.name)[0]["status"]["podIP"]
+        for port in ports:
+            assert not stranger.connects("pod", address, port), f"{component}:{port} is open to a foreign pod"
+    assert stranger.connects("pod", platform.service_address(f"{platform.name}-smtp"), 25)
+    assert stranger.connects("pod", platform.service_address(f"{platform.name}-imap"), 993)
+
+
+@pytest.mark.row("B4")
+def test_no_status_or_config_map_or_event_holds_a_secret(platform: Platform) -> None:
+    account: Account = platform.add_mailbox()
+    words = [
+        account.password,
+        platform.kube.secret(platform.namespace, f"{platform.name}-internal")["master-password"].decode(),
+    ]
+    seen = [
+        json.dumps(platform.kube.objects(api_version, kind, platform.namespace), default=str)
+        for api_version, kind in (
+            ("v1", "ConfigMap"), ("v1", "Event"), ("v1", "Pod"), ("apps/v1", "StatefulSet"),
+            (GROUP, "Mailbox"), (GROUP, "MailServer"), (GROUP, "MailDomain"),
+        )
+    ]  # fmt: skip
+    for word in words:
+        assert not [text for text in seen if word in text]
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("B5")
+def test_smuggled_mail_is_not_a_second_message(platform: Platform, alice: Account) -> None:
+    """SMTP smuggling: a bare-newline end of data must not end the message."""
+    envelope = b"MAIL FROM:<%s>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n"
+    inner = envelope % b"forged@example.test" + b"From: forged@example.test\r\nSubject: two\r\n\r\nsecond\r\n.\r\n"
+    for end in (b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r\n.\r"):
+        with socket.create_connection((platform.hostname, 25), timeout=20) as session:
+            replies = session.makefile("rb")
+            for line in (
+                b"",
+                b"EHLO outside.test\r\n",
+                *(envelope % b"stranger@outside.test").splitlines(keepends=True),
+            ):
+                session.sendall(line)
+                read_reply(replies)
+            session.sendall(b"Subject: one\r\n\r\nfirst" + end + inner)
+            assert read_reply(replies)[:1] in {b"2", b"5"}
+            session.sendall(b"QUIT\r\n")
+            assert b"queued as" not in replies.read(), f"{end!r} ended the message"
+    with alice.imap() as mailbox:
+        mailbox.select_folder("INBOX", readonly=True)
+        assert not mailbox.search(["FROM", "forged@example.test"])
+
+
+def read_reply(stream: BinaryIO) -> bytes:
+    """The last line of one reply (RFC 5321, 4.2.1)."""
+    while True:
+        line = stream.readline()
+        if line[3:4] != b"-":
+            return line

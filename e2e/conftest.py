@@ -1,0 +1,95 @@
+"""Fixtures of the end-to-end cases: the cluster with the operator, one shared platform, and the strangers outside.
+
+The cluster is that of `e2e.cluster`; what is up already is used as it is, so that a second run starts in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.clients import Account, Directory
+from e2e.kube import Kube
+from e2e.operator import Operator
+from e2e.platform import Platform
+
+PEOPLE = ("alice", "bob")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All cases below this folder need the cluster."""
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def kube() -> Kube:
+    """The cluster named by KUBECONFIG; `make test-e2e` sets it."""
+    path = os.environ.get("KUBECONFIG")
+    if not path:
+        pytest.fail("KUBECONFIG is not set: start the cases with `make test-e2e`")
+    return Kube(path)
+
+
+@pytest.fixture(scope="session")
+def operator(kube: Kube) -> Operator:
+    return Operator(kube)
+
+
+@pytest.fixture(scope="session")
+def directory() -> Iterator[Directory]:
+    """Name look-ups that lead to the platforms' client Services."""
+    directory = Directory()
+    with directory.installed():
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def passwords() -> dict[str, str]:
+    return {user: secrets.token_urlsafe(12) for user in PEOPLE}
+
+
+@pytest.fixture(scope="session")
+def platform(kube: Kube, operator: Operator, directory: Directory, passwords: dict[str, str]) -> Iterator[Platform]:
+    """One platform for all cases: two domains, alice and bob."""
+    assert operator.pods(), "the operator runs"
+    shared = Platform(kube, directory, namespace=f"e2e-{secrets.token_hex(3)}")
+    shared.create(passwords)
+    yield shared
+    if not os.environ.get("POSTBOAT_KEEP"):
+        kube.delete("v1", "Namespace", None, shared.namespace)
+
+
+@pytest.fixture(scope="session")
+def alice(platform: Platform, passwords: dict[str, str]) -> Account:
+    return platform.account("alice", passwords["alice"])
+
+
+@pytest.fixture(scope="session")
+def bob(platform: Platform, passwords: dict[str, str]) -> Account:
+    return platform.account("bob", passwords["bob"])
+
+
+@pytest.fixture
+def kube_namespace(kube: Kube) -> Iterator[str]:
+    """An empty namespace of a case's own."""
+    name = f"case-{secrets.token_hex(3)}"
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    kube.delete("v1", "Namespace", None, name)
+
+
+@pytest.fixture(scope="session")
+def away_seconds() -> float:
+    """How long the operator stays away; ten minutes for the full proof, less in everyday runs."""
+    return float(os.environ.get("POSTBOAT_AWAY_SECONDS", "15"))
+
+
+@pytest.fixture(scope="session")
+def rest_seconds() -> float:
+    """How long nothing may be written; five minutes for the full proof, less in everyday runs."""
+    return float(os.environ.get("POSTBOAT_REST_SECONDS", "20"))

@@ -1,0 +1,163 @@
+"""What the cases ask of Kubernetes: apply, read, wait, delete, exec and logs, as plain dictionaries.
+
+Every wait polls for the thing itself and fails with the last state it saw, so no case sleeps for a fixed time.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from kubernetes import client, config, dynamic
+from kubernetes.client import ApiException
+from kubernetes.stream import stream
+
+Object = dict[str, Any]
+
+GROUP = "postboat.dev/v1alpha1"
+
+
+class TimedOutError(AssertionError):
+    """What was waited for did not come; the message holds the last state seen."""
+
+
+def eventually(look: Callable[[], object], what: str, timeout: float = 30, every: float = 0.1) -> Any:  # noqa: ANN401
+    """Call `look` until it returns something true, and return that; an AssertionError of `look` counts as not yet."""
+    deadline = time.monotonic() + timeout
+    last: object = None
+    while True:
+        try:
+            found = look()
+            if found:
+                return found
+            last = found
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise TimedOutError(f"{what}: not within {timeout:.0f} s; last seen: {last!r}")
+        time.sleep(every)
+
+
+class Kube:
+    """One cluster, seen as its administrator."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        self.kubeconfig = kubeconfig
+        self.api = config.new_client_from_config(kubeconfig)
+        self.core = client.CoreV1Api(self.api)
+        self.dynamic = dynamic.DynamicClient(self.api)
+
+    def _resource(self, api_version: str, kind: str) -> Any:  # noqa: ANN401
+        return self.dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def apply(self, *objects: Mapping[str, Any]) -> list[Object]:
+        """Apply as one field manager, strictly: an unknown field is refused by the API server."""
+        applied = []
+        for one in objects:
+            meta = one["metadata"]
+            result = self.dynamic.server_side_apply(
+                self._resource(one["apiVersion"], one["kind"]),
+                body=dict(one),
+                name=meta["name"],
+                namespace=meta.get("namespace"),
+                field_manager="e2e",
+                force_conflicts=True,
+                field_validation="Strict",
+            )
+            applied.append(cast("Object", result.to_dict()))
+        return applied
+
+    def apply_file(self, path: Path) -> list[Object]:
+        return self.apply(*(one for one in yaml.safe_load_all(path.read_text()) if one))
+
+    def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object | None:
+        """The object, or None where there is none."""
+        try:
+            found = self._resource(api_version, kind).get(name=name, namespace=namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return cast("Object", found.to_dict())
+
+    def objects(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> list[Object]:
+        found = self._resource(api_version, kind).get(namespace=namespace, label_selector=selector)
+        return cast("list[Object]", found.to_dict()["items"])
+
+    def delete(self, api_version: str, kind: str, namespace: str | None, name: str) -> None:
+        """Delete, and do not mind if it is gone already."""
+        try:
+            self._resource(api_version, kind).delete(name=name, namespace=namespace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+    def patch(self, api_version: str, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+        found = self._resource(api_version, kind).patch(
+            name=name, namespace=namespace, body=dict(body), content_type="application/merge-patch+json"
+        )
+        return cast("Object", found.to_dict())
+
+    def pods(self, namespace: str, component: str = "", instance: str = "") -> list[Object]:
+        wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": instance}
+        selector = ",".join(f"{key}={value}" for key, value in wanted.items() if value)
+        return self.objects("v1", "Pod", namespace, selector)
+
+    def secret(self, namespace: str, name: str) -> dict[str, bytes]:
+        found = self.get("v1", "Secret", namespace, name)
+        assert found is not None, f"no Secret {namespace}/{name}"
+        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
+
+    def exec(self, namespace: str, pod: str, container: str, command: Iterable[str]) -> str:
+        """Standard output and error of a command run in a container."""
+        return cast(
+            "str",
+            stream(
+                self.core.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                container=container,
+                command=list(command),
+                stderr=True,
+                stdin=False,
+                stdout=True,
+                tty=False,
+            ),
+        )
+
+    def logs(self, namespace: str, pod: str, container: str, since_seconds: int | None = None) -> str:
+        return cast(
+            "str",
+            self.core.read_namespaced_pod_log(pod, namespace, container=container, since_seconds=since_seconds),
+        )
+
+    def condition(self, kind: str, namespace: str, name: str, type_: str) -> Object | None:
+        """The condition of a postboat object, with the object's generation beside it, or None."""
+        found = self.get(GROUP, kind, namespace, name)
+        if found is None:
+            return None
+        status = found.get("status") or {}
+        for condition in status.get("conditions") or []:
+            if condition["type"] == type_:
+                generations = {"generation": found["metadata"]["generation"]}
+                return {**condition, **generations, "statusGeneration": status.get("observedGeneration")}
+        return None
+
+    def wait_condition(  # noqa: PLR0913, PLR0917
+        self, kind: str, namespace: str, name: str, type_: str, status: str = "True", timeout: float = 60
+    ) -> Object:
+        """Wait until a condition has that status for the object's present generation."""
+
+        def look() -> Object | None:
+            found = self.condition(kind, namespace, name, type_)
+            assert found is not None, f"{kind} {name} has no condition {type_}"
+            current = found["observedGeneration"] == found["generation"] == found["statusGeneration"]
+            assert current, found
+            assert found["status"] == status, found
+            return found
+
+        return cast("Object", eventually(look, f"{kind} {name} {type_}={status}", timeout))

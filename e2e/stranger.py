@@ -1,0 +1,39 @@
+"""Clients that belong to nobody: one with an address outside of all of the cluster's networks.
+
+One in a pod of another namespace. Both run the same programs of this machine; only the network they stand in differs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Where the strangers stand: the names of network namespaces of this machine."""
+
+    outside: str
+    pod: str
+
+    def _namespace(self, where: str) -> str:
+        return {"outside": self.outside, "pod": self.pod}[where]
+
+    def run(self, where: str, command: Sequence[str], timeout: float = 180) -> str:
+        """Standard output and error of a program that runs there."""
+        done = subprocess.run(
+            ["nsenter", f"--net={self._namespace(where)}", *command],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        return done.stdout
+
+    def connects(self, where: str, address: str, port: int) -> bool:
+        """Whether a TCP connection from there is taken within three seconds."""
+        script = f"exec 3<>/dev/tcp/{address}/{port}"
+        command = ["nsenter", f"--net={self._namespace(where)}", "timeout", "3", "bash", "-c", script]
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
