@@ -1,0 +1,22 @@
+"""The API of postboat: seven kinds of objects as pydantic models, and the way from a raw object to one of them."""
+
+from postboat.api.duration import parse_duration
+from postboat.api.fields import fields_in_use
+from postboat.api.kinds import GROUP, KINDS, VERSION, Kind
+from postboat.api.parse import parse
+from postboat.api.quantity import parse_quantity
+from postboat.api.resource import Refusal, Resource, Spec
+
+__all__ = [
+    "GROUP",
+    "KINDS",
+    "VERSION",
+    "Kind",
+    "Refusal",
+    "Resource",
+    "Spec",
+    "fields_in_use",
+    "parse",
+    "parse_duration",
+    "parse_quantity",
+]

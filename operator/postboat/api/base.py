@@ -1,0 +1,69 @@
+"""The base of every model of the API, and the rules that a model carries beside the types of its fields.
+
+A rule is stated once: as CEL for the API server, as Python for offline use, with one message for both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+INITIALISMS = {"ca": "CA", "dn": "DN", "dns": "DNS", "ip": "IP", "sts": "STS", "tls": "TLS"}
+
+
+def camel(name: str) -> str:
+    """Turn a Python field name into the name it has in YAML: `implicit_tls` is `implicitTLS`."""
+    first, *rest = name.split("_")
+    return first + "".join(INITIALISMS.get(word, word.capitalize()) for word in rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold between the fields of one model; without `holds` only the API server can judge (old against new)."""
+
+    cel: str
+    message: str
+    holds: Callable[[Any], bool] | None = None
+    field: str = ""
+
+    def as_validation(self) -> dict[str, str]:
+        """Write the rule as one entry of `x-kubernetes-validations`."""
+        validation = {"rule": self.cel, "message": self.message}
+        if self.field:
+            validation["fieldPath"] = "." + self.field
+        return validation
+
+
+class Model(BaseModel):
+    """A frozen value that refuses fields it does not know and is written in camelCase outside."""
+
+    model_config = ConfigDict(
+        alias_generator=camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+    constraints: ClassVar[tuple[Rule, ...]] = ()
+    atomic: ClassVar[bool] = False
+
+    @model_validator(mode="after")
+    def _obey_rules(self) -> Self:
+        for rule in self.constraints:
+            if rule.holds is not None and not rule.holds(self):
+                raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add what Kubernetes alone understands: CEL rules, and whether the value is replaced as a whole."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        if cls.constraints:
+            schema["x-kubernetes-validations"] = [rule.as_validation() for rule in cls.constraints]
+        if cls.atomic:
+            schema["x-kubernetes-map-type"] = "atomic"
+        return schema

@@ -1,0 +1,50 @@
+"""The fields of a spec by their dotted paths, as people write them in YAML.
+
+Used to say which fields an object sets that are not in force yet, and to suggest a field for a misspelt one.
+"""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from postboat.api.base import Model
+
+
+def fields_in_use(spec: Model) -> tuple[str, ...]:
+    """List the paths of all leaves that the spec sets, like `smtp.queue.size`; sorted, entries of lists without index."""
+    return tuple(sorted(set(_leaves(spec, ""))))
+
+
+def _leaves(model: Model, prefix: str) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        path = f"{prefix}{field.alias}"
+        if isinstance(value, Model):
+            yield from _leaves(value, f"{path}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], Model):
+            for entry in value:
+                yield from _leaves(entry, f"{path}.")
+        elif value is not None and value != () and value != {}:
+            yield path
+
+
+def fields_at(model: type[Model], location: tuple[int | str, ...]) -> frozenset[str]:
+    """Name the fields that are known at a place in a model, given as pydantic gives places of errors."""
+    for step in location:
+        inner = _model_of(model, step)
+        if inner is not None:
+            model = inner
+    return frozenset(str(field.alias) for field in model.model_fields.values())
+
+
+def _model_of(model: type[Model], alias: int | str) -> type[Model] | None:
+    for field in model.model_fields.values():
+        if field.alias == alias:
+            return next(_models_in(field.annotation), None)
+    return None
+
+
+def _models_in(annotation: Any) -> Iterator[type[Model]]:  # noqa: ANN401 -- any type expression
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

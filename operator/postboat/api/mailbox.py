@@ -1,0 +1,178 @@
+"""A mailbox: a user's, a group's (which has no storage and passes mail to its members) or a public one.
+
+The user name is `spec.username`, or the name of the object where that is absent.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from postboat.api.base import Model, Rule
+from postboat.api.conditions import Status, Word
+from postboat.api.values import (
+    Count,
+    EmailAddress,
+    Flag,
+    Junk,
+    Line,
+    ObjectName,
+    Quantity,
+    ReclaimPolicy,
+    SecretKeyRef,
+    ServerName,
+    Switch,
+    Username,
+    as_set,
+    keyed_by,
+)
+
+
+class MailboxType(StrEnum):
+    """The three kinds of mailboxes."""
+
+    USER = "User"
+    GROUP = "Group"
+    PUBLIC = "Public"
+
+
+class Rights(StrEnum):
+    """What the members of an owning group may do in a public mailbox."""
+
+    READ = "Read"
+    READ_WRITE = "ReadWrite"
+    FULL = "Full"
+
+
+class Access(Model):
+    """The services that a user may use; each is open when absent. Mail is delivered in any case."""
+
+    imap: Flag | None = None
+    """Read mail over IMAP."""
+    pop3: Flag | None = None
+    """Read mail over POP3."""
+    smtp: Flag | None = None
+    """Send mail by SMTP with authentication."""
+    sieve: Flag | None = None
+    """Keep Sieve scripts over ManageSieve."""
+
+
+class Forward(Model):
+    """Where mail to a user goes besides or instead of the mailbox."""
+
+    to: Annotated[tuple[EmailAddress, ...], Field(min_length=1, max_length=64, json_schema_extra=as_set())]
+    """Addresses that get every message."""
+    keep_copy: Flag | None = None
+    """Deliver to the mailbox too; false when absent."""
+
+
+class Owner(Model):
+    """A group that owns a public mailbox, and what its members may do there."""
+
+    name: ObjectName
+    """Name of a Mailbox of type Group, or of type User for a single person."""
+    rights: Rights | None = None
+    """Read, ReadWrite, or Full (which includes giving rights to others); Full when absent."""
+
+
+def _only_for(name: str, python_name: str, types: frozenset[MailboxType]) -> Rule:
+    wanted = " or ".join(sorted(types))
+    listed = ", ".join(f"'{kind}'" for kind in sorted(types))
+    return Rule(
+        cel=f"!has(self.{name}) || (has(self.type) ? self.type : 'User') in [{listed}]",
+        message=f"{name} has a meaning only with type {wanted}: leave it out here",
+        holds=lambda spec: not getattr(spec, python_name) or spec.effective_type in types,
+        field=name,
+    )
+
+
+_USER: Final = frozenset({MailboxType.USER})
+_GROUP: Final = frozenset({MailboxType.GROUP})
+_PUBLIC: Final = frozenset({MailboxType.PUBLIC})
+
+
+class MailboxSpec(Model):
+    """What a mailbox should be."""
+
+    server: ServerName | None = None
+    """Name of the MailServer in this namespace; may be left out where there is only one. It never changes once written."""
+    username: Username | None = None
+    """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
+    type: MailboxType | None = None
+    """User, Group (no storage, mail goes to the members) or Public (owned by groups); User when absent. It never changes."""
+    display_name: Line | None = None
+    """Name for people."""
+    password_secret: SecretKeyRef | None = None
+    """Secret with the password: plain, or hashed like {BLF-CRYPT}..., {ARGON2ID}..., {SHA512-CRYPT}...; no login without."""
+    access: Access | None = None
+    """Services that are open to the user; all of them when absent. For type User."""
+    forward: Forward | None = None
+    """Addresses that mail is forwarded to. For type User."""
+    quota: Quantity | None = None
+    """Space for mail, like 2Gi; "0" is no limit; that of the MailServer when absent. For type User and Public."""
+    junk: Junk | None = None
+    """What happens to spam; the settings of the MailServer when absent. For type User and Public."""
+    members: Annotated[tuple[ObjectName, ...], Field(max_length=2000, json_schema_extra=as_set())] = ()
+    """Names of the Mailboxes that get mail to the group. For type Group."""
+    owners: Annotated[tuple[Owner, ...], Field(max_length=256, json_schema_extra=keyed_by("name"))] = ()
+    """Groups that own the mailbox. For type Public."""
+    address: Switch | None = None
+    """Enabled makes USERNAME@DOMAIN an address in every local domain, Disabled does not. When absent, on for User and
+    Public, and for Group what the MailServer says."""
+    internal: Flag | None = None
+    """Refuse mail from outside to USERNAME@DOMAIN; accounts of the system still reach it. False when absent."""
+    reclaim_policy: ReclaimPolicy | None = None
+    """Retain keeps the mail when the object is deleted, Delete erases it; that of the MailServer when absent."""
+
+    constraints = (
+        _only_for("passwordSecret", "password_secret", _USER),
+        _only_for("access", "access", _USER),
+        _only_for("forward", "forward", _USER),
+        _only_for("quota", "quota", _USER | _PUBLIC),
+        _only_for("junk", "junk", _USER | _PUBLIC),
+        _only_for("members", "members", _GROUP),
+        _only_for("owners", "owners", _PUBLIC),
+        Rule(
+            cel="(has(self.type) ? self.type : 'User') == (has(oldSelf.type) ? oldSelf.type : 'User')",
+            message="the type of a mailbox never changes: make a Mailbox of another name with the new type",
+            field="type",
+        ),
+        Rule(
+            cel="!has(oldSelf.server) || (has(self.server) && self.server == oldSelf.server)",
+            message="a mailbox never moves to another server: make a Mailbox there, and migrate with a Connector",
+            field="server",
+        ),
+    )
+
+    @property
+    def effective_type(self) -> MailboxType:
+        """The type, with the one that counts when none is written."""
+        return self.type or MailboxType.USER
+
+
+class Usage(Model):
+    """How much of its space a mailbox uses."""
+
+    bytes: Count | None = None
+    """Bytes of mail."""
+    messages: Count | None = None
+    """Number of messages."""
+    limit: Count | None = None
+    """Bytes that the quota allows; 0 is no limit."""
+    percent: Count | None = None
+    """Part of the quota in use."""
+
+
+class MailboxStatus(Status):
+    """What is known about a mailbox."""
+
+    username: Word | None = None
+    """The user name in force."""
+    store: Count | None = None
+    """Number of the store pod that keeps the mail; it stays the same."""
+    addresses: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=as_set())] = ()
+    """Addresses that reach the mailbox; the first 32 of them."""
+    address_count: Count | None = None
+    """Number of addresses that reach the mailbox."""
+    usage: Usage | None = None
+    """How much of its space the mailbox uses."""

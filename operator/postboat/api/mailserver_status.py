@@ -1,0 +1,119 @@
+"""What is known about a mail platform: counts, certificate, endpoints, orphans, training of the filter.
+
+It is apart from the spec because the operator writes it and nobody else.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from postboat.api.base import Model
+from postboat.api.conditions import Status, Timestamp, Word
+from postboat.api.values import Count, as_set, keyed_by
+
+
+class Counts(Model):
+    """How many objects belong to the platform, and how many of them are part of its configuration."""
+
+    domains: Count | None = None
+    """Mail domains in force."""
+    mailboxes: Count | None = None
+    """Mailboxes in force."""
+    addresses: Count | None = None
+    """Addresses in force."""
+    connectors: Count | None = None
+    """Connectors in force."""
+    relays: Count | None = None
+    """Relay hosts in force."""
+    policies: Count | None = None
+    """Filter policies in force."""
+    refused: Count | None = None
+    """Objects of all kinds that are not in force; each tells why in its own status."""
+
+
+class TlsSource(StrEnum):
+    """Where the certificate comes from."""
+
+    SECRET = "Secret"
+    SELF_SIGNED = "SelfSigned"
+
+
+class TlsStatus(Model):
+    """The certificate in force."""
+
+    source: TlsSource | None = None
+    """Secret or SelfSigned."""
+    secret_name: Word | None = None
+    """Secret that holds it."""
+    not_after: Timestamp | None = None
+    """When it ends."""
+
+
+class Orphan(Model):
+    """Mail whose Mailbox object is gone."""
+
+    username: Word
+    """User name of the mailbox."""
+    store: Count | None = None
+    """Number of the store pod that keeps the mail."""
+    bytes: Count | None = None
+    """Bytes of mail."""
+    since: Timestamp | None = None
+    """When the object was found to be gone."""
+
+
+class Endpoint(Model):
+    """Where clients reach a service."""
+
+    name: Word
+    """smtp or imap."""
+    host: Word | None = None
+    """Host name or address."""
+    ports: Annotated[tuple[Count, ...], Field(max_length=16, json_schema_extra=as_set())] = ()
+    """Ports."""
+
+
+class BayesStatus(Model):
+    """How far the statistical filter is trained; it classifies from 200 of each."""
+
+    spam: Count | None = None
+    """Spam messages learned."""
+    ham: Count | None = None
+    """Ham messages learned."""
+    active: bool | None = None
+    """Whether there are enough of both."""
+
+
+class Replicas(Model):
+    """How many pods of a workload serve."""
+
+    name: Word
+    """smtp, imap, store, filter, valkey, antivirus, fetch or resolver."""
+    desired: Count | None = None
+    """Pods that should be."""
+    ready: Count | None = None
+    """Pods that serve."""
+    current: Count | None = None
+    """Pods that serve with the newest configuration."""
+
+
+class MailServerStatus(Status):
+    """What is known about a mail platform."""
+
+    hostname: Word | None = None
+    """The host name in force."""
+    counts: Counts | None = None
+    """How many objects belong to the platform."""
+    tls: TlsStatus | None = None
+    """The certificate in force."""
+    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=8, json_schema_extra=keyed_by("name"))] = ()
+    """Where clients reach the platform."""
+    workloads: Annotated[tuple[Replicas, ...], Field(max_length=16, json_schema_extra=keyed_by("name"))] = ()
+    """How many pods of each workload serve."""
+    orphans: Annotated[tuple[Orphan, ...], Field(max_length=100, json_schema_extra=keyed_by("username"))] = ()
+    """Mail whose Mailbox object is gone; the first 100 of them."""
+    orphan_count: Count | None = None
+    """Number of mailboxes whose object is gone."""
+    bayes: BayesStatus | None = None
+    """How far the statistical filter is trained."""

@@ -1,0 +1,127 @@
+"""From a raw object, as the API server or a file has it, to a `Resource`.
+
+Nothing here raises: whatever is wrong with an object becomes a `Refusal` that names the field and the cure.
+"""
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final, cast
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from postboat.api.base import Model
+from postboat.api.fields import fields_at
+from postboat.api.kinds import GROUP, KINDS, VERSION, Kind
+from postboat.api.naming import Named
+from postboat.api.resource import Refusal, Resource, Spec
+from postboat.api.values import HINTS
+
+_ANNOTATIONS: Final = f"{GROUP}/"
+_DEEPEST: Final = 24
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
+_LONGEST_NAME: Final = 253
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def parse(raw: Mapping[str, Any]) -> Resource:
+    """Turn a raw object into a resource; a spec that does not validate becomes a refusal."""
+    metadata = _mapping(raw.get("metadata"))
+    name = _text(metadata.get("name"))
+    generation = metadata.get("generation")
+    return Resource(
+        kind=_text(raw.get("kind")),
+        namespace=_text(metadata.get("namespace")),
+        name=name,
+        uid=_text(metadata.get("uid")),
+        generation=generation if isinstance(generation, int) else 0,
+        created=_text(metadata.get("creationTimestamp")),
+        deleting=metadata.get("deletionTimestamp") is not None,
+        spec=_spec(raw, name),
+        status=_mapping(raw.get("status")),
+        annotations={
+            key: value
+            for key, value in _mapping(metadata.get("annotations")).items()
+            if isinstance(key, str) and isinstance(value, str) and key.startswith(_ANNOTATIONS)
+        },
+    )
+
+
+def _spec(raw: Mapping[str, Any], name: str) -> Spec | Refusal:
+    kind = KINDS.get(_text(raw.get("kind")))
+    if kind is None:
+        return Refusal("kind", f"no such kind in {GROUP}: write one of {', '.join(sorted(KINDS))}")
+    if raw.get("apiVersion", f"{GROUP}/{VERSION}") != f"{GROUP}/{VERSION}":
+        return Refusal("apiVersion", f"write {GROUP}/{VERSION}")
+    if _NAME.fullmatch(name) is None or len(name) > _LONGEST_NAME:
+        return Refusal("metadata.name", "write a name of a-z, 0-9, hyphen and dot, of at most 253 characters")
+    content = raw.get("spec")
+    if not isinstance(content, Mapping):
+        return Refusal("spec", "write spec; it may be empty ({}) where every field is optional")
+    try:
+        spec = kind.spec_model.model_validate(_without_nulls(content, _DEEPEST))
+    except ValidationError as error:
+        return _refusal(kind, error.errors(include_url=False, include_input=False)[0])
+    return _name_refusal(kind, name, spec) or cast("Spec", spec)
+
+
+def _name_refusal(kind: Kind, name: str, spec: Model) -> Refusal | None:
+    named = Named(name, spec)
+    for rule in kind.name_rules:
+        if rule.holds is not None and not rule.holds(named):
+            return Refusal(rule.field or "metadata.name", rule.message)
+    return None
+
+
+def _refusal(kind: Kind, error: ErrorDetails) -> Refusal:
+    location = error["loc"]
+    context = error.get("ctx", {})
+    path = _path(("spec", *location))
+    match error["type"]:
+        case "rule":
+            field = str(context["field"])
+            return Refusal(f"{path}.{field}" if field else path, str(context["message"]))
+        case "extra_forbidden":
+            return Refusal(path, _unknown_field(kind, location))
+        case "missing":
+            return Refusal(path, "this field is required")
+        case "string_pattern_mismatch":
+            pattern = str(context["pattern"])
+            return Refusal(path, f"write {HINTS.get(pattern, f'text of the form {pattern}')}")
+        case _:
+            return Refusal(path, error["msg"])
+
+
+def _unknown_field(kind: Kind, location: tuple[int | str, ...]) -> str:
+    known = sorted(fields_at(kind.spec_model, location[:-1]))
+    close = get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f"there is no such field: did you mean {close[0]}?"
+    return f"there is no such field: the fields here are {', '.join(known)}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")
+
+
+def _without_nulls(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
+    """Drop null fields, as the API server does: null is absence."""
+    if depth == 0:
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner, depth - 1) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner, depth - 1) for inner in value]
+    return value
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,79 @@
+"""A next hop for mail that leaves the platform, chosen by the sender's address or domain, or for all other mail.
+
+An address beats its domain, and both beat the default.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from postboat.api.base import Model, Rule
+from postboat.api.conditions import Status
+from postboat.api.values import (
+    Flag,
+    Host,
+    ObjectName,
+    OutgoingTls,
+    Port,
+    SecretKey,
+    SecretKeyRef,
+    SenderPattern,
+    ServerName,
+    as_set,
+)
+
+
+class CredentialsSecret(Model):
+    """A Secret with the login at the relay host."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    username_key: SecretKey | None = None
+    """Key of the user name; `username` when absent."""
+    password_key: SecretKey | None = None
+    """Key of the password; `password` when absent."""
+
+
+class RelayHostSpec(Model):
+    """What a relay host should be."""
+
+    server: ServerName | None = None
+    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    host: Host
+    """Host name or IP address of the relay host; no MX lookup is made."""
+    port: Port | None = None
+    """Port; 587 when absent, 465 with implicitTLS."""
+    tls: OutgoingTls | None = None
+    """None, Opportunistic, Required (encrypt, any certificate) or Verified (the certificate must match the host).
+    When absent Verified with credentials, else Opportunistic."""
+    implicit_tls: Flag | None = None
+    """Speak TLS from the first byte (port 465) instead of STARTTLS."""
+    ca_secret: SecretKeyRef | None = None
+    """Certificates of the authority that signed the relay host's certificate, as PEM; public authorities when absent."""
+    credentials_secret: CredentialsSecret | None = None
+    """Login at the relay host."""
+    senders: Annotated[tuple[SenderPattern, ...], Field(max_length=500, json_schema_extra=as_set())] = ()
+    """Senders whose mail goes this way: addresses like jane@example.com, or domains like @example.com."""
+    default: Flag | None = None
+    """Take all mail that no other RelayHost takes by its sender."""
+
+    constraints = (
+        Rule(
+            cel="(has(self.senders) && size(self.senders) > 0) || (has(self.default) && self.default)",
+            message="write senders (addresses, or domains like @example.com), or default: true for all other mail",
+            holds=lambda spec: bool(spec.senders) or spec.default is True,
+            field="senders",
+        ),
+        Rule(
+            cel="!has(self.implicitTLS) || !self.implicitTLS || !has(self.tls) || self.tls in ['Required', 'Verified']",
+            message="implicitTLS needs tls Required or Verified: there is no clear text to fall back to",
+            holds=lambda spec: (
+                spec.implicit_tls is not True or spec.tls in {None, OutgoingTls.REQUIRED, OutgoingTls.VERIFIED}
+            ),
+            field="tls",
+        ),
+    )
+
+
+class RelayHostStatus(Status):
+    """What is known about a relay host."""
