@@ -1,0 +1,231 @@
+"""Reading and writing objects as plain dictionaries, with retries, a bound on writes in flight, and a fence.
+
+Every write but the Lease's own asks the fence first, so a process that has lost its Lease cannot write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import threading
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import urllib3
+
+from postboat.cluster.retry import ONCE, RetryPolicy
+from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError, Json, ResourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postboat.cluster.connection import Connection
+
+MANAGER = "postboat"
+STATUS_MANAGER = "postboat-status"
+PAGE = 500
+WRITES_IN_FLIGHT = 16
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 30.0
+WRITE_TIMEOUT = 10.0
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+class Fence(Protocol):
+    """Says for how many more seconds this process may write."""
+
+    def remaining(self) -> float:
+        """Give the seconds left; nothing or less means stop."""
+
+
+class Client:
+    """The calls this operator makes to the API server; safe to use from many threads."""
+
+    def __init__(self, connection: Connection, *, retry: RetryPolicy | None = None) -> None:
+        self.connection = connection
+        self.fence: Fence | None = None
+        self._retry = retry or RetryPolicy()
+        self._writes = threading.BoundedSemaphore(WRITES_IN_FLIGHT)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Give up waiting between attempts: the process ends."""
+        self._stopping.set()
+
+    def get(self, kind: ResourceType, namespace: str, name: str) -> Json | None:
+        """Read one object, or None when there is none."""
+        try:
+            return self._json("GET", kind.path(namespace, name), timeout=READ_TIMEOUT)
+        except ApiError as error:
+            if error.status == 404:  # noqa: PLR2004 - an absent object is an answer
+                return None
+            raise
+
+    def page(  # noqa: PLR0913 - the parameters of a list call
+        self,
+        kind: ResourceType,
+        namespace: str,
+        *,
+        selector: str = "",
+        token: str = "",
+        metadata_only: bool = False,
+        limit: int = PAGE,
+    ) -> Json:
+        """Read one page of a list; the caller follows `metadata.continue`."""
+        query = {"limit": str(limit), "labelSelector": selector, "continue": token}
+        accept = METADATA_LIST if metadata_only else JSON
+        return self._json("GET", kind.path(namespace, **query), accept=accept, retry=ONCE, timeout=READ_TIMEOUT)
+
+    def pages(self, kind: ResourceType, namespace: str = "", *, selector: str = "") -> Iterator[Json]:
+        """Walk over a whole list, page by page, and yield its objects."""
+        token = ""
+        while True:
+            page = self.page(kind, namespace, selector=selector, token=token)
+            yield from page.get("items") or ()
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    def watch(self, path: str, *, accept: str, silence: float) -> urllib3.BaseHTTPResponse:
+        """Open a watch; the caller reads its lines and closes it."""
+        return self._open("GET", path, None, {"Accept": accept}, (CONNECT_TIMEOUT, silence))
+
+    def apply(self, body: Json, kind: ResourceType) -> Json:
+        """Apply an object on the server's side and return the metadata of the result."""
+        meta = body["metadata"]
+        path = kind.path(meta.get("namespace", ""), meta["name"], fieldManager=MANAGER, force="true")
+        return self._write("PATCH", path, body, content=APPLY, accept=METADATA)
+
+    def merge(self, kind: ResourceType, namespace: str, name: str, body: Json, *, subresource: str = "") -> Json:
+        """Merge a few fields into an object and return the metadata of the result."""
+        manager = STATUS_MANAGER if subresource == "status" else MANAGER
+        path = kind.path(namespace, name, subresource, fieldManager=manager)
+        return self._write("PATCH", path, body, content=MERGE, accept=METADATA)
+
+    def create(self, kind: ResourceType, body: Json) -> bool:
+        """Create an object; False when one of that name was already there."""
+        path = kind.path(body["metadata"].get("namespace", ""), fieldManager=MANAGER)
+        try:
+            self._write("POST", path, body, content=JSON, accept=METADATA)
+        except ApiError as error:
+            if error.status == 409:  # noqa: PLR2004 - it exists: the loser of a race keeps its hands off
+                return False
+            raise
+        return True
+
+    def delete(self, kind: ResourceType, namespace: str, name: str, *, uid: str = "") -> None:
+        """Delete an object, and only the very one with that uid when one is given."""
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self._write("DELETE", kind.path(namespace, name), body, content=JSON, accept=JSON)
+        except ApiError as error:
+            if error.status not in {404, 409}:
+                raise
+
+    def lease_write(self, method: str, path: str, body: Json, *, timeout: float) -> Json:
+        """Write the Lease itself: past the fence, once, and within the time that is left."""
+        return self._json(method, path, body=body, retry=ONCE, timeout=timeout)
+
+    def lease_read(self, path: str, *, timeout: float) -> Json:
+        """Read the Lease once, within the time that is left."""
+        return self._json("GET", path, retry=ONCE, timeout=timeout)
+
+    def _write(self, method: str, path: str, body: Json, *, content: str, accept: str) -> Json:
+        with self._writes:
+            return self._json(
+                method, path, body=body, content=content, accept=accept, timeout=WRITE_TIMEOUT, fenced=True
+            )
+
+    def _json(  # noqa: PLR0913 - the parameters of an HTTP call
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Json | None = None,
+        content: str = JSON,
+        accept: str = JSON,
+        retry: RetryPolicy | None = None,
+        timeout: float,
+        fenced: bool = False,
+    ) -> Json:
+        headers = {"Accept": accept}
+        payload = None
+        if body is not None:
+            headers["Content-Type"] = content
+            payload = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+        policy = retry or self._retry
+        attempt = 0
+        while True:
+            attempt += 1
+            allowed = self._allowed(timeout) if fenced else timeout
+            try:
+                return self._exchange(method, path, payload, headers, allowed)
+            except (ApiError, ConnectionFailedError) as failure:
+                pause = policy.pause(failure, attempt, random.random())  # noqa: S311 - jitter, not a secret
+                if pause is None or self._stopping.wait(pause):
+                    raise
+
+    def _allowed(self, timeout: float) -> float:
+        """Cut the timeout of a write to what the Lease still grants."""
+        left = timeout if self.fence is None else min(timeout, self.fence.remaining())
+        if left <= 0:
+            raise FencedError("this process does not hold the Lease")
+        return left
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: float) -> Json:
+        response = self._open(method, path, body, headers, (min(CONNECT_TIMEOUT, timeout), timeout))
+        try:
+            content = response.read()
+            answer = json.loads(content)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
+            response.close()
+            raise ConnectionFailedError(f"{method} {_bare(path)}: {type(failure).__name__}") from failure
+        finally:
+            response.release_conn()
+        return cast("Json", answer)
+
+    def _open(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str], timeout: tuple[float, float]
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            response = self.connection.open(method, path, body=body, headers=headers, timeout=timeout)
+        except (urllib3.exceptions.HTTPError, OSError) as failure:
+            raise ConnectionFailedError(f"{method} {_bare(path)}: {type(failure).__name__}") from failure
+        if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
+            return response
+        error = _error(f"{method} {_bare(path)}", response)
+        if error.status == 401:  # noqa: PLR2004 - the token may have been rotated
+            with contextlib.suppress(Exception):
+                self.connection.reread()
+        raise error
+
+
+def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
+    """Read what the server says about a failure, but nothing that may quote a Secret."""
+    answer: Any = {}
+    try:
+        answer = json.loads(response.read())
+    except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        response.close()
+    finally:
+        response.release_conn()
+    answer = answer if isinstance(answer, dict) else {}
+    asked = response.headers.get("Retry-After", "")
+    return ApiError(
+        response.status,
+        str(answer.get("reason") or response.reason or ""),
+        request,
+        "" if "/secrets" in request else str(answer.get("message", ""))[:500],
+        float(asked) if asked.isdigit() else None,
+    )
+
+
+def _bare(path: str) -> str:
+    return path.split("?", 1)[0]

@@ -1,0 +1,95 @@
+"""Names for what the API server serves: resource types, paths and errors.
+
+They are plain values, so every other module of this layer can speak about the API without touching HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+Json = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """The name of one object of a known type."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ResourceType:
+    """One type of object as the API server addresses it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of the objects of this type."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "", **query: str) -> str:
+        """Give the URL path of the collection, of one object, or of a subresource of it."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root]
+        if namespace and self.namespaced:
+            parts.append(f"namespaces/{quote(namespace, safe='')}")
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        if subresource:
+            parts.append(subresource)
+        asked = urlencode({key: value for key, value in query.items() if value})
+        return "/".join(parts) + (f"?{asked}" if asked else "")
+
+
+CONFIG_MAP = ResourceType("", "v1", "configmaps", "ConfigMap")
+SECRET = ResourceType("", "v1", "secrets", "Secret")
+SERVICE = ResourceType("", "v1", "services", "Service")
+SERVICE_ACCOUNT = ResourceType("", "v1", "serviceaccounts", "ServiceAccount")
+POD = ResourceType("", "v1", "pods", "Pod")
+STATEFUL_SET = ResourceType("apps", "v1", "statefulsets", "StatefulSet")
+NETWORK_POLICY = ResourceType("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+DISRUPTION_BUDGET = ResourceType("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+LEASE = ResourceType("coordination.k8s.io", "v1", "leases", "Lease")
+EVENT = ResourceType("events.k8s.io", "v1", "events", "Event")
+
+CHILD_TYPES: tuple[ResourceType, ...] = (
+    CONFIG_MAP,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    STATEFUL_SET,
+    NETWORK_POLICY,
+    DISRUPTION_BUDGET,
+)
+"""The types of objects a platform is made of; each is watched for drift and pruned."""
+
+BY_KIND: dict[tuple[str, str], ResourceType] = {(kind.api_version, kind.kind): kind for kind in CHILD_TYPES}
+
+
+class ApiError(Exception):
+    """The API server answered, and the answer is no."""
+
+    def __init__(
+        self, status: int, reason: str, request: str, message: str = "", retry_after: float | None = None
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        super().__init__(f"{request}: {status} {reason}" + (f": {message}" if message else ""))
+
+
+class ConnectionFailedError(Exception):
+    """The API server did not answer, or its answer broke off."""
+
+
+class FencedError(Exception):
+    """The process does not hold the Lease, so it must not write."""

@@ -1,0 +1,57 @@
+"""Everything the environment may tell the operator, read once at the start.
+
+No other module looks at environment variables, so this page is the whole list of them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IMAGES = ("postfix", "dovecot", "rspamd", "valkey")
+"""The images a platform needs; POSTBOAT_IMAGE_POSTFIX and its like override the defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The operator's own settings; what a mail platform is set to stands in its resources."""
+
+    namespaces: tuple[str, ...] = ()
+    operator_namespace: str = "postboat-system"
+    identity: str = "postboat"
+    lease_name: str = "postboat"
+    cluster_domain: str = "cluster.local"
+    images: Mapping[str, str] = field(default_factory=dict)
+    kubeconfig: str = ""
+    log_level: str = "INFO"
+    log_format: str = "json"
+    probe_port: int = 8080
+    metrics_port: int = 8081
+    watch_silence: float = 70.0
+    resync: float = 600.0
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the process environment, or from a mapping in tests."""
+    known = os.environ if environment is None else environment
+    namespaces = tuple(sorted({name.strip() for name in known.get("POSTBOAT_NAMESPACES", "").split(",")} - {""}))
+    return Settings(
+        namespaces=namespaces,
+        operator_namespace=known.get("POD_NAMESPACE", "postboat-system"),
+        identity=known.get("POD_NAME", "") or f"{socket.gethostname()}-{os.getpid()}",
+        lease_name=known.get("POSTBOAT_LEASE", "postboat"),
+        cluster_domain=known.get("POSTBOAT_CLUSTER_DOMAIN", "cluster.local"),
+        images={name: known.get(f"POSTBOAT_IMAGE_{name.upper()}", f"postboat/{name}:dev") for name in IMAGES},
+        kubeconfig=known.get("POSTBOAT_KUBECONFIG", "") or known.get("KUBECONFIG", ""),
+        log_level=known.get("POSTBOAT_LOG_LEVEL", "INFO").upper(),
+        log_format=known.get("POSTBOAT_LOG_FORMAT", "json"),
+        probe_port=int(known.get("POSTBOAT_PROBE_PORT", "8080")),
+        metrics_port=int(known.get("POSTBOAT_METRICS_PORT", "8081")),
+        watch_silence=float(known.get("POSTBOAT_WATCH_SILENCE_SECONDS", "70")),
+        resync=float(known.get("POSTBOAT_RESYNC_SECONDS", "600")),
+    )
