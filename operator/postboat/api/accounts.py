@@ -43,7 +43,7 @@ class Ldap(Model):
     tls: DirectoryTls | None = None
     """TLS for ldaps, StartTLS or None for ldap; when absent TLS for ldaps and StartTLS for ldap."""
     ca_secret: SecretKeyRef | None = None
-    """Certificates of the authority that signed the directory's certificate, as PEM; public authorities when absent."""
+    """Certificates (PEM) of the authority that signed the directory's certificate; public ones when absent."""
     base_dn: DistinguishedName
     """Where the search begins, like dc=example,dc=com."""
     bind_dn: DistinguishedName | None = None

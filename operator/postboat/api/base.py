@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
+from typing_extensions import override
 
 INITIALISMS = {"ca": "CA", "dn": "DN", "dns": "DNS", "ip": "IP", "sts": "STS", "tls": "TLS"}
 
@@ -22,7 +23,7 @@ def camel(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold between the fields of one model; without `holds` only the API server can judge (old against new)."""
+    """What must hold between fields of one model; without `holds` only the API server can judge (old against new)."""
 
     cel: str
     message: str
@@ -59,6 +60,7 @@ class Model(BaseModel):
         return self
 
     @classmethod
+    @override
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Add what Kubernetes alone understands: CEL rules, and whether the value is replaced as a whole."""
         schema = handler.resolve_ref_schema(handler(core_schema))

@@ -79,7 +79,7 @@ class Remote(Model):
     tls: RemoteTls | None = None
     """TLS from the first byte, StartTLS, or None; TLS when absent."""
     ca_secret: SecretKeyRef | None = None
-    """Certificates of the authority that signed the remote certificate, as PEM; public authorities when absent."""
+    """Certificates (PEM) of the authority that signed the remote certificate; public ones when absent."""
     username: RemoteUser
     """Login of the remote account."""
     password_secret: SecretKeyRef | None = None
@@ -124,7 +124,7 @@ class ConnectorSpec(Model):
     protocol: Protocol
     """IMAP or POP3."""
     mode: Mode | None = None
-    """Fetch checks for new mail at once and then regularly, Migration copies all folders once a runId; Fetch when absent."""
+    """Fetch looks for new mail at once and then regularly, Migration copies all folders once; Fetch when absent."""
     remote: Remote
     """The remote server and the account there."""
     address: EmailAddress | None = None
@@ -132,7 +132,7 @@ class ConnectorSpec(Model):
     interval: Duration | None = None
     """Time between two checks, like 15m. With mode Fetch."""
     delete_after_delivery: Flag | None = None
-    """Delete mail on the remote server once it is delivered; else it is kept there and never fetched twice. With Fetch."""
+    """Delete mail on the remote server once it is delivered; else it stays there and is never fetched twice."""
     filter: Flag | None = None
     """Check fetched mail for spam and viruses before delivery; true when absent. With mode Fetch."""
     run_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]*$", max_length=63)] | None = None

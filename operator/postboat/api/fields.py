@@ -10,7 +10,7 @@ from postboat.api.base import Model
 
 
 def fields_in_use(spec: Model) -> tuple[str, ...]:
-    """List the paths of all leaves that the spec sets, like `smtp.queue.size`; sorted, entries of lists without index."""
+    """List the paths of all leaves that the spec sets, sorted, like `smtp.queue.size`; lists have no index."""
     return tuple(sorted(set(_leaves(spec, ""))))
 
 
@@ -23,7 +23,7 @@ def _leaves(model: Model, prefix: str) -> Iterator[str]:
         elif isinstance(value, tuple) and value and isinstance(value[0], Model):
             for entry in value:
                 yield from _leaves(entry, f"{path}.")
-        elif value is not None and value != () and value != {}:
+        elif value is not None and value not in ((), {}):
             yield path
 
 

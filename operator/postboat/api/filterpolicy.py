@@ -131,7 +131,7 @@ class Bayes(Model):
     enabled: Flag | None = None
     """Learn, and classify once 200 spam and 200 ham messages are known; true when absent."""
     trainers: ObjectName | None = None
-    """Name of the Mailbox of type Group whose members may train; the group `spamtrainers` if there is one, else everybody."""
+    """Name of the Mailbox of type Group whose members may train; `spamtrainers` if there is one, else everybody."""
 
 
 class Antispam(Model):

@@ -95,15 +95,15 @@ class MailboxSpec(Model):
     """What a mailbox should be."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one. It never changes once written."""
+    """Name of the MailServer in this namespace; may be left out where there is only one. Once written it stays."""
     username: Username | None = None
     """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
     type: MailboxType | None = None
-    """User, Group (no storage, mail goes to the members) or Public (owned by groups); User when absent. It never changes."""
+    """User, Group (no storage: mail goes to members) or Public (owned by groups); User when absent. It stays."""
     display_name: Line | None = None
     """Name for people."""
     password_secret: SecretKeyRef | None = None
-    """Secret with the password: plain, or hashed like {BLF-CRYPT}..., {ARGON2ID}..., {SHA512-CRYPT}...; no login without."""
+    """Secret with the password, plain or hashed ({BLF-CRYPT}, {ARGON2ID}, {SHA512-CRYPT} ...); no login without."""
     access: Access | None = None
     """Services that are open to the user; all of them when absent. For type User."""
     forward: Forward | None = None

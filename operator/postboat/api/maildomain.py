@@ -54,7 +54,7 @@ class DomainRelay(Model):
     tls: OutgoingTls | None = None
     """None, Opportunistic, Required (encrypt, any certificate) or Verified (the certificate must match the host)."""
     ca_secret: SecretKeyRef | None = None
-    """Certificates of the authority that signed the other server's certificate, as PEM; public authorities when absent."""
+    """Certificates (PEM) of the authority that signed the other server's certificate; public ones when absent."""
 
 
 class UnknownRecipients(Model):
@@ -68,7 +68,7 @@ class UnknownRecipients(Model):
     constraints = (
         Rule(
             cel="(self.action == 'Deliver') == has(self.mailbox)",
-            message="write mailbox (the name of the catch-all Mailbox) with action Deliver, and leave it out with Reject",
+            message="write mailbox (name of the catch-all Mailbox) with action Deliver, and leave it out with Reject",
             holds=lambda unknown: (unknown.action is UnknownAction.DELIVER) == (unknown.mailbox is not None),
             field="mailbox",
         ),
@@ -90,7 +90,7 @@ class Dkim(Model):
     selector: Selector | None = None
     """Selector of the key in the DNS; `default` when absent. A new selector makes a new key."""
     secret_name: ObjectName | None = None
-    """Secret with the private key under SELECTOR.key (PEM, PKCS#8); NAME-dkim when absent, made when it does not exist."""
+    """Secret with the private key under SELECTOR.key (PEM, PKCS#8); NAME-dkim when absent, made when missing."""
 
 
 class DmarcPolicy(StrEnum):
@@ -167,7 +167,7 @@ class MailDomainSpec(Model):
     constraints = (
         Rule(
             cel="(has(self.delivery) && self.delivery == 'Relay') == has(self.relay)",
-            message="write relay (with the host of the other mail server) with delivery Relay, and leave it out otherwise",
+            message="write relay (with host, the other mail server) with delivery Relay, and leave it out otherwise",
             holds=lambda spec: (spec.delivery is Delivery.RELAY) == (spec.relay is not None),
             field="relay",
         ),

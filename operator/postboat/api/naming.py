@@ -59,7 +59,7 @@ def _local_part_is_short(named: Named) -> bool:
 SERVER_NAMES: Final = (
     Rule(
         cel="size(self.metadata.name) <= 40 && !self.metadata.name.contains('.')",
-        message="the name of a MailServer has at most 40 characters and no dot: names of pods and Services begin with it",
+        message="write a name of at most 40 characters without a dot: names of pods and Services begin with it",
         holds=lambda named: len(named.name) <= _LONGEST_SERVER and "." not in named.name,
     ),
 )

@@ -22,7 +22,7 @@ _ANNOTATIONS: Final = f"{GROUP}/"
 _DEEPEST: Final = 24
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _LONGEST_NAME: Final = 253
-_NOTHING: Final[Mapping[str, Any]] = {}
+_NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 def parse(raw: Mapping[str, Any]) -> Resource:
@@ -119,7 +119,7 @@ def _without_nulls(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
     return value
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
+def _mapping(value: object) -> Mapping[Any, Any]:
     return value if isinstance(value, Mapping) else _NOTHING
 
 

@@ -49,7 +49,7 @@ class RelayHostSpec(Model):
     implicit_tls: Flag | None = None
     """Speak TLS from the first byte (port 465) instead of STARTTLS."""
     ca_secret: SecretKeyRef | None = None
-    """Certificates of the authority that signed the relay host's certificate, as PEM; public authorities when absent."""
+    """Certificates (PEM) of the authority that signed the relay host's certificate; public ones when absent."""
     credentials_secret: CredentialsSecret | None = None
     """Login at the relay host."""
     senders: Annotated[tuple[SenderPattern, ...], Field(max_length=500, json_schema_extra=as_set())] = ()

@@ -47,7 +47,7 @@ CIDR: Final = rf"^({_IPV4}{_PREFIX_V4}|{_IPV6}{_PREFIX_V6})$"
 USERNAME: Final = r"^[a-z0-9_]([a-z0-9_-]|\.[a-z0-9_-])*$"
 OBJECT_NAME: Final = rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$"
 SERVER_NAME: Final = rf"^{_DNS_LABEL}$"
-SECRET_KEY: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
+DATA_KEY: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"
 QUANTITY: Final = rf"^[0-9]{{1,15}}(\.[0-9]{{1,3}})?{_UNIT}$"
 SIZE: Final = rf"^[1-9][0-9]{{0,14}}(\.[0-9]{{1,3}})?{_UNIT}$"
 DURATION: Final = r"^([1-9][0-9]{0,5}[smhdw])+$"
@@ -68,9 +68,9 @@ HINTS: Final[Mapping[str, str]] = {
     NETWORK: "an IP address or a network, like 192.0.2.25 or 192.0.2.0/24",
     CIDR: "a network with its prefix length, like 192.0.2.0/24 or 2001:db8::/32",
     USERNAME: "a user name of a-z, 0-9, dot, hyphen and underscore, in lower case, like jane.doe",
-    OBJECT_NAME: "the name of a Kubernetes object: a-z, 0-9, hyphen and dot, in lower case",
+    OBJECT_NAME: "a name of a-z, 0-9, hyphen and dot, in lower case",
     SERVER_NAME: "the name of a MailServer: a-z, 0-9 and hyphen, in lower case",
-    SECRET_KEY: "a key of a Secret: letters, digits, hyphen, underscore and dot",
+    DATA_KEY: "a key of a Secret: letters, digits, hyphen, underscore and dot",
     QUANTITY: "an amount of bytes as a string, like 20Mi or 1Gi",
     SIZE: "an amount of bytes above zero as a string, like 20Mi or 1Gi",
     DURATION: "a duration above zero, like 30s, 15m, 4d or 1h30m",
@@ -92,7 +92,7 @@ Cidr = Annotated[str, StringConstraints(pattern=CIDR, max_length=43)]
 Username = Annotated[str, StringConstraints(pattern=USERNAME, max_length=64)]
 ObjectName = Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=253)]
 ServerName = Annotated[str, StringConstraints(pattern=SERVER_NAME, max_length=40)]
-SecretKey = Annotated[str, StringConstraints(pattern=SECRET_KEY, max_length=253)]
+SecretKey = Annotated[str, StringConstraints(pattern=DATA_KEY, max_length=253)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY, max_length=24)]
 Size = Annotated[str, StringConstraints(pattern=SIZE, max_length=24)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION, max_length=32)]
