@@ -1,0 +1,71 @@
+"""Names of mail: addresses, domains and users in the one form in which they are compared.
+
+Domains are A-labels in lower case, local parts lower case without their `+tag`; what has no such form is None.
+"""
+
+from functools import lru_cache
+from hashlib import blake2b
+from re import ASCII, compile as pattern
+from typing import Final
+
+import idna
+
+from postboat.model.platform import SHARDS
+
+DELIMITER: Final = "+"
+_A_DOMAIN: Final = pattern(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII)
+_USER: Final = pattern(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", ASCII)
+_ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_LOCAL: Final = pattern(rf"{_ATOM}(?:\.{_ATOM})*", ASCII)
+_LONGEST_LOCAL: Final = 64
+
+
+@lru_cache(maxsize=4096)
+def domain(text: str) -> str | None:
+    """Normalise a domain to A-labels in lower case."""
+    try:
+        name = text.rstrip(".").lower() if text.isascii() else idna.encode(text.rstrip("."), uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return None
+    return name if _A_DOMAIN.fullmatch(name) else None
+
+
+@lru_cache(maxsize=4096)
+def spellings(name: str) -> tuple[str, ...]:
+    """Give every form of a normalised domain: A-labels, and U-labels where they differ (Postfix compares literally)."""
+    if "xn--" not in name:
+        return (name,)
+    try:
+        unicode = idna.decode(name)
+    except (idna.IDNAError, UnicodeError):
+        return (name,)
+    return tuple(sorted({name, unicode}))
+
+
+def user(text: str) -> str | None:
+    """Normalise the name of a user, which is also the name of a folder on the store."""
+    name = text.lower()
+    return name if len(name) <= _LONGEST_LOCAL and _USER.fullmatch(name) else None
+
+
+def local_part(text: str) -> str | None:
+    """Normalise a local part and drop its tag, since a tag names a folder and nobody of its own."""
+    name = text.lower().partition(DELIMITER)[0]
+    return name if len(name) <= _LONGEST_LOCAL and _LOCAL.fullmatch(name) else None
+
+
+def address(text: str) -> str | None:
+    """Normalise a whole address."""
+    local, at, host = text.rpartition("@")
+    local_form, domain_form = local_part(local), domain(host)
+    return f"{local_form}@{domain_form}" if at and local_form and domain_form else None
+
+
+def shard(local: str) -> int:
+    """Tell the directory shard of a local part; agents and operators of all versions must agree on it."""
+    return int.from_bytes(blake2b(local.lower().encode(), digest_size=8).digest()) % SHARDS
+
+
+def store(local: str, count: int) -> int:
+    """Tell the store pod on which a new mailbox of this name is placed."""
+    return int.from_bytes(blake2b(local.encode(), digest_size=8, person=b"store").digest()) % count

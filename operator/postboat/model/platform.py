@@ -1,0 +1,221 @@
+"""The mail platform of one MailServer as plain, checked, effective values.
+
+Everything below this layer works from a Platform alone and never looks at a custom resource again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+SHARDS: Final = 64
+"""Count of the directory shards; fixed for ever, since it decides where a row lives."""
+
+
+class Protocol(StrEnum):
+    """The ways a client can reach a mailbox, in the words of Dovecot."""
+
+    IMAP = "imap"
+    POP3 = "pop3"
+    SMTP = "smtp"
+    SIEVE = "sieve"
+
+
+class WantedKind(StrEnum):
+    """The three Secrets that the platform makes for itself."""
+
+    INTERNAL = "internal"
+    SELF_SIGNED = "selfsigned"
+    DKIM = "dkim"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A Secret that the platform lacks and that the controller makes with fresh keys.
+
+    `hosts` are the DNS names a certificate must carry, `selector` names the DKIM key. The keys of each kind:
+    internal: `ca.crt`, `ca.key`, `store.crt`, `store.key` (server, signed by the CA, for `hosts`), `client.crt`, `client.key`
+    (client authentication, signed by the CA), `smtp.crt`, `smtp.key` (server, signed by the CA, for `smtp_hosts`),
+    `master-password`, `hash-key`, `valkey-password`, `rspamd-password`, `rspamd-enable-password` (ASCII letters and digits);
+    selfsigned: `ca.crt`, `tls.crt`, `tls.key`; dkim: `SELECTOR.key` (RSA 2048, PEM, PKCS#8).
+    Entries already in the Secret that are still good are kept by the controller.
+    """
+
+    kind: WantedKind
+    name: str
+    hosts: tuple[str, ...] = ()
+    smtp_hosts: tuple[str, ...] = ()
+    selector: str = ""
+    why: str = ""
+
+
+class CertificateSource(StrEnum):
+    """Where the certificate that clients see comes from."""
+
+    SECRET = "Secret"  # noqa: S105 -- a source, not a password
+    LAST_GOOD = "LastGood"
+    SELF_SIGNED = "SelfSigned"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The chain and the key that clients see, both PEM."""
+
+    source: CertificateSource
+    chain: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InternalSecrets:
+    """What the parts of the platform use to know each other; made once, never shown."""
+
+    ca: bytes
+    store_chain: bytes
+    store_key: bytes
+    client_chain: bytes
+    client_key: bytes
+    smtp_chain: bytes
+    smtp_key: bytes
+    master_password: str
+    hash_key: bytes
+    valkey_password: str
+    rspamd_password: str
+    rspamd_enable_password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A claim of each pod of a StatefulSet; no class means the default class of the cluster."""
+
+    size: str
+    storage_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientService:
+    """How both client Services are exposed."""
+
+    type: str
+    annotations: tuple[tuple[str, str], ...] = ()
+    external_traffic_policy: str | None = None
+    load_balancer_class: str | None = None
+    source_ranges: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduling:
+    """What a MailServer asks for the pods of one component, as Kubernetes objects with sorted keys; empty means default."""
+
+    resources: Mapping[str, object] | None = None
+    node_selector: Mapping[str, str] | None = None
+    tolerations: tuple[Mapping[str, object], ...] = ()
+    affinity: Mapping[str, object] | None = None
+    priority_class: str | None = None
+    spread: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """The receiving and sending side."""
+
+    replicas: int
+    queue: Volume
+    message_size: int
+    queue_lifetime: int
+    helo: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imap:
+    """The side of the clients that read mail."""
+
+    replicas: int
+    protocols: tuple[Protocol, ...]
+    allow_clear_text: bool
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The pods with the mailboxes: `shards` take new ones, `replicas` also counts those that still hold some."""
+
+    shards: int
+    replicas: int
+    mail: Volume
+
+
+@dataclass(frozen=True, slots=True)
+class Dkim:
+    """The key that signs the mail of a domain; `record` is the text of its DNS record."""
+
+    selector: str
+    key: bytes
+    record: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A domain whose mail is delivered here; `name` has A-labels, `spellings` are all forms a client may write."""
+
+    resource: str
+    name: str
+    spellings: tuple[str, ...]
+    dkim: Dkim | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A mailbox of a person: who may log in how, and on which store it lives."""
+
+    resource: str
+    user: str
+    password: str
+    access: tuple[Protocol, ...]
+    shard: int
+    quota: int
+
+
+Shard = tuple[Account, ...]
+"""The accounts of one directory shard, sorted by user; an unchanged shard stays the same object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What is true of the cluster, not of one platform; the version of the operator is deliberately no part of it."""
+
+    operator_namespace: str
+    cluster_domain: str
+    images: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything about one mail platform that files and objects follow from."""
+
+    name: str
+    namespace: str
+    uid: str
+    environment: Environment
+    hostname: str
+    paused: bool
+    certificate: Certificate
+    internal: InternalSecrets
+    client_service: ClientService
+    smtp: Smtp
+    imap: Imap
+    store: Store
+    filter_replicas: int
+    valkey: Volume
+    scheduling: Mapping[str, Scheduling]
+    domains: tuple[Domain, ...]
+    directory: tuple[Shard, ...]
+
+    def fqdn(self, service: str) -> str:
+        """Give the full name of a Service of the platform, since daemons look up without search domains."""
+        return f"{self.name}-{service}.{self.namespace}.svc.{self.environment.cluster_domain}"
+
+    def store_host(self, shard: int) -> str:
+        """Give the full name of the pod that holds a mailbox shard."""
+        return f"{self.name}-store-{shard}.{self.fqdn('store')}"

@@ -1,0 +1,128 @@
+"""What became of an input: taken as it is, taken in part, or refused with a reason.
+
+A refused input is a value and never an exception, so that one wrong object cannot stop the others.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar, overload, override
+from zlib import crc32
+
+Key = tuple[str, str]
+"""Kind and name of an object; its namespace is that of the MailServer."""
+
+_BUCKETS: Final = 256
+_T = TypeVar("_T")
+
+
+class Reason(StrEnum):
+    """The closed set of reasons; each is documented for users under its own name."""
+
+    ACCEPTED = "Accepted"
+    """Every field of the object is part of the configuration."""
+    FIELD_NOT_IN_FORCE = "FieldNotInForce"
+    """The object is part of the configuration, but some of its fields are without effect in this version."""
+    NOT_IN_FORCE = "NotInForce"
+    """The object as a whole is without effect in this version."""
+    INVALID = "Invalid"
+    """A field has a value that the schema or a rule refuses."""
+    CONFLICT = "Conflict"
+    """An older object already claims the same name, address or domain."""
+    SERVER_NOT_FOUND = "ServerNotFound"
+    """The MailServer that the object names does not exist, or the namespace has none."""
+    SERVER_AMBIGUOUS = "ServerAmbiguous"
+    """The namespace has several MailServers and the object names none of them."""
+    DOMAIN_NOT_FOUND = "DomainNotFound"
+    """The object names a domain that no accepted MailDomain states."""
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 -- a reason, not a password
+    """A referenced Secret does not exist."""
+    SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"  # noqa: S105
+    """A referenced Secret lacks the key that the object names."""
+    INVALID_SECRET = "InvalidSecret"  # noqa: S105
+    """A referenced Secret holds something that cannot be used, like a key that does not match its certificate."""
+    UNKNOWN_MAILBOX = "UnknownMailbox"
+    """The object names a Mailbox that is not part of the configuration."""
+    CYCLE = "Cycle"
+    """Addresses or groups lead back to themselves."""
+    TOO_LARGE = "TooLarge"
+    """The object does not fit into what Kubernetes can hold in one Secret."""
+    IMMUTABLE = "Immutable"
+    """The change asks for something that cannot be changed on existing volumes; what exists stays."""
+    PAUSED = "Paused"
+    """The MailServer asks to be left as it is."""
+    DELETING = "Deleting"
+    """The object is being deleted and counts no more."""
+
+
+_TAKEN: Final = frozenset({Reason.ACCEPTED, Reason.FIELD_NOT_IN_FORCE})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one object; `effective` says whether anything of it is part of the configuration."""
+
+    reason: Reason
+    message: str
+    path: str = ""
+    effective: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the object is part of the configuration without a fault of its own."""
+        return self.reason in _TAKEN
+
+
+ACCEPTED: Final = Verdict(Reason.ACCEPTED, "All fields are part of the configuration.", effective=True)
+
+
+class Verdicts(Mapping[Key, Verdict]):
+    """An immutable map of verdicts that can be succeeded by a slightly different one without being copied whole."""
+
+    __slots__ = ("_buckets", "_size")
+
+    def __init__(self, buckets: tuple[Mapping[Key, Verdict], ...] | None = None) -> None:
+        self._buckets = buckets if buckets is not None else ({},) * _BUCKETS
+        self._size = sum(len(bucket) for bucket in self._buckets)
+
+    @override
+    def __getitem__(self, key: Key) -> Verdict:
+        return self._buckets[_bucket(key)][key]
+
+    @override
+    def __iter__(self) -> Iterator[Key]:
+        return (key for bucket in self._buckets for key in bucket)
+
+    @override
+    def __len__(self) -> int:
+        return self._size
+
+    @override
+    def __repr__(self) -> str:
+        return f"Verdicts({dict(sorted(self.items()))!r})"
+
+    @overload
+    def get(self, key: Key, /) -> Verdict | None: ...
+    @overload
+    def get(self, key: Key, /, default: Verdict | _T) -> Verdict | _T: ...
+    @override
+    def get(self, key: Key, /, default: object = None) -> object:
+        return self._buckets[_bucket(key)].get(key, default)
+
+    def succeeded(self, changes: Iterable[tuple[Key, Verdict | None]]) -> "Verdicts":
+        """Give the map that follows from these changes; None takes an entry away."""
+        fresh: dict[int, dict[Key, Verdict]] = {}
+        for key, verdict in changes:
+            number = _bucket(key)
+            bucket = fresh.setdefault(number, dict(self._buckets[number]))
+            if verdict is None:
+                bucket.pop(key, None)
+            else:
+                bucket[key] = verdict
+        if not fresh:
+            return self
+        return Verdicts(tuple(fresh.get(number, bucket) for number, bucket in enumerate(self._buckets)))
+
+
+def _bucket(key: Key) -> int:
+    return crc32("\0".join(key).encode()) % _BUCKETS

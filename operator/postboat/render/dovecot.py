@@ -1,0 +1,161 @@
+"""Dovecot in its two parts: edges that check who somebody is, and stores that keep the mail.
+
+An edge in the smtp pods answers Postfix over unix sockets, an edge in the imap pods answers people.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from postboat.model.platform import Platform, Protocol
+from postboat.render import escape
+from postboat.render.files import File
+from postboat.render.template import fill
+from postboat.render.transport_security import CIPHERS
+
+FOLDERS: Final = ("Drafts", "Junk", "Sent", "Trash")
+STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": 10024}
+_LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
+_CLIENT_PORTS: Final = {
+    Protocol.IMAP: (("imap", 10143), ("imaps", 10993)),
+    Protocol.POP3: (("pop3", 10110), ("pop3s", 10995)),
+    Protocol.SIEVE: (("sieve", 14190),),
+}
+_WITH_TLS: Final = frozenset({"imaps", "pop3s"})
+_ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "sieve": ("sieve",)}
+
+_KNOWN: Final = (
+    "user = '%{user | username}' AND ('%{user | domain}' = ''"
+    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
+)
+_ALLOWED: Final = "access LIKE '%%,{protocol},%%'"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A named block of settings inside a service, like a listener."""
+
+    type: str
+    name: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of Dovecot with its listeners."""
+
+    name: str
+    settings: tuple[str, ...]
+    listeners: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """How an edge finds a user for one protocol, and which fields it adds to what it finds."""
+
+    protocol: str
+    query: str
+    fields: tuple[str, ...]
+
+
+def _port(name: str, port: int) -> Block:
+    tls = ("ssl = yes",) if name in _WITH_TLS else ()
+    return Block("inet_listener", name, (f"port = {port}", *tls))
+
+
+def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
+    open_ports = tuple(_port(name, port) for name, port in ports)
+    used = {block.name for block in open_ports}
+    closed = tuple(Block("inet_listener", name, ("port = 0",)) for name in _ALL_LISTENERS[protocol] if name not in used)
+    return Service(_LOGIN[protocol], ("chroot =", "client_limit = 1000", "process_min_avail = 1"), open_ports + closed)
+
+
+def _proxied(protocol: str) -> Lookup:
+    columns = "user, password, host" if protocol != "lmtp" else "user, NULL AS password, 'y' AS nopassword, host"
+    allowed = "" if protocol == "lmtp" else f" AND {_ALLOWED.format(protocol=protocol)}"
+    fields = ("proxy = y", "starttls = y", f"port = {STORE_PORTS[protocol]}")
+    login = () if protocol == "lmtp" else ("master = edge", "!include master.conf")
+    return Lookup(protocol, f"SELECT {columns} FROM users WHERE {_KNOWN}{allowed}", (*fields, *login))
+
+
+_SMTP_LOOKUP: Final = Lookup(
+    "smtp", f"SELECT user, password FROM users WHERE {_KNOWN} AND {_ALLOWED.format(protocol='smtp')}", ()
+)
+
+
+def _edge(platform: Platform, lookups: tuple[Lookup, ...], services: tuple[Service, ...], **values: object) -> bytes:
+    return fill(
+        "edge.conf",
+        hostname=escape.dovecot(platform.hostname),
+        ciphers=CIPHERS,
+        lookups=lookups,
+        services=services,
+        **values,
+    )
+
+
+def _edge_secrets(platform: Platform) -> tuple[File, ...]:
+    master = f"pass = {platform.internal.master_password}\n".encode()
+    return (
+        File("ca.crt", "ca.crt", platform.internal.ca, secret=True),
+        File("master.conf", "master.conf", master, secret=True, mode="0600"),
+        File("tls.crt", "tls.crt", platform.certificate.chain, secret=True),
+        File("tls.key", "tls.key", platform.certificate.key, secret=True, mode="0600"),
+    )
+
+
+def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
+    """Render the edge beside Postfix: logins for submission, and the way of each message to its store."""
+    socket = Block("unix_listener", "edge", ("path = /run/edge/lmtp", "mode = 0666"))
+    services = (Service("lmtp", ("process_min_avail = 1",), (socket,)),)
+    lookups = (_SMTP_LOOKUP, _proxied("lmtp"))
+    conf = _edge(
+        platform, lookups, services, protocols=("lmtp",), ssl="yes", allow_cleartext="yes", auth_sockets=("/run/edge/auth",)
+    )
+    return (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+
+
+def imap_files(platform: Platform) -> tuple[File, ...]:
+    """Render the edge for people who read mail."""
+    protocols = tuple(protocol for protocol in _CLIENT_PORTS if protocol in platform.imap.protocols)
+    services = tuple(_login_service(protocol, _CLIENT_PORTS[protocol]) for protocol in protocols)
+    clear = platform.imap.allow_clear_text
+    conf = _edge(
+        platform,
+        tuple(_proxied(protocol) for protocol in protocols),
+        services,
+        protocols=protocols,
+        ssl="yes" if clear else "required",
+        allow_cleartext="yes" if clear else "no",
+        auth_sockets=(),
+    )
+    return (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+
+
+def store_files(platform: Platform) -> tuple[File, ...]:
+    """Render a store; all stores are alike but for their volume."""
+    services = (
+        *(_login_service(protocol, ((protocol, STORE_PORTS[protocol]),)) for protocol in _LOGIN),
+        Service("lmtp", ("process_limit = 200",), (_port("lmtp", STORE_PORTS["lmtp"]),)),
+    )
+    conf = fill(
+        "store.conf",
+        hostname=escape.dovecot(platform.hostname),
+        postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
+        ciphers=CIPHERS,
+        query="SELECT user, quota FROM users WHERE user = '%{user | username}'",
+        folders=FOLDERS,
+        connections=platform.imap.connections,
+        submission=f"{platform.fqdn('smtp-pods')}:10026",
+        services=services,
+    )
+    internal = platform.internal
+    return (
+        File("dovecot.conf", "dovecot.conf", conf),
+        File("ca.crt", "ca.crt", internal.ca, secret=True),
+        File("client.crt", "client.crt", internal.client_chain, secret=True),
+        File("client.key", "client.key", internal.client_key, secret=True, mode="0600"),
+        File("edges", "edges", f"edge:{{PLAIN}}{internal.master_password}\n".encode(), secret=True, mode="0600"),
+        File("store.crt", "store.crt", internal.store_chain, secret=True),
+        File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),
+    )

@@ -1,0 +1,72 @@
+"""Postfix: takes mail from the world and from users, has it filtered, queues it and hands it on.
+
+Its ports are those of docs/interfaces.md; what each of them allows stands in one table here.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from postboat.model.platform import Platform
+from postboat.render import escape
+from postboat.render.files import File
+from postboat.render.template import ACTIVE, fill
+from postboat.render.transport_security import CIPHERS
+
+LMTP_CONCURRENCY: Final = 20
+
+_SUBMISSION: Final = (
+    "smtpd_tls_security_level = encrypt",
+    "smtpd_sasl_auth_enable = yes",
+    "smtpd_client_restrictions = permit_sasl_authenticated, reject",
+    "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
+)
+_INNER: Final = (
+    "smtpd_tls_security_level = encrypt",
+    f"smtpd_tls_chain_files = {ACTIVE}/inner.pem",
+    f"smtpd_tls_CAfile = {ACTIVE}/ca.pem",
+    "smtpd_tls_req_ccert = yes",
+    "smtpd_client_restrictions = permit_tls_all_clientcerts, reject",
+    "smtpd_relay_restrictions = permit_tls_all_clientcerts, reject",
+    "smtpd_sender_restrictions =",
+    "smtpd_milters =",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One port of Postfix and what holds for it beyond main.cf."""
+
+    port: int
+    name: str
+    options: tuple[str, ...]
+
+
+LISTENERS: Final = (
+    Listener(10025, "smtpd", ()),
+    Listener(10587, "submission", _SUBMISSION),
+    Listener(10465, "submissions", (*_SUBMISSION, "smtpd_tls_wrappermode = yes")),
+    Listener(10026, "inner", _INNER),
+)
+
+
+def files(platform: Platform) -> tuple[File, ...]:
+    """Render everything that the container `postfix` reads besides its tables."""
+    main = fill(
+        "main.cf",
+        hostname=escape.postfix_word(platform.hostname),
+        helo=escape.postfix_word(platform.smtp.helo),
+        ciphers=CIPHERS,
+        milter=escape.postfix_word(f"inet:{platform.fqdn('filter')}:11332"),
+        message_size=platform.smtp.message_size,
+        queue_lifetime=platform.smtp.queue_lifetime,
+        lmtp_concurrency=LMTP_CONCURRENCY,
+        smtputf8="yes",
+    )
+    certificate, internal = platform.certificate, platform.internal
+    return (
+        File("main.cf", "main.cf", main),
+        File("master.cf", "master.cf", fill("master.cf", services=LISTENERS)),
+        File("tls.pem", "tls.pem", certificate.key + certificate.chain, secret=True, mode="0600"),
+        File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
+        File("ca.pem", "ca.pem", internal.ca, secret=True),
+    )

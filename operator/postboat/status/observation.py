@@ -1,0 +1,42 @@
+"""What was seen in the cluster, as far as a status tells it.
+
+The controller fills these in; nothing here knows how.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The pods of one component (smtp, imap, store, filter, valkey): wanted, serving, serving the newest configuration."""
+
+    name: str
+    desired: int
+    ready: int
+    current: int
+    error: str = ""
+    """The word that an agent said when it refused the newest configuration, like InvalidConfiguration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The state of one platform: whether its objects are as planned, and its pods.
+
+    `sync_error` is a sentence without values of secrets; empty means that every object was applied.
+    """
+
+    sync_error: str = ""
+    workloads: tuple[Workload, ...] = ()
+    in_force: bool = False
+    """Every replica of every workload serves the newest configuration."""
+    endpoints: Mapping[str, str] | None = None
+    """Host or address at which clients reach smtp and imap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a report is written; conditions that do not change keep their own time."""
+
+    now: datetime
