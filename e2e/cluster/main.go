@@ -22,8 +22,9 @@ var programs = map[string]func(){
 	"kube-scheduler":          runScheduler,
 	"kubectl":                 runKubectl,
 	"kubelet":                 runKubelet,
-	"network-policy":          runNetworkPolicy,
+	"load-balancer":           runLoadBalancer,
 	"local-volumes":           runLocalVolumes,
+	"network-policy":          runNetworkPolicy,
 }
 
 func main() {
