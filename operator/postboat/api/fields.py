@@ -3,7 +3,7 @@
 Used to say which fields an object sets that are not in force yet, and to suggest a field for a misspelt one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from postboat.api.base import Model
@@ -23,6 +23,9 @@ def _leaves(model: Model, prefix: str) -> Iterator[str]:
         elif isinstance(value, tuple) and value and isinstance(value[0], Model):
             for entry in value:
                 yield from _leaves(entry, f"{path}.")
+        elif isinstance(value, Mapping) and any(isinstance(entry, Model) for entry in value.values()):
+            for key, entry in value.items():
+                yield from _leaves(entry, f"{path}.{key}.")
         elif value is not None and value not in ((), {}):
             yield path
 

@@ -224,7 +224,7 @@ class MailServerSpec(Model):
     monitoring: Monitoring | None = None
     """Objects for a Prometheus operator."""
     pods: Pods | None = None
-    """Resources and placement of each workload."""
+    """Resources and placement of each workload: smtp, imap, store, filter, valkey, antivirus, fetch, resolver."""
     paused: Flag | None = None
     """Change nothing in the cluster for now; statuses tell what would change."""
 

@@ -22,6 +22,23 @@ _ANNOTATIONS: Final = f"{GROUP}/"
 _DEEPEST: Final = 24
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _LONGEST_NAME: Final = 253
+_CURES: Final[Mapping[str, str]] = {
+    "bool_type": "write true or false",
+    "enum": "write {expected}",
+    "float_type": "write a number",
+    "greater_than_equal": "write a number of at least {ge}",
+    "int_type": "write a whole number",
+    "less_than_equal": "write a number of at most {le}",
+    "mapping_type": "write a map of fields",
+    "missing": "this field is required",
+    "model_type": "write a map of fields",
+    "string_too_long": "write at most {max_length} characters",
+    "string_too_short": "write at least {min_length} characters",
+    "string_type": "write text (in quotes, where it looks like a number)",
+    "too_long": "write at most {max_length} entries",
+    "too_short": "write at least {min_length} entries",
+    "tuple_type": "write a list",
+}
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
@@ -84,11 +101,11 @@ def _refusal(kind: Kind, error: ErrorDetails) -> Refusal:
             return Refusal(f"{path}.{field}" if field else path, str(context["message"]))
         case "extra_forbidden":
             return Refusal(path, _unknown_field(kind, location))
-        case "missing":
-            return Refusal(path, "this field is required")
         case "string_pattern_mismatch":
             pattern = str(context["pattern"])
             return Refusal(path, f"write {HINTS.get(pattern, f'text of the form {pattern}')}")
+        case known if known in _CURES:
+            return Refusal(path, _CURES[known].format(**context))
         case _:
             return Refusal(path, error["msg"])
 
@@ -104,6 +121,8 @@ def _unknown_field(kind: Kind, location: tuple[int | str, ...]) -> str:
 def _path(location: tuple[int | str, ...]) -> str:
     text = ""
     for step in location:
+        if step == "[key]":  # pydantic's word for the key of a map
+            break
         text += f"[{step}]" if isinstance(step, int) else f".{step}"
     return text.lstrip(".")
 

@@ -5,7 +5,7 @@ Only what concerns placement and resources is here; everything else about the po
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, Strict, StringConstraints
 
@@ -250,22 +250,24 @@ class PodSettings(Model):
     """How the pods are spread over zones or nodes."""
 
 
-class Pods(Model):
-    """Resources and placement of each workload."""
+class Workload(StrEnum):
+    """The workloads of a platform."""
 
-    smtp: PodSettings | None = None
-    """Postfix."""
-    imap: PodSettings | None = None
-    """Dovecot at the edge: IMAP, POP3 and ManageSieve."""
-    store: PodSettings | None = None
-    """Dovecot with the mailboxes."""
-    filter: PodSettings | None = None
-    """Rspamd."""
-    valkey: PodSettings | None = None
-    """Valkey, the memory of the filter."""
-    antivirus: PodSettings | None = None
-    """ClamAV."""
-    fetch: PodSettings | None = None
-    """The connectors."""
-    resolver: PodSettings | None = None
-    """The DNS resolver of the platform."""
+    SMTP = "smtp"
+    IMAP = "imap"
+    STORE = "store"
+    FILTER = "filter"
+    VALKEY = "valkey"
+    ANTIVIRUS = "antivirus"
+    FETCH = "fetch"
+    RESOLVER = "resolver"
+
+
+def _known_workloads() -> Any:  # noqa: ANN401 -- pydantic's own Field() is typed so
+    """State the keys of the map in CEL; one schema for all workloads keeps the definition small."""
+    names = ", ".join(f"'{workload}'" for workload in Workload)
+    rule = {"rule": f"self.all(key, key in [{names}])", "message": f"write one of the workloads {', '.join(Workload)}"}
+    return {"x-kubernetes-validations": [rule]}
+
+
+Pods = Annotated[Mapping[Workload, PodSettings], Field(max_length=len(Workload), json_schema_extra=_known_workloads())]
