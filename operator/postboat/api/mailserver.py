@@ -169,9 +169,10 @@ class MasterUser(Model):
 
 def _stays(path: str) -> Rule:
     steps = path.split(".")
-    optional = "".join(f".?{step}" for step in steps)
+    present = " && ".join(f"has(self.{'.'.join(steps[: depth + 1])})" for depth in range(len(steps)))
+    new = f"({present} ? self.{path} : '')"
     return Rule(
-        cel=f"self{optional}.orValue('') == oldSelf{optional}.orValue('')",
+        cel=f"{new} == {new.replace('self.', 'oldSelf.')}",
         message=f"{path} never changes, since volumes keep their class: make a new MailServer and migrate",
         field=steps[0],
     )
