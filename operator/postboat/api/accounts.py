@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from postboat.api.base import Model, Rule
-from postboat.api.values import LINE, HostName, Quantity, SecretKeyRef, as_set
+from postboat.api.listing import AS_SET
+from postboat.api.values import LINE, HostName, Quantity, SecretKeyRef
 
 DirectoryUrl = Annotated[str, StringConstraints(pattern=r"^ldaps?://[0-9A-Za-z.:\[\]-]+$", max_length=253)]
 DistinguishedName = Annotated[str, StringConstraints(pattern=LINE, min_length=1, max_length=512)]
@@ -36,7 +37,7 @@ class DirectoryTls(StrEnum):
 class Ldap(Model):
     """An LDAP directory or Active Directory with users and groups."""
 
-    urls: Annotated[tuple[DirectoryUrl, ...], Field(min_length=1, max_length=8, json_schema_extra=as_set())]
+    urls: Annotated[tuple[DirectoryUrl, ...], Field(min_length=1, max_length=8), AS_SET]
     """Servers, like ldaps://dc1.example.com; they are tried in turn."""
     kind: DirectoryKind | None = None
     """RFC2307 (OpenLDAP and the like) or ActiveDirectory; RFC2307 when absent. It chooses filters and attributes."""
@@ -84,7 +85,7 @@ class Kerberos(Model):
     """HOST of the principals; the host name of the MailServer when absent."""
     realm: Realm | None = None
     """Realm, like EXAMPLE.COM; found in the DNS when absent."""
-    kdcs: Annotated[tuple[HostName, ...], Field(max_length=8, json_schema_extra=as_set())] = ()
+    kdcs: Annotated[tuple[HostName, ...], Field(max_length=8), AS_SET] = ()
     """Key distribution centres of the realm; found in the DNS when absent."""
 
 

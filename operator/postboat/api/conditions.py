@@ -9,7 +9,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from postboat.api.base import Model
-from postboat.api.values import Count, keyed_by
+from postboat.api.listing import keyed_by
+from postboat.api.values import Count
 
 
 class ConditionStatus(StrEnum):
@@ -48,5 +49,5 @@ class Status(Model):
 
     observed_generation: Count | None = None
     """The newest generation that the operator has judged; it is in force once Ready is True for it."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=keyed_by("type"))] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16), keyed_by("type")] = ()
     """Accepted, Ready and the conditions of single kinds, each with reason and message."""

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Sentence, Status, Timestamp, Word
+from postboat.api.listing import AS_SET
 from postboat.api.values import (
     LINE,
     Count,
@@ -21,12 +22,11 @@ from postboat.api.values import (
     Port,
     SecretKeyRef,
     ServerName,
-    as_set,
 )
 
 RemoteUser = Annotated[str, StringConstraints(pattern=LINE, min_length=1, max_length=255)]
 FolderName = Annotated[str, StringConstraints(pattern=LINE, min_length=1, max_length=255)]
-Folders = Annotated[tuple[FolderName, ...], Field(max_length=128, json_schema_extra=as_set())]
+Folders = Annotated[tuple[FolderName, ...], Field(max_length=128), AS_SET]
 
 
 class Protocol(StrEnum):

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from postboat.api.base import Model, Rule
+from postboat.api.listing import AS_SET, keyed_by
 from postboat.api.pods import LabelKey, Labels
 from postboat.api.values import (
     TEXT,
@@ -20,8 +21,6 @@ from postboat.api.values import (
     Network,
     ObjectName,
     SecretKeyRef,
-    as_set,
-    keyed_by,
 )
 
 AnnotationValue = Annotated[str, StringConstraints(pattern=TEXT, max_length=4096)]
@@ -40,7 +39,7 @@ class Tls(Model):
 
     secret_name: ObjectName | None = None
     """Secret of type kubernetes.io/tls, as cert-manager makes it; a self-signed certificate when absent."""
-    additional: Annotated[tuple[Certificate, ...], Field(max_length=32, json_schema_extra=keyed_by("secretName"))] = ()
+    additional: Annotated[tuple[Certificate, ...], Field(max_length=32), keyed_by("secret_name")] = ()
     """Certificates for further host names, chosen by the name that a client asks for (SNI)."""
 
 
@@ -70,7 +69,7 @@ class Service(Model):
     """Local keeps the client's address, Cluster hides it; with type NodePort or LoadBalancer."""
     load_balancer_class: LabelKey | None = None
     """Which load balancer takes the Services; with type LoadBalancer."""
-    load_balancer_source_ranges: Annotated[tuple[Cidr, ...], Field(max_length=64, json_schema_extra=as_set())] = ()
+    load_balancer_source_ranges: Annotated[tuple[Cidr, ...], Field(max_length=64), AS_SET] = ()
     """Networks that the load balancer lets in; with type LoadBalancer."""
 
     constraints = (
@@ -104,7 +103,7 @@ class Service(Model):
 class ProxyProtocol(Model):
     """Load balancers that tell the client's address by PROXY protocol."""
 
-    trusted_networks: Annotated[tuple[Network, ...], Field(min_length=1, max_length=64, json_schema_extra=as_set())]
+    trusted_networks: Annotated[tuple[Network, ...], Field(min_length=1, max_length=64), AS_SET]
     """Addresses of the load balancers; only they are believed."""
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, Strict, StringConstraints
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Status, Word
+from postboat.api.listing import AS_SET, keyed_by
 from postboat.api.values import (
     LINE,
     AddressOrDomain,
@@ -20,15 +21,13 @@ from postboat.api.values import (
     ObjectName,
     ServerName,
     Size,
-    as_set,
-    keyed_by,
 )
 
 Score = Annotated[float, Strict(), Field(ge=0, le=1000, allow_inf_nan=False)]
 Weight = Annotated[float, Strict(), Field(ge=-100, le=100, allow_inf_nan=False)]
 ListName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$", max_length=40)]
 Loopback = Annotated[str, StringConstraints(pattern=r"^127(\.[0-9]{1,3}){3}$", max_length=15)]
-Rules = Annotated[tuple[AddressOrDomain, ...], Field(max_length=2000, json_schema_extra=as_set())]
+Rules = Annotated[tuple[AddressOrDomain, ...], Field(max_length=2000), AS_SET]
 
 
 class VirusAction(StrEnum):
@@ -52,7 +51,7 @@ class Attachments(Model):
     """Refuse programs, like exe or msi."""
     archives: Flag | None = None
     """Refuse archives, like zip or tar.gz, and office documents (docx, odt), which are archives too."""
-    formats: Annotated[tuple[FileFormat, ...], Field(max_length=256, json_schema_extra=as_set())] = ()
+    formats: Annotated[tuple[FileFormat, ...], Field(max_length=256), AS_SET] = ()
     """Further formats to refuse, each by its usual ending, like iso."""
 
 
@@ -121,7 +120,7 @@ class BlockList(Model):
     """DNS zone of the list, like dnsbl.example.net."""
     score: Weight | None = None
     """Added to the score of the message when the list answers and no code below matches."""
-    codes: Annotated[tuple[ReturnCode, ...], Field(max_length=32, json_schema_extra=keyed_by("address"))] = ()
+    codes: Annotated[tuple[ReturnCode, ...], Field(max_length=32), keyed_by("address")] = ()
     """What single answers count. Answers that complain about a public resolver never count."""
 
 
@@ -143,7 +142,7 @@ class Antispam(Model):
     """Scores from which something happens to a message."""
     subject_prefix: Annotated[str, StringConstraints(pattern=LINE, max_length=64)] | None = None
     """Put before the subject of flagged mail, like `[SPAM] `."""
-    dnsbl: Annotated[tuple[BlockList, ...], Field(max_length=64, json_schema_extra=keyed_by("name"))] = ()
+    dnsbl: Annotated[tuple[BlockList, ...], Field(max_length=64), keyed_by("name")] = ()
     """DNS block lists to ask."""
     bayes: Bayes | None = None
     """The statistical filter."""
@@ -201,5 +200,5 @@ class FilterPolicySpec(Model):
 class FilterPolicyStatus(Status):
     """What is known about a policy."""
 
-    domains: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=as_set())] = ()
+    domains: Annotated[tuple[Word, ...], Field(max_length=32), AS_SET] = ()
     """Domains that the policy judges; the first 32 of them."""

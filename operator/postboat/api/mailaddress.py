@@ -9,7 +9,8 @@ from pydantic import Field
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Status, Word
-from postboat.api.values import Count, DomainName, EmailAddress, Flag, LocalPart, ObjectName, ServerName, as_set
+from postboat.api.listing import AS_SET
+from postboat.api.values import Count, DomainName, EmailAddress, Flag, LocalPart, ObjectName, ServerName
 
 
 class Destination(Model):
@@ -39,7 +40,7 @@ class MailAddressSpec(Model):
     """The part before the @, like info; the name of the object when absent. It never changes."""
     domain: DomainName | None = None
     """The one domain that the address is in; all local domains when absent."""
-    destinations: Annotated[tuple[Destination, ...], Field(min_length=1, max_length=500, json_schema_extra=as_set())]
+    destinations: Annotated[tuple[Destination, ...], Field(min_length=1, max_length=500), AS_SET]
     """Where mail goes; each destination gets a message once."""
     internal: Flag | None = None
     """Refuse mail from outside; accounts of the system still reach the address. False when absent."""
@@ -48,7 +49,7 @@ class MailAddressSpec(Model):
 class MailAddressStatus(Status):
     """What is known about an address."""
 
-    addresses: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=as_set())] = ()
+    addresses: Annotated[tuple[Word, ...], Field(max_length=32), AS_SET] = ()
     """The full addresses; the first 32 of them."""
     address_count: Count | None = None
     """Number of full addresses: 1, or one for every local domain."""

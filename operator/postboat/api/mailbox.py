@@ -10,6 +10,7 @@ from pydantic import Field
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Status, Word
+from postboat.api.listing import AS_SET, keyed_by
 from postboat.api.values import (
     Count,
     EmailAddress,
@@ -23,8 +24,6 @@ from postboat.api.values import (
     ServerName,
     Switch,
     Username,
-    as_set,
-    keyed_by,
 )
 
 
@@ -60,7 +59,7 @@ class Access(Model):
 class Forward(Model):
     """Where mail to a user goes besides or instead of the mailbox."""
 
-    to: Annotated[tuple[EmailAddress, ...], Field(min_length=1, max_length=64, json_schema_extra=as_set())]
+    to: Annotated[tuple[EmailAddress, ...], Field(min_length=1, max_length=64), AS_SET]
     """Addresses that get every message."""
     keep_copy: Flag | None = None
     """Deliver to the mailbox too; false when absent."""
@@ -112,9 +111,9 @@ class MailboxSpec(Model):
     """Space for mail, like 2Gi; "0" is no limit; that of the MailServer when absent. For type User and Public."""
     junk: Junk | None = None
     """What happens to spam; the settings of the MailServer when absent. For type User and Public."""
-    members: Annotated[tuple[ObjectName, ...], Field(max_length=2000, json_schema_extra=as_set())] = ()
+    members: Annotated[tuple[ObjectName, ...], Field(max_length=2000), AS_SET] = ()
     """Names of the Mailboxes that get mail to the group. For type Group."""
-    owners: Annotated[tuple[Owner, ...], Field(max_length=256, json_schema_extra=keyed_by("name"))] = ()
+    owners: Annotated[tuple[Owner, ...], Field(max_length=256), keyed_by("name")] = ()
     """Groups that own the mailbox. For type Public."""
     address: Switch | None = None
     """Enabled makes USERNAME@DOMAIN an address in every local domain, Disabled does not. When absent, on for User and
@@ -170,7 +169,7 @@ class MailboxStatus(Status):
     """The user name in force."""
     store: Count | None = None
     """Number of the store pod that keeps the mail; it stays the same."""
-    addresses: Annotated[tuple[Word, ...], Field(max_length=32, json_schema_extra=as_set())] = ()
+    addresses: Annotated[tuple[Word, ...], Field(max_length=32), AS_SET] = ()
     """Addresses that reach the mailbox; the first 32 of them."""
     address_count: Count | None = None
     """Number of addresses that reach the mailbox."""

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Sentence, Status, Timestamp, Word
+from postboat.api.listing import AS_SET, keyed_by
 from postboat.api.values import (
     TEXT,
     DomainName,
@@ -23,8 +24,6 @@ from postboat.api.values import (
     SecretKeyRef,
     Selector,
     ServerName,
-    as_set,
-    keyed_by,
 )
 
 Markdown = Annotated[str, StringConstraints(pattern=TEXT, min_length=1, max_length=16384)]
@@ -106,7 +105,7 @@ class Dmarc(Model):
 
     policy: DmarcPolicy | None = None
     """What receivers should do with mail that fails: none, quarantine or reject."""
-    reports_to: Annotated[tuple[EmailAddress, ...], Field(max_length=8, json_schema_extra=as_set())] = ()
+    reports_to: Annotated[tuple[EmailAddress, ...], Field(max_length=8), AS_SET] = ()
     """Addresses that get the aggregate reports."""
 
 
@@ -136,7 +135,7 @@ class DomainDns(Model):
     """The DMARC record."""
     mta_sts: MtaSts | None = None
     """The MTA-STS policy."""
-    tls_reports_to: Annotated[tuple[EmailAddress, ...], Field(max_length=8, json_schema_extra=as_set())] = ()
+    tls_reports_to: Annotated[tuple[EmailAddress, ...], Field(max_length=8), AS_SET] = ()
     """Addresses that get the TLS reports (TLS-RPT)."""
 
 
@@ -151,7 +150,7 @@ class MailDomainSpec(Model):
     """Local delivers to mailboxes of this platform, Relay passes mail on to another server; Local when absent."""
     relay: DomainRelay | None = None
     """The other server, with delivery Relay."""
-    copy_to: Annotated[tuple[EmailAddress, ...], Field(max_length=32, json_schema_extra=as_set())] = ()
+    copy_to: Annotated[tuple[EmailAddress, ...], Field(max_length=32), AS_SET] = ()
     """Addresses that get a hidden copy of all mail to the domain. In some countries this is against privacy laws."""
     unknown_recipients: UnknownRecipients | None = None
     """What becomes of mail to addresses that do not exist; refused when absent."""
@@ -207,7 +206,5 @@ class MailDomainStatus(Status):
     """The domain in force."""
     dkim: DkimStatus | None = None
     """The DKIM key and its DNS record."""
-    records: Annotated[
-        tuple[DnsRecord, ...], Field(max_length=32, json_schema_extra=keyed_by("name", "type", "value"))
-    ] = ()
+    records: Annotated[tuple[DnsRecord, ...], Field(max_length=32), keyed_by("name", "type", "value")] = ()
     """The records that the DNS should hold."""

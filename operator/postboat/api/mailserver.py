@@ -11,6 +11,7 @@ from pydantic import Field, Strict
 from postboat.api.accounts import Accounts
 from postboat.api.base import Model, Rule
 from postboat.api.exposure import DnsPublication, FilterWebInterface, Monitoring, ProxyProtocol, Service, Tls
+from postboat.api.listing import AS_SET
 from postboat.api.pods import Pods
 from postboat.api.values import (
     Duration,
@@ -27,7 +28,6 @@ from postboat.api.values import (
     Size,
     Switch,
     Url,
-    as_set,
 )
 
 
@@ -55,9 +55,9 @@ class Smtp(Model):
     """Number of Postfix pods; 1 when absent."""
     queue: Volume | None = None
     """Volume of each pod for the queue."""
-    relay_from: Annotated[tuple[Network, ...], Field(max_length=256, json_schema_extra=as_set())] = ()
+    relay_from: Annotated[tuple[Network, ...], Field(max_length=256), AS_SET] = ()
     """Addresses that may send without authentication and without any filter, like a printer. A last resort."""
-    trusted_networks: Annotated[tuple[Network, ...], Field(max_length=256, json_schema_extra=as_set())] = ()
+    trusted_networks: Annotated[tuple[Network, ...], Field(max_length=256), AS_SET] = ()
     """Networks that may send without authentication. The pod network is never one of them by itself."""
     auth_on_port_25: Flag | None = None
     """Let clients authenticate on port 25 too, after STARTTLS; false when absent."""
@@ -78,7 +78,7 @@ class Imap(Model):
 
     replicas: Replicas | None = None
     """Number of pods at the edge for IMAP, POP3 and ManageSieve; 1 when absent."""
-    protocols: Annotated[tuple[ImapProtocol, ...], Field(min_length=1, max_length=3, json_schema_extra=as_set())] = ()
+    protocols: Annotated[tuple[ImapProtocol, ...], Field(min_length=1, max_length=3), AS_SET] = ()
     """IMAP, POP3, ManageSieve; all of them when absent."""
     allow_clear_text: Flag | None = None
     """Accept passwords without TLS. Not for production; false when absent."""
@@ -115,7 +115,7 @@ class Filter(Model):
 class Signatures(Model):
     """Where virus signatures come from."""
 
-    urls: Annotated[tuple[Url, ...], Field(max_length=16, json_schema_extra=as_set())] = ()
+    urls: Annotated[tuple[Url, ...], Field(max_length=16), AS_SET] = ()
     """Further files with signatures."""
     mirror: Url | None = None
     """Mirror of the official signatures; that of ClamAV when absent."""
@@ -143,7 +143,7 @@ class Resolver(Model):
 
     enabled: Flag | None = None
     """Run a resolver; false when absent."""
-    forward_to: Annotated[tuple[Network, ...], Field(max_length=8, json_schema_extra=as_set())] = ()
+    forward_to: Annotated[tuple[Network, ...], Field(max_length=8), AS_SET] = ()
     """Servers to ask instead of the root servers."""
 
 

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from postboat.api.base import Model
 from postboat.api.conditions import Status, Timestamp, Word
-from postboat.api.values import Count, as_set, keyed_by
+from postboat.api.listing import AS_SET, keyed_by
+from postboat.api.values import Count
 
 
 class Counts(Model):
@@ -70,7 +71,7 @@ class Endpoint(Model):
     """smtp or imap."""
     host: Word | None = None
     """Host name or address."""
-    ports: Annotated[tuple[Count, ...], Field(max_length=16, json_schema_extra=as_set())] = ()
+    ports: Annotated[tuple[Count, ...], Field(max_length=16), AS_SET] = ()
     """Ports."""
 
 
@@ -107,11 +108,11 @@ class MailServerStatus(Status):
     """How many objects belong to the platform."""
     tls: TlsStatus | None = None
     """The certificate in force."""
-    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=8, json_schema_extra=keyed_by("name"))] = ()
+    endpoints: Annotated[tuple[Endpoint, ...], Field(max_length=8), keyed_by("name")] = ()
     """Where clients reach the platform."""
-    workloads: Annotated[tuple[Replicas, ...], Field(max_length=16, json_schema_extra=keyed_by("name"))] = ()
+    workloads: Annotated[tuple[Replicas, ...], Field(max_length=16), keyed_by("name")] = ()
     """How many pods of each workload serve."""
-    orphans: Annotated[tuple[Orphan, ...], Field(max_length=100, json_schema_extra=keyed_by("username"))] = ()
+    orphans: Annotated[tuple[Orphan, ...], Field(max_length=100), keyed_by("username")] = ()
     """Mail whose Mailbox object is gone; the first 100 of them."""
     orphan_count: Count | None = None
     """Number of mailboxes whose object is gone."""

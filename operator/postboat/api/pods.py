@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field, Strict, StringConstraints
 
 from postboat.api.base import Model
-from postboat.api.values import Amount, ObjectName, keyed_by
+from postboat.api.listing import keyed_by
+from postboat.api.values import Amount, ObjectName
 
 LabelKey = Annotated[
     str,
@@ -245,7 +246,7 @@ class PodSettings(Model):
     priority_class_name: ObjectName | None = None
     """Name of the PriorityClass of the pods."""
     topology_spread_constraints: Annotated[
-        tuple[Spread, ...], Field(max_length=8, json_schema_extra=keyed_by("topologyKey", "whenUnsatisfiable"))
+        tuple[Spread, ...], Field(max_length=8), keyed_by("topology_key", "when_unsatisfiable")
     ] = ()
     """How the pods are spread over zones or nodes."""
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Status
+from postboat.api.listing import AS_SET
 from postboat.api.values import (
     Flag,
     Host,
@@ -19,7 +20,6 @@ from postboat.api.values import (
     SecretKeyRef,
     SenderPattern,
     ServerName,
-    as_set,
 )
 
 
@@ -52,7 +52,7 @@ class RelayHostSpec(Model):
     """Certificates (PEM) of the authority that signed the relay host's certificate; public ones when absent."""
     credentials_secret: CredentialsSecret | None = None
     """Login at the relay host."""
-    senders: Annotated[tuple[SenderPattern, ...], Field(max_length=500, json_schema_extra=as_set())] = ()
+    senders: Annotated[tuple[SenderPattern, ...], Field(max_length=500), AS_SET] = ()
     """Senders whose mail goes this way: addresses like jane@example.com, or domains like @example.com."""
     default: Flag | None = None
     """Take all mail that no other RelayHost takes by its sender."""

@@ -6,7 +6,7 @@ anchored, so that no newline, NUL or other control character ever enters through
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, Strict, StringConstraints, WithJsonSchema
 
@@ -110,16 +110,6 @@ Amount = Annotated[
     Annotated[int, Strict(), Field(ge=0, le=2**53)] | Annotated[str, StringConstraints(pattern=AMOUNT, max_length=32)],
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": AMOUNT}),
 ]
-
-
-def as_set() -> Any:  # noqa: ANN401 -- pydantic's own Field() is typed so
-    """Mark a list whose entries are unique and owned one by one in server-side apply."""
-    return {"x-kubernetes-list-type": "set"}
-
-
-def keyed_by(*keys: str) -> Any:  # noqa: ANN401
-    """Mark a list whose entries are told apart by these fields."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 class SecretKeyRef(Model):
