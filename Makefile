@@ -1,0 +1,154 @@
+# Everything there is to do with this project. `make demo` and `make test` do all their own set-up on a bare Debian 12
+# with Python 3.11, Go, root and a way to the package registries; what they make is cached, so a second run is quick.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+export GOMAXPROCS ?= 2
+export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
+export PYTHONDONTWRITEBYTECODE := 1
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := build/uv/bin/uv
+LOCKED := requirements-dev.lock tools/bootstrap.lock
+UV_STAMP := build/uv/.made-$(shell sha256sum tools/bootstrap.lock | cut -c1-12)
+VENV_STAMP := .venv/.synced-$(shell cat $(LOCKED) | sha256sum | cut -c1-12)
+PYTEST := $(BIN)/pytest
+REPORT = --json-report --json-report-file=reports/$(1).json --json-report-omit keywords collectors log streams
+GO_MODULES := e2e/cluster
+SUITES := lint test-unit test-chart test-api test-e2e
+
+.PHONY: help
+help: ## list what there is to do
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+.PHONY: venv
+venv: $(VENV_STAMP) ## the virtual environment of the developer, exactly as locked
+
+$(UV_STAMP):
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv; }
+	@rm -rf build/uv && $(PYTHON) -m venv build/uv
+	@build/uv/bin/pip install --quiet --require-hashes --only-binary :all: --requirement tools/bootstrap.lock
+	@touch $@
+
+$(VENV_STAMP): | $(UV_STAMP)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	@VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements-dev.lock
+	@printf '%s\n' "$(CURDIR)/operator" "$(CURDIR)" \
+	  > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/postboat.pth"
+	@rm -f .venv/.synced-* && touch $@
+
+.PHONY: lock
+lock: $(UV_STAMP) ## resolve the dependencies anew and write the lock files (UPGRADE=1 takes newer versions)
+	@options="--universal --quiet --generate-hashes --no-emit-index-url --python-version 3.11 $${UPGRADE:+--upgrade}"; \
+	export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
+	$(UV) pip compile $$options pyproject.toml --output-file requirements.lock; \
+	$(UV) pip compile $$options pyproject.toml --group dev --output-file requirements-dev.lock
+
+# --- generated files --------------------------------------------------------------------------------------------------
+
+.PHONY: crds
+crds: venv ## write crds/ from the models in operator/postboat/api
+	@$(BIN)/python -m postboat crds --output crds
+
+.PHONY: chart
+chart: ## copy crds/ into the chart
+	@rm -f charts/postboat/files/crds/*.yaml && cp crds/*.yaml charts/postboat/files/crds/
+
+.PHONY: render
+render: venv ## what the operator would make of a folder of YAML: make render FROM=examples/quickstart [TO=build/rendered]
+	@$(BIN)/python -m postboat render "$(or $(FROM),examples/quickstart)" --output "$(or $(TO),build/rendered)"
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: venv ## every check and every test, the cluster included
+	@rm -f reports/*.json; failed=(); begun=$$SECONDS; \
+	for suite in $(SUITES); do \
+	  echo "== $$suite"; $(MAKE) $$suite || failed+=("$$suite"); \
+	done; \
+	echo "== rows"; $(MAKE) rows || failed+=(rows); \
+	if (( $${#failed[@]} )); then echo "make test: FAILED in $$((SECONDS - begun)) s: $${failed[*]}"; exit 1; fi; \
+	echo "make test: passed in $$((SECONDS - begun)) s: $(SUITES)"
+
+.PHONY: lint
+lint: venv ## style, types, layers, generated files, YAML, Dockerfiles, shell, Go
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy tools e2e conftest.py
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict --config-file tools/yamllint.yaml crds examples charts/postboat/{Chart,values}.yaml charts/postboat/tests
+	$(BIN)/hadolint images/*/Dockerfile
+	bash -n .ci/run
+	@! command -v shellcheck >/dev/null || shellcheck .ci/run
+	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; $(BIN)/python -m postboat crds --output "$$made"; \
+	  diff -r "$$made" crds || { echo "crds/ is not what the models say: run make crds"; exit 1; }
+	@diff -r crds charts/postboat/files/crds || { echo "the chart lags behind crds/: run make chart"; exit 1; }
+	@for module in $(GO_MODULES); do \
+	  unformatted=$$(gofmt -l $$module); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }; \
+	  (cd $$module && nice go vet ./...); \
+	done
+
+.PHONY: test-unit
+test-unit: venv ## everything that needs no cluster
+	@mkdir -p reports
+	$(PYTEST) tests --ignore=tests/chart --ignore=tests/api $(call REPORT,unit) $(ARGS)
+
+.PHONY: test-chart
+test-chart: venv ## the chart: lint, unit tests, schemas of three Kubernetes versions, score
+	@mkdir -p reports
+	$(PYTEST) tests/chart $(call REPORT,chart) $(ARGS)
+
+.PHONY: test-api
+test-api: venv ## the CRDs and the cluster layer against a real API server
+	@mkdir -p reports
+	@kubeconfig=$$($(BIN)/python -m tools.install --cluster-only | tail -1); \
+	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) tests/api $(call REPORT,api) $(ARGS)
+
+.PHONY: test-e2e
+test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart
+	@mkdir -p reports
+	@kubeconfig=$$($(BIN)/python -m tools.install | tail -1); \
+	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) e2e/cases $(call REPORT,e2e) $(ARGS)
+
+.PHONY: rows
+rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tools.rows
+
+.PHONY: bench
+bench: venv ## time to effect, bulk apply and memory on the cluster at hand
+	@kubeconfig=$$($(BIN)/python -m tools.install | tail -1); KUBECONFIG=$$kubeconfig $(BIN)/python -m e2e.bench $(ARGS)
+
+# --- cluster and demo -------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: venv ## a mail platform from YAML, a message through it, its signature verified; KUBECONFIG chooses another cluster
+	@$(BIN)/python -m tools.demo
+
+.PHONY: demo-down
+demo-down: venv ## remove what make demo made
+	@$(BIN)/python -m tools.demo down
+
+.PHONY: images
+images: ## build the container images that have changed
+	@$(PYTHON) images/build.py
+
+.PHONY: cluster-up
+cluster-up: ## start the embedded Kubernetes
+	@$(PYTHON) -m e2e.cluster up
+
+.PHONY: cluster-down
+cluster-down: ## stop the embedded Kubernetes and remove its state
+	@$(PYTHON) -m e2e.cluster down
+
+.PHONY: clean
+clean: ## remove what the other targets left in the checkout (not the caches, not the cluster)
+	@rm -rf .venv build reports .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

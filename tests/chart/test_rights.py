@@ -1,0 +1,89 @@
+"""The operator's rights, as the chart grants them: least, and without stars.
+
+They are the same whether granted for the cluster or by namespace.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.chart.conftest import documents
+
+Rule = tuple[str, str, frozenset[str]]
+
+OPERATOR = "mail-operator-postboat"
+ROLES = {"Role", "ClusterRole"}
+WRITTEN = {
+    "configmaps",
+    "secrets",
+    "services",
+    "serviceaccounts",
+    "statefulsets",
+    "networkpolicies",
+    "poddisruptionbudgets",
+}
+
+
+def rules(role: dict[str, Any]) -> list[Rule]:
+    """Every combination of group and resource of a role, with its verbs."""
+    return [
+        (group, resource, frozenset(rule["verbs"]))
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ]
+
+
+def granted(corner: str, *, name: str = OPERATOR) -> list[dict[str, Any]]:
+    """The roles of that name."""
+    return [one for one in documents(corner) if one["kind"] in ROLES and one["metadata"]["name"] == name]
+
+
+def test_no_star_and_nothing_that_leads_further(corner: str) -> None:
+    for role in (one for one in documents(corner) if one["kind"] in ROLES):
+        for group, resource, verbs in rules(role):
+            assert "*" not in {group, resource, *verbs}, role["metadata"]["name"]
+            assert not verbs & {"escalate", "bind", "impersonate"}
+            assert resource not in {"nodes", "pods/exec", "namespaces", "roles", "clusterroles", "rolebindings"}
+
+
+def test_what_users_write_is_only_read() -> None:
+    (role,) = granted("default")
+    for group, resource, verbs in rules(role):
+        if group == "postboat.dev" and "/" not in resource:
+            assert verbs == {"get", "list", "watch"}
+        elif resource.endswith("/status"):
+            assert verbs == {"patch"}
+        elif group == "postboat.dev":
+            assert resource == "mailservers/finalizers"
+            assert verbs == {"update"}
+
+
+def test_only_its_own_kinds_of_children_are_created_and_deleted() -> None:
+    (role,) = granted("default")
+    assert {resource for _, resource, verbs in rules(role) if "delete" in verbs} == WRITTEN
+    assert {resource for _, resource, verbs in rules(role) if "create" in verbs} == WRITTEN | {"events"}
+
+
+def test_every_rule_covers_all_definitions() -> None:
+    definitions = {one["spec"]["names"]["plural"] for one in documents("default") if one["kind"].startswith("Custom")}
+    (role,) = granted("default")
+    assert {
+        resource for group, resource, _ in rules(role) if group == "postboat.dev" and "/" not in resource
+    } == definitions
+
+
+def test_namespaced_mode_has_no_cluster_role_and_the_same_rights() -> None:
+    kinds = {one["kind"] for one in documents("namespaced")}
+    assert not kinds & {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    roles = granted("namespaced")
+    assert [role["metadata"]["namespace"] for role in roles] == ["blue", "green"]
+    (everywhere,) = granted("default")
+    assert all(role["rules"] == everywhere["rules"] for role in roles)
+
+
+def test_the_lease_is_one_by_name(corner: str) -> None:
+    (role,) = granted(corner, name="postboat-lease")
+    assert role["kind"] == "Role"
+    held = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    assert [rule["resourceNames"] for rule in held] == [["postboat"]]
