@@ -6,6 +6,7 @@ Nothing here raises: whatever is wrong with an object becomes a `Refusal` that n
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from sys import intern
 from typing import Any, Final, cast
 
 from pydantic import ValidationError
@@ -48,15 +49,15 @@ def parse(raw: Mapping[str, Any]) -> Resource:
     name = _text(metadata.get("name"))
     generation = metadata.get("generation")
     return Resource(
-        kind=_text(raw.get("kind")),
-        namespace=_text(metadata.get("namespace")),
+        kind=intern(_text(raw.get("kind"))),
+        namespace=intern(_text(metadata.get("namespace"))),
         name=name,
         uid=_text(metadata.get("uid")),
         generation=generation if isinstance(generation, int) else 0,
         created=_text(metadata.get("creationTimestamp")),
         deleting=metadata.get("deletionTimestamp") is not None,
         spec=_spec(raw, name),
-        status=_mapping(raw.get("status")),
+        status=_lean(_mapping(raw.get("status")), _DEEPEST),
         annotations={
             key: value
             for key, value in _mapping(metadata.get("annotations")).items()
@@ -135,6 +136,17 @@ def _without_nulls(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
         return {key: _without_nulls(inner, depth - 1) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
         return [_without_nulls(inner, depth - 1) for inner in value]
+    return value
+
+
+def _lean(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
+    """Share the words that the statuses of thousands of objects have in common."""
+    if isinstance(value, str):
+        return intern(value)
+    if depth and isinstance(value, Mapping):
+        return {_lean(key, 0): _lean(inner, depth - 1) for key, inner in value.items()}
+    if depth and isinstance(value, list):
+        return [_lean(inner, depth - 1) for inner in value]
     return value
 
 
