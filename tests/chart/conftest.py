@@ -25,7 +25,11 @@ networkPolicy: {enabled: true}
 podDisruptionBudget: {enabled: true}
 metrics: {serviceMonitor: {enabled: true}}
 priorityClassName: system-cluster-critical
-topologySpreadConstraints: [{maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway}]
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector: {matchLabels: {app.kubernetes.io/component: operator}}
 tolerations: [{key: mail, operator: Exists}]
 imagePullSecrets: [{name: pull}]
 extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: more}}]
