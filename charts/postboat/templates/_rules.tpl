@@ -17,18 +17,10 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
     - relayhosts/status
     - filterpolicies/status
   verbs: [patch]
-# Owner references that block the owner's deletion need this where OwnerReferencesPermissionEnforcement is on.
-- apiGroups: [postboat.dev]
-  resources: [mailservers/finalizers]
-  verbs: [update]
-# Rendered configuration, its Services and the pods' own account (which has no rights).
+# Children: created and corrected by server-side apply (create, patch), pruned (delete), and their metadata watched by
+# label for what others change.
 - apiGroups: [""]
   resources: [configmaps, services, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-# Rendered tables, keys and certificates; passwords and keys that users reference. RBAC knows no label selector, so
-# list and watch cannot be narrowed here; the operator itself lists by label only and reads the rest one by one by name.
-- apiGroups: [""]
-  resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [statefulsets]
@@ -39,15 +31,18 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
-# Reads which replicas are there; the patch is one annotation, which makes the kubelet bring new files at once.
+# Children too (tables, keys, certificates), and the passwords and keys that users reference. RBAC knows no label
+# selector, so list and watch cannot be narrowed here. The operator lists its own by label as metadata, watches whole
+# only what is labelled postboat.dev/watch=true, and reads the rest one by one by the names that resources give.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch, delete]
+# Which replicas are there; the patch writes annotations only, which make the kubelet bring new files at once.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch]
-# Reads whether the volumes are bound; the patch grows a claim when the resource asks for more.
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get, list, watch, patch]
-- apiGroups: ["", events.k8s.io]
+# Events on transitions.
+- apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
