@@ -125,6 +125,6 @@ def all_components(layout: Layout) -> tuple[Component, ...]:
         Component("kube-proxy", ("kube-proxy", f"--config={layout.state}/etc/proxy.json"), (API_READY,)),
         Component("coredns", ("coredns", "-conf", f"{layout.state}/etc/Corefile"), (API_READY,)),
         Component("local-volumes", ("local-volumes", admin, f"--folder={layout.volumes}"), (API_READY,)),
-        Component("network-policy", ("network-policy", admin, f"--node={layout.node}"), (API_READY,)),
+        Component("network-policy", ("network-policy", admin, f"--dns={layout.dns}"), (API_READY,)),
         Component("load-balancer", ("load-balancer", admin, f"--addresses={layout.load_balancers}"), (API_READY,)),
     )
