@@ -119,6 +119,8 @@ def install(cluster: Cluster) -> None:
     """Install the chart, or bring an installed one up to date, and wait until the operator is ready."""
     found = references(cluster, built_images())
     arguments = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
+    if cluster.embedded:  # definitions that somebody tried by hand there are ours to take
+        arguments += ["--take-ownership", "--force-conflicts"]
     with step("installing the chart"):
         cluster.run(
             cluster.helm, *arguments, "--values", "-", "--wait", "--timeout", "5m", stdin=json.dumps(values(found))
