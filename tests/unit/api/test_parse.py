@@ -1,0 +1,140 @@
+"""Objects become resources, and whatever is wrong with them becomes a refusal that helps and keeps secrets."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from postboat.api import GROUP, KINDS, Refusal, Resource, parse
+from postboat.api.mailbox import MailboxSpec, MailboxType
+from postboat.api.maildomain import MailDomainSpec
+from tests.unit.api.generated import ANYTHING, Json, raw_object, specs
+
+RELAXED = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+
+
+def refusal(kind: str, spec: Json, name: str = "example.com") -> Refusal:
+    parsed = parse(raw_object(KINDS[kind], name, spec)).spec
+    assert isinstance(parsed, Refusal), parsed
+    return parsed
+
+
+@given(ANYTHING, ANYTHING, ANYTHING, st.sampled_from([*KINDS, "Pod", None, 7]))
+@RELAXED
+def test_whatever_an_object_holds_parsing_never_raises(metadata: Json, spec: Json, status: Json, kind: Json) -> None:
+    assert isinstance(parse({"kind": kind, "metadata": metadata, "spec": spec, "status": status}), Resource)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+@RELAXED
+def test_a_nearly_right_spec_is_taken_or_refused(kind: str, data: st.DataObject) -> None:
+    spec = data.draw(specs(KINDS[kind]))
+    parsed = parse(raw_object(KINDS[kind], "example.com", spec)).spec
+    if isinstance(parsed, Refusal):
+        assert parsed.message
+        assert parsed.path.startswith(("spec", "metadata.name"))
+    else:
+        assert isinstance(parsed, KINDS[kind].spec_model)
+
+
+def test_depth_and_foreign_keys_do_no_harm() -> None:
+    deep: Json = {}
+    for _ in range(50_000):
+        deep = {"smtp": deep}
+    assert isinstance(parse(raw_object(KINDS["MailServer"], "mail", deep)).spec, Refusal)
+    assert isinstance(parse(raw_object(KINDS["MailServer"], "mail", {1: 2, None: 3})).spec, Refusal)
+    assert isinstance(parse({}).spec, Refusal)
+
+
+def test_metadata_is_kept_as_far_as_it_counts() -> None:
+    raw = raw_object(KINDS["Mailbox"], "jane", {"type": "User"})
+    raw["metadata"] |= {
+        "uid": "u-1",
+        "generation": 4,
+        "creationTimestamp": "2026-01-02T03:04:05Z",
+        "deletionTimestamp": "2026-01-03T03:04:05Z",
+        "annotations": {f"{GROUP}/paused": "true", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        "managedFields": [{"manager": "kubectl"}],
+    }
+    raw["status"] = {"store": 3}
+    resource = parse(raw)
+    assert (resource.kind, resource.namespace, resource.name, resource.uid) == ("Mailbox", "default", "jane", "u-1")
+    assert (resource.generation, resource.created, resource.deleting) == (4, "2026-01-02T03:04:05Z", True)
+    assert resource.annotations == {f"{GROUP}/paused": "true"}
+    assert resource.status == {"store": 3}
+    assert isinstance(resource.spec, MailboxSpec)
+    assert resource.spec.effective_type is MailboxType.USER
+
+
+def test_null_is_absence() -> None:
+    spec = parse(raw_object(KINDS["MailDomain"], "example.com", {"copyTo": None, "dkim": {"enabled": None}})).spec
+    assert isinstance(spec, MailDomainSpec)
+    assert spec.copy_to == ()
+    assert spec.dkim is not None
+    assert spec.dkim.enabled is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path", "part"),
+    [
+        ("MailDomain", {"copyto": []}, "spec.copyto", "did you mean copyTo?"),
+        ("MailServer", {"hostname": "m.example.com", "smtp": {"queues": 1}}, "spec.smtp.queues", "did you mean queue?"),
+        ("MailServer", {}, "spec.hostname", "required"),
+        ("MailServer", {"hostname": "mail"}, "spec.hostname", "like mail.example.com"),
+        ("MailDomain", {"copyTo": ["a@b.example", "x"]}, "spec.copyTo[1]", "like info@example.com"),
+        ("MailDomain", {"copyTo": ["a@b.example"] * 2}, "spec.copyTo", "write each once"),
+        ("MailDomain", {"delivery": "relay"}, "spec.delivery", "'Local' or 'Relay'"),
+        ("MailDomain", {"delivery": "Relay"}, "spec.relay", "with delivery Relay"),
+        ("Mailbox", {"quota": 5}, "spec.quota", "in quotes"),
+        ("Mailbox", {"internal": "yes"}, "spec.internal", "true or false"),
+        ("Mailbox", {"members": ["jane"]}, "spec.members", "type Group"),
+        ("Mailbox", {"type": "Public", "owners": [{"name": "a"}, {"name": "a"}]}, "spec.owners", "the same name"),
+        ("MailAddress", {"destinations": []}, "spec.destinations", "at least 1"),
+        ("MailAddress", {"destinations": [{}]}, "spec.destinations[0]", "either mailbox"),
+        ("RelayHost", {"host": "h.example", "port": 70000, "default": True}, "spec.port", "at most 65535"),
+        ("RelayHost", {"host": "h.example"}, "spec.senders", "default: true"),
+        ("Connector", "x", "spec", "write spec"),
+        ("MailServer", {"hostname": "m.example.com", "pods": {"web": {}}}, "spec.pods.web", "'smtp'"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_cure(kind: str, spec: Json, path: str, part: str) -> None:
+    refused = refusal(kind, spec, "example.com" if kind == "MailDomain" else "x")
+    assert refused.path == path
+    assert part in refused.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [
+        ("MailDomain", "not-a-domain", "spec.domain"),
+        ("Mailbox", "x" * 65, "spec.username"),
+        ("MailAddress", "x" * 65, "spec.localPart"),
+        ("MailServer", "x" * 41, "metadata.name"),
+        ("MailServer", "mail.example", "metadata.name"),
+        ("Mailbox", "Jane", "metadata.name"),
+        ("Mailbox", "", "metadata.name"),
+    ],
+)
+def test_a_name_that_cannot_stand_in_for_a_field_is_refused(kind: str, name: str, path: str) -> None:
+    spec = {
+        "MailServer": {"hostname": "mail.example.com"},
+        "MailAddress": {"destinations": [{"mailbox": "jane"}]},
+    }.get(kind, {})
+    assert refusal(kind, spec, name).path == path
+
+
+def test_unknown_kinds_and_versions_are_refused() -> None:
+    assert parse({"kind": "Pod", "metadata": {"name": "x"}}).spec == Refusal(
+        "kind", f"no such kind in {GROUP}: write one of {', '.join(sorted(KINDS))}"
+    )
+    raw = raw_object(KINDS["Mailbox"], "jane", {}) | {"apiVersion": "v1"}
+    assert parse(raw).spec == Refusal("apiVersion", "write postboat.dev/v1alpha1")
+
+
+@pytest.mark.parametrize("place", ["passwordSecret", "quota", "displayName", "username", "junk", "members", "type"])
+def test_no_refusal_repeats_a_value(place: str) -> None:
+    for value in ("hunter2\n", {"hunter2": "hunter2\n"}, ["hunter2\n"], {"name": "hunter2\n", "key": "hunter2\n"}):
+        refused = refusal("Mailbox", {place: value}, "jane")
+        assert "hunter2" not in refused.message
