@@ -48,8 +48,8 @@ $(VENV_STAMP): | $(UV_STAMP)
 lock: $(UV_STAMP) ## resolve the dependencies anew and write the lock files (UPGRADE=1 takes newer versions)
 	@options="--universal --quiet --generate-hashes --no-emit-index-url --python-version 3.11 $${UPGRADE:+--upgrade}"; \
 	export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
-	$(UV) pip compile $$options pyproject.toml --output-file requirements.lock; \
-	$(UV) pip compile $$options pyproject.toml --group dev --output-file requirements-dev.lock
+	$(UV) pip compile $$options pyproject.toml --group dev --output-file requirements-dev.lock; \
+	$(UV) pip compile $$options pyproject.toml --constraint requirements-dev.lock --output-file requirements.lock
 
 # --- generated files --------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The project's own small programs, as far as they decide something."""
