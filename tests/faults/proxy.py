@@ -54,7 +54,7 @@ class FaultProxy:
 
     def __init__(self, upstream: Credentials, seed: int, *, faults: tuple[str, ...] = FAULTS) -> None:
         self.upstream = upstream
-        self.chance = random.Random(seed)
+        self.chance = random.Random(seed)  # noqa: S311 - chance, not a secret
         self.faults = faults
         self.behave = False
         self.counts: dict[str, int] = {}
@@ -100,6 +100,21 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
     def do_GET(self) -> None:
+        self.serve()
+
+    def do_POST(self) -> None:
+        self.serve()
+
+    def do_PUT(self) -> None:
+        self.serve()
+
+    def do_PATCH(self) -> None:
+        self.serve()
+
+    def do_DELETE(self) -> None:
+        self.serve()
+
+    def serve(self) -> None:
         fault, dice = self.owner.pick()
         self.close_connection = True
         watching = "watch=true" in self.path
@@ -154,7 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Authorization"] = f"Bearer {self.owner.upstream.token}"
         upstream = self.owner.connect()
         try:
-            upstream.request("GET", path, headers=headers)
+            length = int(self.headers.get("Content-Length") or 0)
+            upstream.request(self.command, path, body=self.rfile.read(length) or None, headers=headers)
             response = upstream.getresponse()
             self.send_response(response.status)
             self.send_header("Content-Type", "application/json")

@@ -92,7 +92,7 @@ def config_map(namespace: str, name: str, value: str, *, selected: bool = True) 
 
 def churn(direct: Client, namespace: str, seed: int, until: threading.Event) -> None:
     """Create, change, delete, recreate and unlabel objects until told to stop."""
-    chance = random.Random(seed * 7919)
+    chance = random.Random(seed * 7919)  # noqa: S311 - chance, not a secret
     while not until.is_set():
         name = f"c{chance.randrange(40)}"
         action = chance.random()

@@ -1,0 +1,156 @@
+"""Brings the objects of a plan into the cluster, and takes away what a plan no longer has.
+
+What is known to be equal is not sent, so a platform at rest costs no request; what somebody else changed is sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from postboat.cluster.children import Child, Children, fingerprint, older
+from postboat.cluster.types import BY_KIND, Json, Key, ResourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from postboat.cluster.client import Client
+    from postboat.objects.plan import KubeObject
+
+log = logging.getLogger(__name__)
+
+APPLIERS = 12
+WATCH_LAG = 30.0
+"""Seconds for which an object that was just applied may be missing from the watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was sent for an object, and what the object looked like right after."""
+
+    digest: str
+    uid: str
+    version: str
+    fingerprint: str
+    at: float
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one round did."""
+
+    applied: list[str] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
+
+
+class Applier:
+    """Applies and prunes the children of all MailServers."""
+
+    def __init__(self, client: Client, children: Children) -> None:
+        self._client = client
+        self._children = children
+        self._lock = threading.Lock()
+        self._applied: dict[tuple[ResourceType, Key], Applied] = {}
+        self._pool = ThreadPoolExecutor(APPLIERS, thread_name_prefix="apply")
+
+    def stop(self) -> None:
+        """Let no further write begin."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def forget(self) -> None:
+        """Trust nothing remembered: another process may have written meanwhile."""
+        with self._lock:
+            self._applied.clear()
+
+    def apply(self, objects: Sequence[KubeObject]) -> Outcome:
+        """Send what differs, in the order given; neighbours of one kind go side by side."""
+        outcome = Outcome()
+        for _, group in groupby(objects, key=lambda item: item.kind):
+            pending = [item for item in group if not self._current(item)]
+            for item, result in zip(pending, self._pool.map(self._send, pending), strict=True):
+                if result is None:
+                    outcome.applied.append(f"{item.kind}/{item.name}")
+                else:
+                    outcome.failures.append(result)
+            if outcome.failures:
+                break
+        return outcome
+
+    def drifted(self, kind: ResourceType, key: Key, child: Child | None) -> bool:
+        """Whether a child, as the watch shows it, is no longer what was applied here."""
+        with self._lock:
+            applied = self._applied.get((kind, key))
+        if applied is None:
+            return False
+        if child is None:
+            return True
+        if child.uid == applied.uid and older(child.version, applied.version):
+            return False
+        return (child.uid, child.fingerprint) != (applied.uid, applied.fingerprint)
+
+    def _current(self, item: KubeObject) -> bool:
+        kind, key = _identity(item.body)
+        with self._lock:
+            applied = self._applied.get((kind, key))
+        if applied is None or applied.digest != item.digest:
+            return False
+        child = self._children.get(kind, key)
+        if child is None:
+            return time.monotonic() - applied.at < WATCH_LAG
+        return not self.drifted(kind, key, child)
+
+    def _send(self, item: KubeObject) -> Exception | None:
+        kind, key = _identity(item.body)
+        try:
+            meta = self._client.apply(dict(item.body), kind)["metadata"]
+        except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
+            log.warning("%s/%s was not applied: %s", item.kind, item.name, failure)
+            return failure
+        managed = fingerprint(meta.get("managedFields") or ())
+        applied = Applied(item.digest, meta["uid"], meta["resourceVersion"], managed, time.monotonic())
+        with self._lock:
+            self._applied[kind, key] = applied
+        return None
+
+    def vanished(self, kind: ResourceType, key: Key, uid: str) -> bool:
+        """Take in that a child was deleted; True when it was one of ours, so that it must come back."""
+        with self._lock:
+            applied = self._applied.get((kind, key))
+            if applied is None or applied.uid != uid:
+                return False
+            del self._applied[kind, key]
+            return True
+
+    def prune(self, namespace: str, instance: str, owner: str, objects: Iterable[KubeObject]) -> Outcome:
+        """Delete the children of a MailServer that its plan no longer has, but nothing that holds data or keys."""
+        outcome = Outcome()
+        if not self._children.synced:
+            return outcome
+        planned = {_identity(item.body) for item in objects}
+        for kind, child in self._children.of_instance(namespace, instance):
+            key = Key(child.namespace, child.name)
+            if (kind, key) in planned or child.kept or child.deleting or child.owner != owner:
+                continue
+            try:
+                self._client.delete(kind, namespace, child.name, uid=child.uid)
+            except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
+                outcome.failures.append(failure)
+                continue
+            with self._lock:
+                self._applied.pop((kind, key), None)
+            outcome.pruned.append(f"{kind.kind}/{child.name}")
+        return outcome
+
+
+def _identity(body: Mapping[str, object] | Json) -> tuple[ResourceType, Key]:
+    kind = BY_KIND[str(body["apiVersion"]), str(body["kind"])]
+    meta = body["metadata"]
+    if not isinstance(meta, dict):
+        raise TypeError("an object without metadata")
+    return kind, Key(meta.get("namespace", ""), meta["name"])

@@ -1,0 +1,134 @@
+"""What exists of a platform's objects: names, versions and a fingerprint of what is ours in each, never the contents.
+
+The fingerprint comes from the managed fields: it changes when somebody else takes, changes or removes a field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from json import dumps
+from typing import TYPE_CHECKING
+
+from postboat.cluster.reflector import Reflector, Source, Tuning
+from postboat.cluster.types import CHILD_TYPES, Json, Key, ResourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from postboat.cluster.client import Client
+
+SELECTOR = "app.kubernetes.io/managed-by=postboat"
+INSTANCE = "app.kubernetes.io/instance"
+KEEP = "postboat.dev/keep"
+"""Label of the Secrets that hold keys: they are made once and never pruned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One object of a platform, as far as drift and pruning need to know it."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: str
+    fingerprint: str
+    instance: str
+    owner: str
+    kept: bool
+    deleting: bool
+
+
+def fingerprint(managed: Iterable[Json]) -> str:
+    """Condense who manages which fields, without times and without what lives in the status."""
+    entries = [
+        [entry.get("manager"), entry.get("operation"), entry.get("fieldsV1")]
+        for entry in managed
+        if not entry.get("subresource")
+    ]
+    return blake2b(dumps(entries, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def child_of(raw: Json) -> Child:
+    """Reduce the metadata of an object."""
+    meta = raw["metadata"]
+    labels = meta.get("labels") or {}
+    owners = [owner["uid"] for owner in meta.get("ownerReferences") or () if owner.get("kind") == "MailServer"]
+    return Child(
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        uid=meta["uid"],
+        version=meta["resourceVersion"],
+        fingerprint=fingerprint(meta.get("managedFields") or ()),
+        instance=labels.get(INSTANCE, ""),
+        owner=owners[0] if owners else "",
+        kept=KEEP in labels,
+        deleting=bool(meta.get("deletionTimestamp")),
+    )
+
+
+def older(version: str, than: str) -> bool:
+    """Whether a resource version is older than another; versions of one server count upward."""
+    if version.isdigit() and than.isdigit():
+        return int(version) < int(than)
+    return False
+
+
+class Children:
+    """The reflectors of all types a platform is made of."""
+
+    def __init__(
+        self,
+        client: Client,
+        namespaces: Iterable[str],
+        listener: Callable[[ResourceType, Key, Child | None, Child | None], None],
+        *,
+        tuning: Tuning | None = None,
+    ) -> None:
+        self._listener = listener
+        self.reflectors: list[Reflector[Child]] = []
+        self._by_kind: dict[ResourceType, list[Reflector[Child]]] = {}
+        for kind in CHILD_TYPES:
+            for namespace in namespaces:
+                source = Source(kind, namespace, SELECTOR, metadata_only=True)
+                reflector = Reflector(client, source, child_of, self._hearing(kind), tuning=tuning)
+                self.reflectors.append(reflector)
+                self._by_kind.setdefault(kind, []).append(reflector)
+
+    def _hearing(self, kind: ResourceType) -> Callable[[Key, Child | None, Child | None], None]:
+        def hear(key: Key, old: Child | None, new: Child | None) -> None:
+            self._listener(kind, key, old, new)
+
+        return hear
+
+    def start(self) -> None:
+        """Begin to mirror."""
+        for reflector in self.reflectors:
+            reflector.start()
+
+    def stop(self) -> None:
+        """End all reflectors."""
+        for reflector in self.reflectors:
+            reflector.stop()
+
+    @property
+    def synced(self) -> bool:
+        """Whether every type has been listed once."""
+        return all(reflector.synced.is_set() for reflector in self.reflectors)
+
+    def get(self, kind: ResourceType, key: Key) -> Child | None:
+        """Give one child, or None."""
+        for reflector in self._by_kind.get(kind, ()):
+            if child := reflector.store.get(key):
+                return child
+        return None
+
+    def of_instance(self, namespace: str, instance: str) -> list[tuple[ResourceType, Child]]:
+        """Give all children of one MailServer."""
+        return [
+            (kind, child)
+            for kind, reflectors in self._by_kind.items()
+            for reflector in reflectors
+            for child in reflector.store.namespace(namespace)
+            if child.instance == instance
+        ]

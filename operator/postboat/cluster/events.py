@@ -1,0 +1,116 @@
+"""Events on objects, for people who look at one object: on transitions only, and each of them once.
+
+The name of an Event follows from what it says, so a restarted operator does not say it again while it is remembered.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from postboat.cluster.types import EVENT, Json
+
+if TYPE_CHECKING:
+    from postboat.cluster.client import Client
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 4096
+PER_SECOND = 5.0
+BACKLOG = 200
+LONGEST_NOTE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing worth an Event; `normal` is False for a warning."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    normal: bool
+    reason: str
+    note: str
+    generation: int = 0
+
+    @property
+    def mark(self) -> str:
+        """What makes it the same notice as another one."""
+        said = "\0".join((self.uid, self.reason, self.note, str(self.generation)))
+        return blake2b(said.encode(), digest_size=8).hexdigest()
+
+
+class EventRecorder:
+    """Writes notices in a thread of its own, slowly, and drops what does not fit: Events are a courtesy."""
+
+    def __init__(self, client: Client, identity: str) -> None:
+        self._client = client
+        self._identity = identity[:128]
+        self._queue: queue.Queue[Notice] = queue.Queue(BACKLOG)
+        self._said: OrderedDict[str, None] = OrderedDict()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._stopping.set()
+
+    def tell(self, notice: Notice) -> None:
+        """Take a notice, unless it was said before or too many wait."""
+        if notice.mark in self._said:
+            return
+        self._said[notice.mark] = None
+        while len(self._said) > REMEMBERED:
+            self._said.popitem(last=False)
+        try:
+            self._queue.put_nowait(notice)
+        except queue.Full:
+            log.debug("an Event was dropped")
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                notice = self._queue.get(timeout=1)
+            except queue.Empty:
+                continue
+            try:
+                self._client.create(EVENT, _body(notice, self._identity))
+            except Exception as failure:  # noqa: BLE001 - a lost Event harms nobody
+                log.info("an Event was not written: %s", failure)
+            time.sleep(1 / PER_SECOND)
+
+
+def _body(notice: Notice, identity: str) -> Json:
+    moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.kind,
+        "metadata": {"name": f"{notice.name[:200]}.{notice.mark}", "namespace": notice.namespace},
+        "eventTime": moment,
+        "type": "Normal" if notice.normal else "Warning",
+        "reason": notice.reason,
+        "action": "Reconcile",
+        "note": notice.note[:LONGEST_NOTE],
+        "reportingController": "postboat.dev/operator",
+        "reportingInstance": identity,
+        "regarding": {
+            "apiVersion": notice.api_version,
+            "kind": notice.kind,
+            "namespace": notice.namespace,
+            "name": notice.name,
+            "uid": notice.uid,
+        },
+    }

@@ -1,0 +1,176 @@
+"""Leader election by a coordination.k8s.io Lease: one process writes, the others keep their copies warm.
+
+The holder stops writing as soon as it cannot renew in time, well before anybody else may take the Lease.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from postboat.cluster.types import LEASE, ApiError, ConnectionFailedError, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from postboat.cluster.client import Client
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long a Lease counts for others, how long for its holder, and how often it is renewed."""
+
+    duration: float = 15.0
+    deadline: float = 10.0
+    period: float = 2.0
+
+
+@dataclass(slots=True)
+class Observation:
+    """The last state of the Lease, and when on our own clock it was first seen; clocks are never compared."""
+
+    version: str = ""
+    holder: str = ""
+    duration: float = 0.0
+    since: float = 0.0
+
+    def learn(self, lease: Json, now: float) -> None:
+        """Take in the Lease as read; a changed one starts its time anew."""
+        spec = lease.get("spec") or {}
+        version = f"{spec.get('renewTime')} {spec.get('holderIdentity')} {spec.get('leaseTransitions')}"
+        if version != self.version:
+            self.version, self.since = version, now
+        self.holder = spec.get("holderIdentity") or ""
+        self.duration = float(spec.get("leaseDurationSeconds") or 0)
+
+    def free(self, identity: str, now: float) -> bool:
+        """Whether we may take it: it is ours, nobody's, or was not renewed for its whole duration."""
+        return self.holder in {"", identity} or now - self.since >= self.duration
+
+
+class Lease(threading.Thread):
+    """The thread that takes, renews and releases the Lease, and the fence that writes ask."""
+
+    def __init__(  # noqa: PLR0913 - which Lease, who we are, whom to tell
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        on_change: Callable[[bool], None] = lambda _: None,
+        terms: Terms | None = None,
+    ) -> None:
+        super().__init__(name="lease", daemon=True)
+        self.terms = terms or Terms()
+        self.heartbeat = time.monotonic()
+        self._client = client
+        self._namespace, self._name, self._identity = namespace, name, identity
+        self._on_change = on_change
+        self._seen = Observation()
+        self._until = 0.0
+        self._held = False
+        self._stopping = threading.Event()
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may write now."""
+        return self.remaining() > 0
+
+    def remaining(self) -> float:
+        """Give the seconds for which this process may still write."""
+        return self._until - time.monotonic()
+
+    def stop(self) -> None:
+        """End the thread; it releases the Lease on its way out."""
+        self._stopping.set()
+
+    @override
+    def run(self) -> None:
+        """Try, again and again, to hold the Lease."""
+        while not self._stopping.is_set():
+            begun = self.heartbeat = time.monotonic()
+            try:
+                if self._attempt(begun):
+                    self._until = begun + self.terms.deadline
+            except (ApiError, ConnectionFailedError) as failure:
+                log.warning("the Lease could not be renewed: %s", failure)
+            except Exception:
+                log.exception("the Lease could not be understood")
+            self._notice()
+            self._stopping.wait(
+                min(self.terms.period, max(0.05, self.remaining())) if self._held else self.terms.period
+            )
+        self._release()
+
+    def _notice(self) -> None:
+        if self.held == self._held:
+            return
+        self._held = not self._held
+        log.info("this process %s the Lease", "holds" if self._held else "has lost")
+        try:
+            self._on_change(self._held)
+        except Exception:
+            log.exception("a change of leadership was not digested")
+
+    def _attempt(self, now: float) -> bool:
+        """Read the Lease and, if it is free or ours, write our name on it; the version guards against a race."""
+        patience = max(0.5, min(self.terms.period * 2, self.terms.deadline / 2))
+        path = LEASE.path(self._namespace, self._name)
+        try:
+            lease = self._client.lease_read(path, timeout=patience)
+        except ApiError as error:
+            if error.status != 404:  # noqa: PLR2004 - the Lease does not exist yet
+                raise
+            fresh = self._body({}, 0)
+            self._client.lease_write("POST", LEASE.path(self._namespace), fresh, timeout=patience)
+            return True
+        self._seen.learn(lease, now)
+        if not self._seen.free(self._identity, now):
+            self._until = 0.0
+            return False
+        spec = lease.get("spec") or {}
+        ours = spec.get("holderIdentity") == self._identity
+        transitions = int(spec.get("leaseTransitions") or 0) + (0 if ours else 1)
+        self._client.lease_write("PUT", path, self._body(lease, transitions), timeout=patience)
+        return True
+
+    def _body(self, lease: Json, transitions: int, *, released: bool = False) -> Json:
+        moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        old = lease.get("spec") or {}
+        ours = old.get("holderIdentity") == self._identity
+        meta = {"name": self._name, "namespace": self._namespace}
+        if version := (lease.get("metadata") or {}).get("resourceVersion"):
+            meta["resourceVersion"] = version
+        spec = {
+            "holderIdentity": "" if released else self._identity,
+            "leaseDurationSeconds": 1 if released else int(self.terms.duration),
+            "acquireTime": old.get("acquireTime", moment) if ours else moment,
+            "renewTime": moment,
+            "leaseTransitions": transitions,
+        }
+        return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": meta, "spec": spec}
+
+    def _release(self) -> None:
+        """Give the Lease back, so that a successor need not wait for its end."""
+        was_held, self._until = self.held, 0.0
+        self._notice()
+        if not was_held:
+            return
+        path = LEASE.path(self._namespace, self._name)
+        try:
+            lease = self._client.lease_read(path, timeout=2)
+            spec = lease.get("spec") or {}
+            if spec.get("holderIdentity") == self._identity:
+                body = self._body(lease, int(spec.get("leaseTransitions") or 0), released=True)
+                self._client.lease_write("PUT", path, body, timeout=2)
+        except (ApiError, ConnectionFailedError) as failure:
+            log.warning("the Lease was not released: %s", failure)

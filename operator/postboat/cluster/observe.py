@@ -1,0 +1,165 @@
+"""The pods of the platforms and what their agents say: facts only, no conclusions.
+
+Pods come through a watch; agents are asked over HTTP with short timeouts, many at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+
+from postboat.cluster.children import INSTANCE, SELECTOR
+from postboat.cluster.types import POD, ApiError, Json, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from postboat.cluster.client import Client
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "app.kubernetes.io/component"
+DIGEST = "postboat.dev/digest-"
+TOUCH = "postboat.dev/touch"
+POD_SELECTOR = SELECTOR
+EDGE_PORT, AGENT_PORT = 9101, 9100
+ASKERS = 16
+LONGEST_ANSWER = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a platform."""
+
+    namespace: str
+    name: str
+    uid: str
+    instance: str
+    component: str
+    ip: str
+    phase: str
+    ready: bool
+    deleting: bool
+    restarts: int
+    containers: tuple[str, ...]
+    demanded: Mapping[str, str]
+
+    @property
+    def workload(self) -> str:
+        """The StatefulSet that the pod belongs to."""
+        return self.name.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReport:
+    """What the agent of one container says."""
+
+    digest: str
+    seen: str
+    error: str
+    ready: bool
+
+
+def pod_of(raw: Json) -> Pod:
+    """Reduce a pod to what the operator needs."""
+    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
+    labels = meta.get("labels") or {}
+    sidecars = [container for container in spec.get("initContainers") or () if container.get("restartPolicy")]
+    conditions = {condition["type"]: condition["status"] for condition in status.get("conditions") or ()}
+    annotations = meta.get("annotations") or {}
+    return Pod(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        instance=labels.get(INSTANCE, ""),
+        component=labels.get(COMPONENT, ""),
+        ip=status.get("podIP", ""),
+        phase=status.get("phase", ""),
+        ready=conditions.get("Ready") == "True",
+        deleting=bool(meta.get("deletionTimestamp")),
+        restarts=sum(container.get("restartCount", 0) for container in status.get("containerStatuses") or ()),
+        containers=tuple(container["name"] for container in [*sidecars, *spec["containers"]]),
+        demanded={name.removeprefix(DIGEST): value for name, value in annotations.items() if name.startswith(DIGEST)},
+    )
+
+
+class Agents:
+    """Asks the agents of pods for their status."""
+
+    def __init__(self) -> None:
+        timeout = urllib3.Timeout(connect=0.4, read=0.8)
+        self._http = urllib3.PoolManager(num_pools=512, maxsize=1, retries=False, timeout=timeout)
+        self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="agents")
+
+    def stop(self) -> None:
+        """Ask nobody any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def ask(self, targets: Iterable[tuple[Pod, str]]) -> dict[tuple[str, str], AgentReport]:
+        """Give the reports by pod name and container of those that answered."""
+        asked = [(pod, container) for pod, container in targets if pod.ip]
+        answers = self._pool.map(self._ask, asked)
+        return {
+            (pod.name, container): answer
+            for (pod, container), answer in zip(asked, answers, strict=True)
+            if answer is not None
+        }
+
+    def _ask(self, target: tuple[Pod, str]) -> AgentReport | None:
+        pod, container = target
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        port = EDGE_PORT if container == "edge" and pod.component == "smtp" else AGENT_PORT
+        try:
+            response = self._http.request("GET", f"http://{host}:{port}/status", preload_content=False)
+            answer: Any = json.loads(response.read(LONGEST_ANSWER))
+            response.release_conn()
+            return AgentReport(
+                str(answer["digest"]), str(answer["seen"]), str(answer["error"])[:64], bool(answer["ready"])
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+class PodAnnotator:
+    """Writes to pods which digests they should have in force; any change of a pod makes its kubelet look at once."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="annotate")
+
+    def stop(self) -> None:
+        """Write no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def annotate(self, wanted: Iterable[tuple[Pod, Mapping[str, str]]]) -> list[Exception]:
+        """Patch annotations of many pods side by side and give the failures."""
+        failures = self._pool.map(lambda item: self._patch(*item), wanted)
+        return [failure for failure in failures if failure is not None]
+
+    def _patch(self, pod: Pod, annotations: Mapping[str, str]) -> Exception | None:
+        body: Json = {"metadata": {"uid": pod.uid, "annotations": dict(annotations)}}
+        try:
+            self._client.merge(POD, pod.namespace, pod.name, body)
+        except ApiError as failure:
+            if failure.status in {404, 409, 422}:
+                return None
+            return failure
+        except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
+            return failure
+        return None
+
+
+def touched() -> dict[str, str]:
+    """Give an annotation that differs from every earlier one."""
+    return {TOUCH: str(time.time_ns() // 1_000_000)}
+
+
+def pod_key(pod: Pod) -> Key:
+    """Give the key of a pod."""
+    return Key(pod.namespace, pod.name)

@@ -1,0 +1,192 @@
+"""The Secrets that users refer to, read one by one by name and never listed.
+
+Those labelled `postboat.dev/watch=true` are watched; the others are read again in rotation, the missing and the
+important ones first. RBAC cannot limit a watch to a label, so whoever wants to grant `get` only switches the watch off.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from postboat.cluster.types import SECRET, ApiError, ConnectionFailedError, Json, Key
+from postboat.model.snapshot import SecretContent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from postboat.cluster.client import Client
+
+log = logging.getLogger(__name__)
+
+WATCH_LABEL = "postboat.dev/watch=true"
+READERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long a Secret of each class may stay unread, in seconds, and the bound on reads per second."""
+
+    missing: float = 2.0
+    important: float = 10.0
+    ordinary: float = 15.0
+    per_second: float = 10.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    content: SecretContent
+    due: float
+    watched: bool = False
+
+
+def content_of(raw: Json) -> SecretContent:
+    """Decode a Secret as the API server gives it."""
+    data = {name: base64.b64decode(value or "") for name, value in (raw.get("data") or {}).items()}
+    meta = raw["metadata"]
+    return SecretContent(meta["namespace"], meta["name"], exists=True, data=data, type=raw.get("type", "Opaque"))
+
+
+class SecretCache:
+    """Contents of the Secrets in use; `listener` hears of each change."""
+
+    def __init__(
+        self, client: Client, listener: Callable[[SecretContent], None], *, rhythm: Rhythm | None = None
+    ) -> None:
+        self.heartbeat = time.monotonic()
+        self._client = client
+        self._listener = listener
+        self._rhythm = rhythm or Rhythm()
+        self._lock = threading.Lock()
+        self._entries: dict[Key, _Entry] = {}
+        self._important: set[Key] = set()
+        self._users: dict[Key, frozenset[str]] = {}
+        self._queue: list[tuple[float, Key]] = []
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="secret")
+        self._thread = threading.Thread(target=self._rotate, name="secrets", daemon=True)
+
+    def start(self) -> None:
+        """Begin the rotation."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the rotation."""
+        self._stopping.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def demand(self, user: Key, names: frozenset[str], important: Collection[str] = ()) -> None:
+        """Tell which Secrets of its namespace a MailServer refers to; what nobody refers to is forgotten."""
+        with self._lock:
+            dropped = self._users.get(user, frozenset()) - names
+            self._users[user] = names
+            self._important.update(Key(user.namespace, name) for name in important)
+            for name in dropped:
+                self._forget(Key(user.namespace, name))
+
+    def release(self, user: Key) -> None:
+        """Forget what a MailServer that is gone referred to."""
+        self.demand(user, frozenset())
+        with self._lock:
+            self._users.pop(user, None)
+
+    def read(self, namespace: str, names: Iterable[str], *, anew: bool = False) -> dict[str, SecretContent]:
+        """Give the contents of these Secrets, reading the unknown ones; a failed read is an error, not an absence."""
+        keys = [Key(namespace, name) for name in names]
+        with self._lock:
+            unknown = [key for key in keys if anew or key not in self._entries]
+        for content in self._pool.map(self._fetch, unknown):
+            self._keep(content, tell=False)
+        with self._lock:
+            return {key.name: self._entries[key].content for key in keys if key in self._entries}
+
+    def known(self, namespace: str) -> dict[str, SecretContent]:
+        """Give all contents at hand of a namespace."""
+        with self._lock:
+            return {key.name: entry.content for key, entry in self._entries.items() if key.namespace == namespace}
+
+    def noticed(self, key: Key, _old: SecretContent | None, new: SecretContent | None) -> None:
+        """Take in what the watch on labelled Secrets tells; a label taken away looks like a deletion and is checked."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return
+            entry.watched = new is not None
+            if new is None:
+                self._schedule(key, time.monotonic())
+        if new is not None:
+            self._keep(new, tell=True, watched=True)
+
+    def _fetch(self, key: Key) -> SecretContent:
+        raw = self._client.get(SECRET, key.namespace, key.name)
+        if raw is None:
+            return SecretContent(key.namespace, key.name, exists=False, data={}, type="")
+        return content_of(raw)
+
+    def _keep(self, content: SecretContent, *, tell: bool, watched: bool = False) -> None:
+        """Store a content; an equal one keeps its identity, and a read never overtakes the watch."""
+        key = Key(content.namespace, content.name)
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.watched and not watched:
+                return
+            changed = entry is None or entry.content != content
+            if entry is None:
+                entry = self._entries[key] = _Entry(content, 0.0)
+            elif changed:
+                entry.content = content
+            self._schedule(key, time.monotonic() + self._interval(key, content))
+        if changed and tell:
+            self._listener(content)
+
+    def _interval(self, key: Key, content: SecretContent) -> float:
+        if not content.exists:
+            return self._rhythm.missing
+        return self._rhythm.important if key in self._important else self._rhythm.ordinary
+
+    def _schedule(self, key: Key, due: float) -> None:
+        self._entries[key].due = due
+        heapq.heappush(self._queue, (due, key))
+
+    def _forget(self, key: Key) -> None:
+        still = any(user.namespace == key.namespace and key.name in names for user, names in self._users.items())
+        if not still:
+            self._entries.pop(key, None)
+            self._important.discard(key)
+
+    def _due(self, now: float) -> Key | None:
+        """Take the next Secret to read again; entries of the queue that were overtaken are skipped."""
+        with self._lock:
+            while self._queue and self._queue[0][0] <= now:
+                due, key = heapq.heappop(self._queue)
+                entry = self._entries.get(key)
+                if entry is not None and entry.due == due and not entry.watched:
+                    return key
+        return None
+
+    def _rotate(self) -> None:
+        pause = 1.0 / self._rhythm.per_second
+        while not self._stopping.wait(pause):
+            self.heartbeat = time.monotonic()
+            key = self._due(self.heartbeat)
+            if key is None:
+                continue
+            try:
+                self._keep(self._fetch(key), tell=True)
+            except (ApiError, ConnectionFailedError) as failure:
+                log.warning("a Secret could not be read again: %s", failure)
+                self._later(key)
+            except Exception:
+                log.exception("the content of a Secret was not digested")
+                self._later(key)
+
+    def _later(self, key: Key) -> None:
+        with self._lock:
+            if key in self._entries:
+                self._schedule(key, time.monotonic() + self._rhythm.ordinary)

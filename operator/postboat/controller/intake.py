@@ -1,0 +1,96 @@
+"""What one MailServer sees of the world, and what has changed of it since it last looked.
+
+Changes arrive from many threads; the worker takes them all at once and keeps a view of its own that only it moves on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from postboat.api import Resource
+from postboat.model.references import secret_names
+from postboat.model.snapshot import Gone, SecretContent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from postboat.model.snapshot import Change
+    from postboat.model.verdict import Key
+
+
+class Inbox:
+    """Changes that wait, the newest of each object only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._changes: dict[tuple[str, str], Change] = {}
+
+    def put(self, change: Change) -> None:
+        """Take a change."""
+        with self._lock:
+            self._changes[_key(change)] = change
+
+    def take(self) -> tuple[Change, ...]:
+        """Give all changes and keep none."""
+        with self._lock:
+            changes, self._changes = self._changes, {}
+        return tuple(changes.values())
+
+
+class View:
+    """The resources of a namespace as the worker knows them, and the Secrets that they name."""
+
+    def __init__(self) -> None:
+        self.resources: dict[Key, Resource] = {}
+        self._names: dict[Key, frozenset[str]] = {}
+        self._uses: Counter[str] = Counter()
+        self._referenced: frozenset[str] | None = frozenset()
+
+    def update(self, changes: Iterable[Change]) -> set[Key]:
+        """Take in changes and give the keys of the resources among them."""
+        touched = set()
+        for change in changes:
+            if isinstance(change, SecretContent):
+                continue
+            key = (change.kind, change.name)
+            touched.add(key)
+            if isinstance(change, Gone):
+                self.resources.pop(key, None)
+                self._refer(key, frozenset())
+            else:
+                self.resources[key] = change
+                self._refer(key, secret_names(change))
+        return touched
+
+    def of_kind(self, kind: str) -> tuple[Resource, ...]:
+        """Give the resources of a kind."""
+        return tuple(resource for (known, _), resource in self.resources.items() if known == kind)
+
+    @property
+    def referenced(self) -> frozenset[str]:
+        """The names of all Secrets that any of the resources names."""
+        if self._referenced is None:
+            self._referenced = frozenset(self._uses)
+        return self._referenced
+
+    def _refer(self, key: Key, names: frozenset[str]) -> None:
+        old = self._names.get(key, frozenset())
+        if names == old:
+            return
+        for name in names - old:
+            self._uses[name] += 1
+        for name in old - names:
+            self._uses[name] -= 1
+            if not self._uses[name]:
+                del self._uses[name]
+        self._referenced = None
+        if names:
+            self._names[key] = names
+        else:
+            self._names.pop(key, None)
+
+
+def _key(change: Change) -> tuple[str, str]:
+    return ("Secret", change.name) if isinstance(change, SecretContent) else (change.kind, change.name)

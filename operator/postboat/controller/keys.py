@@ -1,0 +1,113 @@
+"""Makes the keys, certificates and passwords that a platform needs for itself.
+
+A Secret is created, or what it lacks or has worn out is added to it; a password in use is never overwritten.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import secrets
+import string
+from typing import TYPE_CHECKING
+
+from postboat.cluster.children import INSTANCE, KEEP
+from postboat.cluster.types import SECRET, ApiError, Json
+from postboat.controller.certificates import Pair, authority, leaf, rsa_key, still_good
+from postboat.controller.queue import ExpectedError
+from postboat.model.platform import Wanted, WantedKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postboat.api import Resource
+    from postboat.cluster.client import Client
+
+PASSWORDS = ("master-password", "hash-key", "valkey-password", "rspamd-password", "rspamd-enable-password")
+PASSWORD_LENGTH = 40
+CONFLICT = 409
+
+
+def additions(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:
+    """Give the entries that a Secret needs beyond those it holds."""
+    match wanted.kind:
+        case WantedKind.INTERNAL:
+            return _internal(wanted, held, now)
+        case WantedKind.SELF_SIGNED:
+            return _self_signed(wanted, held, now)
+        case WantedKind.DKIM:
+            entry = f"{wanted.selector}.key"
+            return {} if held.get(entry) else {entry: rsa_key()}
+
+
+def make(client: Client, server: Resource, wanted: Wanted) -> None:
+    """Create the Secret, or add to it what it lacks."""
+    raw = client.get(SECRET, server.namespace, wanted.name)
+    now = dt.datetime.now(dt.UTC)
+    if raw is None:
+        client.create(SECRET, _body(server, wanted, additions(wanted, {}, now)))
+        return
+    held = {name: base64.b64decode(value or "") for name, value in (raw.get("data") or {}).items()}
+    missing = additions(wanted, held, now)
+    if not missing:
+        return
+    meta = {"resourceVersion": raw["metadata"]["resourceVersion"], "uid": raw["metadata"]["uid"]}
+    try:
+        client.merge(SECRET, server.namespace, wanted.name, {"metadata": meta, "data": _encoded(missing)})
+    except ApiError as error:
+        if error.status == CONFLICT:
+            raise ExpectedError(f"Secret {wanted.name} was changed by somebody else at the same time") from error
+        raise
+
+
+def _internal(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:
+    made = {name: _password() for name in PASSWORDS if not held.get(name)}
+    ca = _pair(held, "ca")
+    if not still_good(ca, None, (), now):
+        ca = authority(f"postboat internal authority of {wanted.name.removesuffix('-internal')}", now)
+        made |= {"ca.crt": ca.certificate, "ca.key": ca.key}
+    for entry, hosts in (("store", wanted.hosts), ("smtp", wanted.smtp_hosts)):
+        if hosts and not still_good(_pair(held, entry), ca.certificate, hosts, now):
+            fresh = leaf(ca, hosts, now)
+            made |= {f"{entry}.crt": fresh.certificate, f"{entry}.key": fresh.key}
+    if not still_good(_pair(held, "client"), ca.certificate, (), now):
+        fresh = leaf(ca, (), now, client=True, name="edge")
+        made |= {"client.crt": fresh.certificate, "client.key": fresh.key}
+    return made
+
+
+def _self_signed(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:
+    """Make an authority and a leaf; the authority's key is kept nowhere, so it can sign nothing else."""
+    if still_good(_pair(held, "tls"), held.get("ca.crt", b""), wanted.hosts, now):
+        return {}
+    ca = authority(f"postboat self-signed for {wanted.hosts[0]}", now)
+    fresh = leaf(ca, wanted.hosts, now)
+    return {"ca.crt": ca.certificate, "tls.crt": fresh.certificate, "tls.key": fresh.key}
+
+
+def _pair(held: Mapping[str, bytes], entry: str) -> Pair:
+    return Pair(held.get(f"{entry}.crt", b""), held.get(f"{entry}.key", b""))
+
+
+def _password() -> bytes:
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(PASSWORD_LENGTH)).encode()
+
+
+def _encoded(entries: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: base64.b64encode(value).decode() for name, value in sorted(entries.items())}
+
+
+def _body(server: Resource, wanted: Wanted, entries: Mapping[str, bytes]) -> Json:
+    labels = {
+        "app.kubernetes.io/name": "postboat",
+        INSTANCE: server.name,
+        "app.kubernetes.io/managed-by": "postboat",
+        KEEP: "true",
+        "postboat.dev/watch": "true",
+    }
+    meta: Json = {"namespace": server.namespace, "name": wanted.name, "labels": labels}
+    if wanted.kind is not WantedKind.DKIM:
+        owner = {"apiVersion": "postboat.dev/v1alpha1", "kind": "MailServer", "name": server.name, "uid": server.uid}
+        meta["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": False}]
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": _encoded(entries)}

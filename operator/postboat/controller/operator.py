@@ -1,0 +1,267 @@
+"""The operator as a whole: it routes what the world tells to the MailServers concerned, and starts and ends them.
+
+Without the Lease it only keeps its copies warm; with it, every MailServer has a worker and an observer.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from postboat import telemetry
+from postboat.api import Resource
+from postboat.cluster.apply import Applier
+from postboat.cluster.client import Client
+from postboat.cluster.connection import Connection
+from postboat.cluster.events import EventRecorder
+from postboat.cluster.lease import Lease
+from postboat.cluster.observe import Agents, PodAnnotator
+from postboat.cluster.types import SERVICE, Key, ResourceType
+from postboat.controller.health import Health
+from postboat.controller.queue import Pace
+from postboat.controller.reporter import Echoes, stray_status
+from postboat.controller.server import Means, MailServerControl
+from postboat.controller.strays import Strays
+from postboat.controller.world import RESOURCES, World
+from postboat.controller.writer import Judgement, StatusWriter
+from postboat.model.platform import Environment
+from postboat.model.snapshot import Gone
+
+if TYPE_CHECKING:
+    from postboat.cluster.children import Child
+    from postboat.cluster.observe import Pod
+    from postboat.model.snapshot import SecretContent
+    from postboat.model.verdict import Verdict
+    from postboat.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """Everything that runs, and how changes find their way."""
+
+    def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
+        self.settings = settings
+        self.connection = connection or Connection(settings.kubeconfig)
+        self.client = Client(self.connection)
+        self.echoes = Echoes()
+        self.world = World(self.client, settings, self)
+        self.lease = Lease(
+            self.client,
+            settings.operator_namespace,
+            settings.lease_name,
+            settings.identity,
+            on_change=self._leadership_changed,
+        )
+        self.client.fence = self.lease
+        self.writer = StatusWriter(self.client)
+        self.events = EventRecorder(self.client, settings.identity)
+        self.means = Means(
+            client=self.client,
+            world=self.world,
+            applier=Applier(self.client, self.world.children),
+            agents=Agents(),
+            annotator=PodAnnotator(self.client),
+            writer=self.writer,
+            events=self.events,
+            echoes=self.echoes,
+            environment=Environment(settings.operator_namespace, settings.cluster_domain, dict(settings.images)),
+            pace=Pace(resync=settings.resync),
+            leading=lambda: self.lease.held,
+        )
+        self.strays = Strays(self._judge_stray)
+        self._lock = threading.RLock()
+        self._servers: dict[Key, MailServerControl] = {}
+        self._running = False
+        self._stopping = threading.Event()
+        self.health = Health(ready=lambda: self.world.synced, refresh=self._refresh_metrics)
+
+    def start(self) -> None:
+        """Start the watches and the election; the work begins when both are ready."""
+        self.world.start()
+        self.events.start()
+        self.writer.start()
+        threading.Thread(target=self._begin, name="begin", daemon=True).start()
+        for reflector in self.world.reflectors:
+            self.health.beats[reflector.name] = lambda reflector=reflector: reflector.heartbeat  # type: ignore[misc]
+        self.health.beats["secrets"] = lambda: self.world.secrets.heartbeat
+        self.health.beats["statuses"] = lambda: self.writer.heartbeat if len(self.writer) else None
+
+    def stop(self) -> None:
+        """Stop working, then give the Lease back."""
+        self._stopping.set()
+        self.client.stop()
+        with self._lock:
+            controls = list(self._servers.values())
+        for control in controls:
+            control.stop()
+        for control in controls:
+            control.join(3.0)
+        self.writer.stop()
+        self.means.applier.stop()
+        self.means.annotator.stop()
+        self.means.agents.stop()
+        self.events.stop()
+        if self.lease.is_alive():
+            self.lease.stop()
+            self.lease.join(6.0)
+        self.world.stop()
+
+    def _begin(self) -> None:
+        """Wait for complete copies before asking for the Lease: a leader must be able to act."""
+        while not self.world.synced:
+            if self._stopping.wait(0.05):
+                return
+        log.info("the first lists are complete")
+        with self._lock:
+            self._running = True
+            for server in self._all("MailServer"):
+                self._ensure(Key(server.namespace, server.name))
+        self.lease.start()
+        self.health.beats["lease"] = lambda: self.lease.heartbeat
+
+    def _all(self, kind: str) -> list[Resource]:
+        return [resource for reflector in self.world.resources[kind] for resource in reflector.store.everything()]
+
+    def _leadership_changed(self, held: bool) -> None:  # noqa: FBT001 - the one thing there is to say
+        telemetry.LEADER.set(held)
+        if held:
+            self.means.applier.forget()
+        else:
+            self.writer.forget()
+        with self._lock:
+            for control in self._servers.values():
+                control.lead(held=held)
+        if held:
+            self._judge_all_strays()
+
+    def _ensure(self, key: Key) -> MailServerControl:
+        control = self._servers.get(key)
+        if control is None:
+            control = self._servers[key] = MailServerControl(key, self.means)
+            self.health.beats[f"worker {key.namespace}/{key.name}"] = control.beat
+            control.start(leading=self.lease.held)
+        return control
+
+    def _drop(self, key: Key) -> None:
+        control = self._servers.pop(key, None)
+        self.health.beats.pop(f"worker {key.namespace}/{key.name}", None)
+        if control is not None:
+            control.stop()
+            self.world.secrets.release(key)
+
+    def _of_namespace(self, namespace: str) -> list[MailServerControl]:
+        with self._lock:
+            return [control for key, control in self._servers.items() if key.namespace == namespace]
+
+    def resource_changed(self, old: Resource | None, new: Resource | None) -> None:
+        """Route a resource; what changed only in its status wakes nobody."""
+        known = new or old
+        if known is None:
+            return
+        self.echoes.heard(known.kind, Key(known.namespace, known.name))
+        if not self._running:
+            return
+        quiet = _only_status(old, new)
+        if quiet and (old is None or new is None or old.status.get("store") == new.status.get("store")):
+            return
+        if known.kind == "MailServer" and (old is None or new is None or old.uid != new.uid):
+            self._servers_changed(known, new)
+        change = new if new is not None else Gone(known.kind, known.name)
+        for control in self._of_namespace(known.namespace):
+            control.hear(change, wake=not quiet)
+        if new is not None and not quiet and self.lease.held:
+            self.strays.look((new,), self.world.servers(new.namespace))
+
+    def _servers_changed(self, known: Resource, new: Resource | None) -> None:
+        """A MailServer has come or gone: that may change to whom the objects of its namespace belong."""
+        key = Key(known.namespace, known.name)
+        with self._lock:
+            if new is None:
+                self._drop(key)
+            else:
+                self._ensure(key)
+        for control in self._of_namespace(known.namespace):
+            control.start_over()
+        if self.lease.held:
+            self._judge_strays_of(known.namespace)
+
+    def _judge_all_strays(self) -> None:
+        for namespace in {resource.namespace for kind in RESOURCES for resource in self._all(kind)}:
+            self._judge_strays_of(namespace)
+
+    def _judge_strays_of(self, namespace: str) -> None:
+        servers = self.world.servers(namespace)
+        for kind in RESOURCES:
+            self.strays.look(self.world.of_namespace(kind, namespace), servers)
+
+    def _judge_stray(self, resource: Resource, verdict: Verdict) -> None:
+        status = stray_status(self.world, self.echoes, self.events, resource, verdict)
+        self.writer.put(Judgement(RESOURCES[resource.kind], resource.namespace, resource.name, status))
+
+    def secret_changed(self, content: SecretContent) -> None:
+        """Route a Secret to the MailServers of its namespace."""
+        for control in self._of_namespace(content.namespace):
+            control.hear(content, wake=True)
+
+    def child_changed(self, kind: ResourceType, key: Key, old: Child | None, new: Child | None) -> None:
+        """Have a platform looked at again when one of its objects was changed or deleted by somebody else."""
+        child = new or old
+        if child is None or not self._running:
+            return
+        with self._lock:
+            control = self._servers.get(Key(key.namespace, child.instance))
+        if control is None:
+            return
+        if new is None and old is not None:
+            if self.means.applier.vanished(kind, key, old.uid):
+                control.wake()
+        elif self.means.applier.drifted(kind, key, new):
+            control.wake()
+        if kind is SERVICE:
+            control.services_changed()
+
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        """Have the pods of a platform looked at."""
+        pod = new or old
+        if pod is None:
+            return
+        with self._lock:
+            control = self._servers.get(Key(pod.namespace, pod.instance))
+        if control is not None and (old is None or new is None or _pod_matters(old, new)):
+            control.observer.wake()
+
+    def _refresh_metrics(self) -> None:
+        for kind, reflectors in self.world.resources.items():
+            telemetry.OBJECTS.labels(kind).set(sum(len(reflector.store) for reflector in reflectors))
+        for reflector in self.world.reflectors:
+            telemetry.RELISTS.labels(str(reflector.source)).set(reflector.counters.lists)
+            telemetry.WATCH_FAILURES.labels(str(reflector.source)).set(reflector.counters.failures)
+        telemetry.STATUS_QUEUE_DEPTH.set(len(self.writer))
+        with self._lock:
+            telemetry.QUEUE_DEPTH.set(sum(control.worker.pending for control in self._servers.values()))
+
+
+def _only_status(old: Resource | None, new: Resource | None) -> bool:
+    if old is None or new is None:
+        return False
+    return (old.uid, old.generation, old.deleting, old.annotations) == (
+        new.uid,
+        new.generation,
+        new.deleting,
+        new.annotations,
+    )
+
+
+def _pod_matters(old: Pod, new: Pod) -> bool:
+    """Whether more changed than the annotations that are written here."""
+    return (old.uid, old.ip, old.ready, old.deleting, old.restarts, old.phase) != (
+        new.uid,
+        new.ip,
+        new.ready,
+        new.deleting,
+        new.restarts,
+        new.phase,
+    )

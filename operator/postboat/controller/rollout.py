@@ -1,0 +1,117 @@
+"""Which plan the pods have in force: plans are numbered, and a digest that an agent reports leads back to numbers.
+
+An object is in force when every replica has a plan in force at least as new as the one that last changed the object.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from postboat.cluster.observe import AgentReport, Pod
+    from postboat.objects.plan import ContainerKey
+
+REMEMBERED = 256
+NEVER = -1
+
+
+class Ledger:
+    """The history of digests of one platform, and the number of the newest plan."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.digests: Mapping[ContainerKey, str] = {}
+        self._history: dict[ContainerKey, OrderedDict[str, int]] = {}
+
+    def record(self, digests: Mapping[ContainerKey, str]) -> int:
+        """Number a plan; digests that stay the same carry the new number too."""
+        self.sequence += 1
+        self.digests = digests
+        for container in self._history.keys() - digests.keys():
+            del self._history[container]
+        for container, digest in digests.items():
+            history = self._history.setdefault(container, OrderedDict())
+            history[digest] = self.sequence
+            history.move_to_end(digest)
+            while len(history) > REMEMBERED:
+                history.popitem(last=False)
+        return self.sequence
+
+    def number(self, container: ContainerKey, digest: str) -> int:
+        """Give the newest plan that demanded this digest of the container."""
+        history = self._history.get(container)
+        return NEVER if history is None else history.get(digest, NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one workload is."""
+
+    workload: str
+    desired: int
+    ready: int
+    current: int
+    lowest: int
+    error: str
+
+
+def workload_progress(
+    ledger: Ledger,
+    workload: str,
+    desired: int,
+    pods: Iterable[Pod],
+    reports: Mapping[tuple[str, str], AgentReport],
+) -> Progress:
+    """Judge one workload by its pods; a pod that is missing or silent has nothing in force."""
+    containers = [container for name, container in ledger.digests if name == workload]
+    numbers: list[int] = []
+    ready = current = 0
+    error = ""
+    for pod in pods:
+        if pod.workload != workload or pod.deleting:
+            continue
+        of_pod = [
+            _in_force(ledger, (workload, container), reports.get((pod.name, container))) for container in containers
+        ]
+        numbers.append(min(of_pod, default=ledger.sequence))
+        ready += pod.ready
+        current += pod.ready and numbers[-1] == ledger.sequence
+        error = error or _error(ledger, workload, pod, reports)
+    lowest = min(numbers, default=NEVER) if len(numbers) >= desired else NEVER
+    if desired == 0:
+        lowest = ledger.sequence
+    return Progress(workload, desired, ready, current, lowest, error)
+
+
+def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:
+    return NEVER if report is None else ledger.number(container, report.digest)
+
+
+def _error(ledger: Ledger, workload: str, pod: Pod, reports: Mapping[tuple[str, str], AgentReport]) -> str:
+    """Give what an agent says against the digest that is demanded now."""
+    for (name, container), digest in ledger.digests.items():
+        report = reports.get((pod.name, container))
+        if name == workload and report is not None and report.error and report.seen == digest != report.digest:
+            return report.error
+    return ""
+
+
+def lagging(
+    ledger: Ledger, pods: Iterable[Pod], reports: Mapping[tuple[str, str], AgentReport]
+) -> list[tuple[Pod, str, str]]:
+    """Give pod, container and digest where the demanded digest is not in force and was not refused."""
+    behind = []
+    for pod in pods:
+        if pod.deleting:
+            continue
+        for (workload, container), digest in ledger.digests.items():
+            if workload != pod.workload:
+                continue
+            report = reports.get((pod.name, container))
+            if report is None or report.digest != digest:
+                behind.append((pod, container, digest))
+    return behind

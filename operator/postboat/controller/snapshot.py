@@ -1,0 +1,45 @@
+"""Puts together what a plan is made from: everything of one namespace, frozen at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from postboat.model.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from postboat.api import Resource
+    from postboat.controller.intake import View
+    from postboat.model.platform import Environment
+    from postboat.model.snapshot import SecretContent
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The ingredients of a snapshot."""
+
+    view: View
+    secrets: Mapping[str, SecretContent]
+    environment: Environment
+    now: datetime
+
+
+def assemble(server: Resource, assembly: Assembly) -> Snapshot:
+    """Freeze everything that a decision about one MailServer may depend on."""
+    view = assembly.view
+    return Snapshot(
+        server=server,
+        servers=tuple(sorted(resource.name for resource in view.of_kind("MailServer"))),
+        domains=view.of_kind("MailDomain"),
+        mailboxes=view.of_kind("Mailbox"),
+        addresses=view.of_kind("MailAddress"),
+        connectors=view.of_kind("Connector"),
+        relays=view.of_kind("RelayHost"),
+        policies=view.of_kind("FilterPolicy"),
+        secrets=assembly.secrets,
+        environment=assembly.environment,
+        now=assembly.now,
+    )

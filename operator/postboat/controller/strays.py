@@ -1,0 +1,32 @@
+"""Objects that belong to no MailServer: they get a status too, which says what is missing.
+
+As soon as a MailServer claims them, they are its matter and no longer looked at here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from postboat.model.belonging import belonging
+from postboat.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from postboat.api import Resource
+
+
+class Strays:
+    """Judges the objects that no MailServer claims."""
+
+    def __init__(self, judge: Callable[[Resource, Verdict], None]) -> None:
+        self._judge = judge
+
+    def look(self, resources: Iterable[Resource], servers: Collection[str]) -> None:
+        """Judge those of the resources that belong nowhere."""
+        for resource in resources:
+            if resource.kind == "MailServer" or resource.deleting:
+                continue
+            where = belonging(resource, servers)
+            if isinstance(where, Verdict):
+                self._judge(resource, where)

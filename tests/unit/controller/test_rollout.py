@@ -1,0 +1,80 @@
+"""The numbers of plans: what a reported digest says about what is in force."""
+
+from __future__ import annotations
+
+from postboat.cluster.observe import AgentReport, Pod
+from postboat.controller.rollout import NEVER, REMEMBERED, Ledger, lagging, workload_progress
+
+POSTFIX = ("mail-smtp", "postfix")
+EDGE = ("mail-smtp", "edge")
+
+
+def pod(name: str, *, ready: bool = True, deleting: bool = False) -> Pod:
+    return Pod("ns", name, name, "mail", "smtp", "10.0.0.1", "Running", ready, deleting, 0, ("postfix", "edge"), {})
+
+
+def says(digest: str, *, seen: str = "", error: str = "") -> AgentReport:
+    return AgentReport(digest, seen or digest, error, ready=True)
+
+
+def test_an_unchanged_digest_is_in_force_for_every_later_plan() -> None:
+    ledger = Ledger()
+    ledger.record({POSTFIX: "a", EDGE: "x"})
+    assert ledger.record({POSTFIX: "b", EDGE: "x"}) == 2
+    assert ledger.number(POSTFIX, "a") == 1
+    assert ledger.number(EDGE, "x") == 2
+    assert ledger.number(EDGE, "unknown") == NEVER
+
+
+def test_a_digest_that_comes_back_counts_as_new() -> None:
+    ledger = Ledger()
+    for digest in ("a", "b", "a"):
+        ledger.record({POSTFIX: digest})
+    assert ledger.number(POSTFIX, "a") == 3
+    assert ledger.number(POSTFIX, "b") == 2
+
+
+def test_the_history_is_bounded() -> None:
+    ledger = Ledger()
+    for number in range(REMEMBERED + 10):
+        ledger.record({POSTFIX: f"{number}"})
+    assert ledger.number(POSTFIX, "9") == NEVER
+    assert ledger.number(POSTFIX, "10") == 11
+
+
+def test_the_slowest_container_of_the_slowest_pod_decides() -> None:
+    ledger = Ledger()
+    ledger.record({POSTFIX: "a", EDGE: "x"})
+    ledger.record({POSTFIX: "b", EDGE: "y"})
+    reports = {
+        ("mail-smtp-0", "postfix"): says("b"),
+        ("mail-smtp-0", "edge"): says("y"),
+        ("mail-smtp-1", "postfix"): says("b"),
+        ("mail-smtp-1", "edge"): says("x"),
+    }
+    pods = [pod("mail-smtp-0"), pod("mail-smtp-1")]
+    progress = workload_progress(ledger, "mail-smtp", 2, pods, reports)
+    assert (progress.lowest, progress.ready, progress.current) == (1, 2, 1)
+    assert [(behind.name, container) for behind, container, _ in lagging(ledger, pods, reports)] == [
+        ("mail-smtp-1", "edge")
+    ]
+
+
+def test_a_missing_pod_has_nothing_in_force_but_one_that_leaves_does_not_count() -> None:
+    ledger = Ledger()
+    ledger.record({POSTFIX: "a"})
+    reports = {("mail-smtp-0", "postfix"): says("a")}
+    assert workload_progress(ledger, "mail-smtp", 2, [pod("mail-smtp-0")], reports).lowest == NEVER
+    pods = [pod("mail-smtp-0"), pod("mail-smtp-1", deleting=True)]
+    assert workload_progress(ledger, "mail-smtp", 1, pods, reports).lowest == 1
+    assert workload_progress(ledger, "mail-smtp", 0, [], {}).lowest == 1
+
+
+def test_an_agent_that_refuses_the_demanded_digest_is_heard() -> None:
+    ledger = Ledger()
+    ledger.record({POSTFIX: "a"})
+    ledger.record({POSTFIX: "b"})
+    refused = {("mail-smtp-0", "postfix"): says("a", seen="b", error="InvalidConfiguration")}
+    assert workload_progress(ledger, "mail-smtp", 1, [pod("mail-smtp-0")], refused).error == "InvalidConfiguration"
+    old = {("mail-smtp-0", "postfix"): says("a", seen="a", error="InvalidConfiguration")}
+    assert workload_progress(ledger, "mail-smtp", 1, [pod("mail-smtp-0")], old).error == ""
