@@ -55,7 +55,7 @@ lock: $(UV_STAMP) ## resolve the dependencies anew and write the lock files (UPG
 
 .PHONY: crds
 crds: venv ## write crds/ from the models in operator/postboat/api
-	@$(BIN)/python -m postboat crds --output crds
+	@$(BIN)/python -m postboat crds crds
 
 .PHONY: chart
 chart: ## copy crds/ into the chart
@@ -65,7 +65,7 @@ chart: ## copy crds/ into the chart
 render: venv ## what the operator would make of a folder of YAML: make render FROM=examples/quickstart [TO=build/rendered]
 	@$(BIN)/python -m postboat render "$(or $(FROM),examples/quickstart)" --output "$(or $(TO),build/rendered)"
 
-# --- tests ------------------------------------------------------------------------------------------------------------
+# --- tests: on the embedded cluster always, whatever KUBECONFIG says --------------------------------------------------
 
 .PHONY: test
 test: venv ## every check and every test, the cluster included
@@ -88,7 +88,7 @@ lint: venv ## style, types, layers, generated files, YAML, Dockerfiles, shell, G
 	$(BIN)/hadolint images/*/Dockerfile
 	bash -n .ci/run
 	@! command -v shellcheck >/dev/null || shellcheck .ci/run
-	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; $(BIN)/python -m postboat crds --output "$$made"; \
+	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; $(BIN)/python -m postboat crds "$$made"; \
 	  diff -r "$$made" crds || { echo "crds/ is not what the models say: run make crds"; exit 1; }
 	@diff -r crds charts/postboat/files/crds || { echo "the chart lags behind crds/: run make chart"; exit 1; }
 	@for module in $(GO_MODULES); do \
@@ -109,13 +109,13 @@ test-chart: venv ## the chart: lint, unit tests, schemas of three Kubernetes ver
 .PHONY: test-api
 test-api: venv ## the CRDs and the cluster layer against a real API server
 	@mkdir -p reports
-	@kubeconfig=$$($(BIN)/python -m tools.install --cluster-only | tail -1); \
+	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install --cluster-only | tail -1); \
 	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) tests/api $(call REPORT,api) $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart
 	@mkdir -p reports
-	@kubeconfig=$$($(BIN)/python -m tools.install | tail -1); \
+	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); \
 	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) e2e/cases $(call REPORT,e2e) $(ARGS)
 
 .PHONY: rows
@@ -124,7 +124,7 @@ rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
 
 .PHONY: bench
 bench: venv ## time to effect, bulk apply and memory on the cluster at hand
-	@kubeconfig=$$($(BIN)/python -m tools.install | tail -1); KUBECONFIG=$$kubeconfig $(BIN)/python -m e2e.bench $(ARGS)
+	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); KUBECONFIG=$$kubeconfig $(BIN)/python -m e2e.bench $(ARGS)
 
 # --- cluster and demo -------------------------------------------------------------------------------------------------
 
