@@ -20,17 +20,13 @@ def belonging(resource: Resource, servers: Collection[str]) -> str | Verdict:
         return resource.name
     named = None if isinstance(spec, Refusal) else spec.server
     if named is not None:
-        if named in servers:
-            return named
-        return Verdict(Reason.SERVER_NOT_FOUND, f"there is no MailServer {named} in this namespace", "spec.server")
+        missing = f"there is no MailServer {named} in this namespace"
+        return named if named in servers else Verdict(Reason.SERVER_NOT_FOUND, missing, "spec.server")
     if isinstance(spec, Refusal):
         return Verdict(Reason.INVALID, spec.message, spec.path)
-    match len(servers):
-        case 0:
-            return Verdict(Reason.SERVER_NOT_FOUND, "there is no MailServer in this namespace yet", "spec.server")
-        case 1:
-            return next(iter(servers))
-        case _:
-            return Verdict(
-                Reason.SERVER_AMBIGUOUS, "this namespace has several MailServers: name one of them", "spec.server"
-            )
+    if len(servers) == 1:
+        return next(iter(servers))
+    if servers:
+        message = "this namespace has several MailServers: name one of them"
+        return Verdict(Reason.SERVER_AMBIGUOUS, message, "spec.server")
+    return Verdict(Reason.SERVER_NOT_FOUND, "there is no MailServer in this namespace yet", "spec.server")

@@ -5,7 +5,8 @@ Domains are A-labels in lower case, local parts lower case without their `+tag`;
 
 from functools import lru_cache
 from hashlib import blake2b
-from re import ASCII, compile as pattern
+from re import ASCII
+from re import compile as pattern
 from typing import Final
 
 import idna
@@ -13,7 +14,9 @@ import idna
 from postboat.model.platform import SHARDS
 
 DELIMITER: Final = "+"
-_A_DOMAIN: Final = pattern(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII)
+_A_DOMAIN: Final = pattern(
+    r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
+)
 _USER: Final = pattern(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", ASCII)
 _ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = pattern(rf"{_ATOM}(?:\.{_ATOM})*", ASCII)

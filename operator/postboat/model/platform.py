@@ -31,14 +31,13 @@ class WantedKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A Secret that the platform lacks and that the controller makes with fresh keys.
+    """A Secret that the platform lacks, or whose entries are worn out; the controller makes them and keeps good ones.
 
-    `hosts` are the DNS names a certificate must carry, `selector` names the DKIM key. The keys of each kind:
-    internal: `ca.crt`, `ca.key`, `store.crt`, `store.key` (server, signed by the CA, for `hosts`), `client.crt`, `client.key`
-    (client authentication, signed by the CA), `smtp.crt`, `smtp.key` (server, signed by the CA, for `smtp_hosts`),
-    `master-password`, `hash-key`, `valkey-password`, `rspamd-password`, `rspamd-enable-password` (ASCII letters and digits);
+    `hosts` are the DNS names a certificate must carry, `selector` names the DKIM key. The entries of each kind:
+    internal: `ca.crt`, `ca.key`; `store.crt`, `store.key` (server, for `hosts`); `smtp.crt`, `smtp.key` (server, for
+    `smtp_hosts`); `client.crt`, `client.key` (client), all three signed by the CA; `master-password`, `hash-key`,
+    `valkey-password`, `rspamd-password`, `rspamd-enable-password` (ASCII letters and digits);
     selfsigned: `ca.crt`, `tls.crt`, `tls.key`; dkim: `SELECTOR.key` (RSA 2048, PEM, PKCS#8).
-    Entries already in the Secret that are still good are kept by the controller.
     """
 
     kind: WantedKind
@@ -105,7 +104,7 @@ class ClientService:
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
-    """What a MailServer asks for the pods of one component, as Kubernetes objects with sorted keys; empty means default."""
+    """What a MailServer asks for the pods of one component, as Kubernetes spells it; empty means default."""
 
     resources: Mapping[str, object] | None = None
     node_selector: Mapping[str, str] | None = None

@@ -6,8 +6,10 @@ A refused input is a value and never an exception, so that one wrong object cann
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar, overload, override
+from typing import Final, TypeVar, overload
 from zlib import crc32
+
+from typing_extensions import override
 
 Key = tuple[str, str]
 """Kind and name of an object; its namespace is that of the MailServer."""

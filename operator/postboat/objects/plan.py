@@ -1,18 +1,26 @@
-"""The plan: what shall exist in the cluster for one mail platform, and which content each container shall have in force.
+"""The plan: what shall exist in the cluster for one mail platform, and which content each container shall hold.
 
 A plan without a platform is incomplete: it may ask for keys that the controller has to make first, and nothing may be
 pruned because of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json import dumps
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
-from postboat.model.platform import Platform, Wanted
-from postboat.model.verdict import Verdicts
-from postboat.render.files import Files
+from postboat.agent.digest import content_digest
+from postboat.model.platform import Platform, Volume, Wanted
+from postboat.model.resolve import Resolution
+from postboat.model.verdict import Reason, Verdict, Verdicts
+from postboat.objects.components import COMPONENTS, Component, Container, volume
+from postboat.objects.config import config_objects, shard_contents, shard_object
+from postboat.objects.network import budgets, policies, services
+from postboat.objects.workloads import service_account, stateful_set
+from postboat.render.files import Files, ShardFile
+from postboat.render.units import render
 
 ContainerKey = tuple[str, str]
 """Name of a StatefulSet and of one of its containers."""
@@ -26,17 +34,19 @@ class KubeObject:
     name: str
     body: Mapping[str, Any] = field(repr=False)
     digest: str
+    shard: int | None = None
+    """The number of the directory shard that the object holds, if it holds one."""
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> "KubeObject":
+    def of(cls, body: Mapping[str, Any], shard: int | None = None) -> "KubeObject":
         """Take a body with its identity and the digest of its canonical form."""
         canonical = dumps(body, sort_keys=True, separators=(",", ":")).encode()
-        return cls(body["kind"], body["metadata"]["name"], body, sha256(canonical).hexdigest())
+        return cls(body["kind"], body["metadata"]["name"], body, sha256(canonical).hexdigest(), shard)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Objects to apply (their order is the order to apply them in), digests to demand, Secrets to make, verdicts to tell."""
+    """Objects to apply, in this order; digests to demand; Secrets to make; verdicts to tell."""
 
     platform: Platform | None
     files: Files | None
@@ -44,8 +54,103 @@ class Plan:
     digests: Mapping[ContainerKey, str]
     wanted: tuple[Wanted, ...]
     verdicts: Verdicts
+    claims: Mapping[str, Volume] = field(default_factory=dict)
+    """The volumes of components that exist already and stay as they are."""
 
     @property
     def complete(self) -> bool:
         """Whether the plan says all that shall exist, so that what it leaves out may be pruned."""
         return self.platform is not None
+
+
+_NONE: Final[Mapping[str, Volume]] = MappingProxyType({})
+
+
+def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str, Volume] = _NONE) -> Plan:
+    """Plan everything, taking over from an earlier plan what has not changed.
+
+    `claims` are the volumes of the StatefulSets that exist, by name: Kubernetes lets nobody change them, so they stay.
+    """
+    platform = resolution.platform
+    if platform is None:
+        return Plan(None, None, (), {}, resolution.wanted, resolution.verdicts)
+    files = render(platform, before.files if before is not None else None)
+    kept = {
+        component.name: claims[f"{platform.name}-{component.name}"]
+        for component in COMPONENTS
+        if f"{platform.name}-{component.name}" in claims
+    }
+    shards = tuple(_shards(platform, files, before))
+    site = _kept_site(files, before, kept) or tuple(map(KubeObject.of, _site(platform, files, kept)))
+    return Plan(
+        platform=platform,
+        files=files,
+        objects=(*shards, *site),
+        digests=_digests(platform, files),
+        wanted=resolution.wanted,
+        verdicts=_with_claims(resolution, platform, kept),
+        claims=kept,
+    )
+
+
+def _site(platform: Platform, files: Files, kept: Mapping[str, Volume]) -> Iterator[Mapping[str, Any]]:
+    yield service_account(platform)
+    for unit, unit_files in files.units.items():
+        yield from config_objects(platform, unit, unit_files)
+    yield from services(platform)
+    yield from policies(platform)
+    yield from budgets(platform)
+    for component in COMPONENTS:
+        wanted = kept.get(component.name) or volume(platform, component)
+        yield stateful_set(platform, component, files, wanted)
+
+
+def _kept_site(files: Files, before: Plan | None, kept: Mapping[str, Volume]) -> tuple[KubeObject, ...]:
+    if before is None or before.files is None or before.files.site is not files.site or before.claims != kept:
+        return ()
+    return tuple(item for item in before.objects if item.shard is None)
+
+
+def _shards(platform: Platform, files: Files, before: Plan | None) -> Iterator[KubeObject]:
+    known = {item.shard: item for item in before.objects} if before is not None else {}
+    old = shard_contents(before.files) if before is not None and before.files is not None else {}
+    for number, contents in shard_contents(files).items():
+        same = number in known and _same(old.get(number, {}), contents)
+        yield known[number] if same else KubeObject.of(shard_object(platform, number, contents), number)
+
+
+def _same(old: Mapping[str, ShardFile], new: Mapping[str, ShardFile]) -> bool:
+    return old.keys() == new.keys() and all(old[key].digest == new[key].digest for key in new)
+
+
+def _digests(platform: Platform, files: Files) -> dict[ContainerKey, str]:
+    return {
+        (f"{platform.name}-{component.name}", container.name): content_digest(dict(_mounted(files, container)))
+        for component in COMPONENTS
+        for container in component.containers
+    }
+
+
+def _mounted(files: Files, container: Container) -> Iterable[tuple[str, str]]:
+    yield from ((file.key, file.digest) for file in files.units[container.unit])
+    for (number, key), file in files.shards.items():
+        if key == container.shard_key:
+            yield f"tables/{number:02d}", file.digest
+
+
+def _with_claims(resolution: Resolution, platform: Platform, kept: Mapping[str, Volume]) -> Verdicts:
+    stuck = [component for component in COMPONENTS if _differs(platform, component, kept)]
+    key = ("MailServer", platform.name)
+    verdict = resolution.verdicts[key]
+    if not stuck or not verdict.accepted:
+        return resolution.verdicts
+    names = ", ".join(sorted(component.name for component in stuck))
+    message = f"The volumes of {names} exist already and keep their size and class."
+    return resolution.verdicts.succeeded([(key, Verdict(Reason.IMMUTABLE, message, "spec", effective=True))])
+
+
+def _differs(platform: Platform, component: Component, kept: Mapping[str, Volume]) -> bool:
+    wanted, held = volume(platform, component), kept.get(component.name)
+    if wanted is None or held is None:
+        return False
+    return wanted.size != held.size or wanted.storage_class not in {None, held.storage_class}

@@ -24,11 +24,12 @@ _CLIENT_PORTS: Final = {
 _WITH_TLS: Final = frozenset({"imaps", "pop3s"})
 _ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "sieve": ("sieve",)}
 
+# Dovecot quotes what it puts in for a variable, so these texts are finished queries; a percent sign is doubled.
 _KNOWN: Final = (
-    "user = '%{user | username}' AND ('%{user | domain}' = ''"
+    "FROM users WHERE user = '%{user | username}' AND ('%{user | domain}' = ''"
     " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
 )
-_ALLOWED: Final = "access LIKE '%%,{protocol},%%'"
+_ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,21 @@ def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
     return Service(_LOGIN[protocol], ("chroot =", "client_limit = 1000", "process_min_avail = 1"), open_ports + closed)
 
 
-def _proxied(protocol: str) -> Lookup:
-    columns = "user, password, host" if protocol != "lmtp" else "user, NULL AS password, 'y' AS nopassword, host"
-    allowed = "" if protocol == "lmtp" else f" AND {_ALLOWED.format(protocol=protocol)}"
-    fields = ("proxy = y", "starttls = y", f"port = {STORE_PORTS[protocol]}")
-    login = () if protocol == "lmtp" else ("master = edge", "!include master.conf")
-    return Lookup(protocol, f"SELECT {columns} FROM users WHERE {_KNOWN}{allowed}", (*fields, *login))
+def _query(columns: str, *conditions: str) -> str:
+    return " AND ".join((f"SELECT {columns} {_KNOWN}", *conditions))
 
 
-_SMTP_LOOKUP: Final = Lookup(
-    "smtp", f"SELECT user, password FROM users WHERE {_KNOWN} AND {_ALLOWED.format(protocol='smtp')}", ()
+def _proxied(protocol: Protocol) -> Lookup:
+    fields = ("proxy = y", "starttls = y", f"port = {STORE_PORTS[protocol]}", "master = edge", "!include master.conf")
+    return Lookup(protocol, _query("user, password, host", _ALLOWED.format(protocol=protocol)), fields)
+
+
+_LOGINS: Final = Lookup("smtp", _query("user, password", _ALLOWED.format(protocol="smtp")), ())
+# The whole address stays, for a vacation script answers only mail to an address that it knows.
+_DELIVERIES: Final = Lookup(
+    "lmtp",
+    _query("NULL AS password, 'y' AS nopassword, host"),
+    ("proxy = y", "starttls = y", f"port = {STORE_PORTS['lmtp']}"),
 )
 
 
@@ -108,9 +114,15 @@ def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
     """Render the edge beside Postfix: logins for submission, and the way of each message to its store."""
     socket = Block("unix_listener", "edge", ("path = /run/edge/lmtp", "mode = 0666"))
     services = (Service("lmtp", ("process_min_avail = 1",), (socket,)),)
-    lookups = (_SMTP_LOOKUP, _proxied("lmtp"))
+    lookups = (_LOGINS, _DELIVERIES)
     conf = _edge(
-        platform, lookups, services, protocols=("lmtp",), ssl="yes", allow_cleartext="yes", auth_sockets=("/run/edge/auth",)
+        platform,
+        lookups,
+        services,
+        protocols=("lmtp",),
+        ssl="yes",
+        allow_cleartext="yes",
+        auth_sockets=("/run/edge/auth",),
     )
     return (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
+from postboat.model.platform import Platform
+
 ShardKey = tuple[int, str]
 """Number of a shard and the key within it: smtp, edge or store."""
 
@@ -49,9 +51,10 @@ class ShardFile:
 class Files:
     """All files of a platform: of each unit (smtp, smtp-edge, imap, store, filter, valkey) and of the directory.
 
-    `origins` are what the shards were rendered from, so that the next rendering keeps what has not changed.
+    `site` and `origins` are what units and shards were rendered from, so that the next rendering keeps what stays.
     """
 
     units: Mapping[str, tuple[File, ...]]
     shards: Mapping[ShardKey, ShardFile]
+    site: Platform
     origins: tuple[object, ...]

@@ -60,7 +60,6 @@ def files(platform: Platform) -> tuple[File, ...]:
         message_size=platform.smtp.message_size,
         queue_lifetime=platform.smtp.queue_lifetime,
         lmtp_concurrency=LMTP_CONCURRENCY,
-        smtputf8="yes",
     )
     certificate, internal = platform.certificate, platform.internal
     return (

@@ -17,7 +17,7 @@ def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("postboat.render"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 -- no HTML: each value was escaped for the syntax it stands in
+        autoescape=False,  # noqa: S701 -- no HTML: each value was escaped for where it stands
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The pods of one component (smtp, imap, store, filter, valkey): wanted, serving, serving the newest configuration."""
+    """The pods of one component (smtp, imap, store, filter, valkey): wanted, ready, ready with the newest plan."""
 
     name: str
     desired: int

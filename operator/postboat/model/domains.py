@@ -1,0 +1,85 @@
+"""Which MailDomains count, and what each of them is.
+
+Of two objects for one domain the older counts; a domain never fails because of another one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from postboat.api.maildomain import Delivery, MailDomainSpec
+from postboat.api.resource import Refusal, Resource
+from postboat.model import names, signing
+from postboat.model.in_force import fields_verdict
+from postboat.model.platform import Domain, Wanted, WantedKind
+from postboat.model.references import dkim_secret
+from postboat.model.snapshot import SecretContent
+from postboat.model.verdict import Key, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Domains:
+    """The domains that count, what became of each object, and the DKIM keys that are still to be made."""
+
+    domains: tuple[Domain, ...]
+    verdicts: tuple[tuple[Key, Verdict], ...]
+    wanted: tuple[Wanted, ...]
+
+
+def age(resource: Resource) -> tuple[str, str, str]:
+    """Order objects by age; an object that is in no cluster yet is the youngest."""
+    return resource.created or "9999", resource.uid, resource.name
+
+
+def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> Domains:
+    """Decide about all MailDomains of a server."""
+    owners: dict[str, str] = {}
+    domains: list[Domain] = []
+    verdicts: list[tuple[Key, Verdict]] = []
+    wanted: list[Wanted] = []
+    for resource in sorted(resources, key=age):
+        verdict, domain = _judge(resource, owners, secrets)
+        verdicts.append(((resource.kind, resource.name), verdict))
+        if domain is not None:
+            owners[domain.name] = resource.name
+            domains.append(domain)
+            wanted.extend(_wanted(resource, domain))
+    return Domains(tuple(sorted(domains, key=lambda domain: domain.name)), tuple(verdicts), tuple(wanted))
+
+
+def _judge(
+    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent]
+) -> tuple[Verdict, Domain | None]:
+    spec = resource.spec
+    if not isinstance(spec, MailDomainSpec):
+        message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailDomain", "")
+        return Verdict(Reason.INVALID, message, path), None
+    if resource.deleting:
+        return Verdict(Reason.DELETING, "the object is being deleted"), None
+    name = names.domain(spec.domain or resource.name)
+    if name is None:
+        return Verdict(Reason.INVALID, "the domain has no form in the DNS", "spec.domain"), None
+    if name in owners:
+        message = f"domain {name} belongs to the older MailDomain {owners[name]}"
+        return Verdict(Reason.CONFLICT, message, "spec.domain"), None
+    if spec.delivery is Delivery.RELAY:
+        return Verdict(Reason.NOT_IN_FORCE, "delivery Relay is without effect in this version", "spec.delivery"), None
+    domain = Domain(resource.name, name, names.spellings(name), None)
+    return _signed(domain, resource, spec, secrets)
+
+
+def _signed(
+    domain: Domain, resource: Resource, spec: MailDomainSpec, secrets: Mapping[str, SecretContent]
+) -> tuple[Verdict, Domain]:
+    if spec.dkim is None or not spec.dkim.enabled:
+        return fields_verdict(resource), domain
+    key = signing.from_secret(secrets.get(dkim_secret(resource.name, spec)), resource.name, spec)
+    if isinstance(key, Verdict):
+        return key, domain
+    return fields_verdict(resource), replace(domain, dkim=key)
+
+
+def _wanted(resource: Resource, domain: Domain) -> Iterator[Wanted]:
+    spec = resource.spec
+    if not isinstance(spec, MailDomainSpec) or spec.dkim is None or not spec.dkim.enabled or domain.dkim is not None:
+        return
+    yield Wanted(WantedKind.DKIM, dkim_secret(resource.name, spec), selector=signing.selector(spec))

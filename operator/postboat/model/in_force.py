@@ -1,0 +1,67 @@
+"""Which fields of each kind have an effect in this version; a new feature adds its fields here.
+
+A path covers everything below it. Where only some values count so far, they are listed.
+"""
+
+from typing import Final
+
+from postboat.api.fields import fields_in_use
+from postboat.api.resource import Refusal, Resource
+from postboat.model.verdict import ACCEPTED, Reason, Verdict
+
+_PATHS: Final[dict[str, frozenset[str]]] = {
+    "MailServer": frozenset(
+        {
+            "filter.replicas",
+            "hostname",
+            "imap.allowClearText",
+            "imap.maxConnectionsPerUserIP",
+            "imap.protocols",
+            "imap.replicas",
+            "paused",
+            "pods.filter",
+            "pods.imap",
+            "pods.smtp",
+            "pods.store",
+            "pods.valkey",
+            "service",
+            "smtp.helo",
+            "smtp.messageSizeLimit",
+            "smtp.queue",
+            "smtp.queueLifetime",
+            "smtp.replicas",
+            "storage",
+            "tls.secretName",
+            "valkey",
+        }
+    ),
+    "MailDomain": frozenset({"delivery", "dkim", "domain", "server"}),
+    "Mailbox": frozenset({"access", "displayName", "passwordSecret", "server", "type", "username"}),
+}
+
+
+def fields_verdict(resource: Resource) -> Verdict:
+    """Accept an object, naming the fields that it sets and that are without effect."""
+    if isinstance(resource.spec, Refusal):
+        return Verdict(Reason.INVALID, resource.spec.message, resource.spec.path)
+    paths = _PATHS.get(resource.kind)
+    if paths is None:
+        return Verdict(Reason.NOT_IN_FORCE, f"{resource.kind} is without effect in this version")
+    idle = [path for path in fields_in_use(resource.spec) if not _covered(path, paths)]
+    if not idle:
+        return ACCEPTED
+    names = ", ".join(f"spec.{path}" for path in idle)
+    return Verdict(
+        Reason.FIELD_NOT_IN_FORCE, f"Without effect in this version: {names}.", f"spec.{idle[0]}", effective=True
+    )
+
+
+def _covered(path: str, paths: frozenset[str]) -> bool:
+    if path in paths:
+        return True
+    head = path
+    while "." in head:
+        head = head.rpartition(".")[0]
+        if head in paths:
+            return True
+    return False

@@ -1,0 +1,50 @@
+"""The Secrets that an object names, and those the platform made for it.
+
+What is read from the cluster follows from here alone.
+"""
+
+from postboat.api.mailbox import MailboxSpec
+from postboat.api.maildomain import MailDomainSpec
+from postboat.api.mailserver import MailServerSpec
+from postboat.api.resource import Resource
+
+
+def secret_names(resource: Resource) -> frozenset[str]:
+    """Name every Secret that the decision about an object may look at."""
+    spec = resource.spec
+    match spec:
+        case MailServerSpec():
+            own = {internal_secret(resource.name), self_signed_secret(resource.name), smtp_secret(resource.name)}
+            if spec.tls is not None and spec.tls.secret_name is not None:
+                own.add(spec.tls.secret_name)
+            return frozenset(own)
+        case MailDomainSpec():
+            return frozenset({dkim_secret(resource.name, spec)}) if _signs(spec) else frozenset()
+        case MailboxSpec():
+            return frozenset({spec.password_secret.name}) if spec.password_secret is not None else frozenset()
+        case _:
+            return frozenset()
+
+
+def internal_secret(server: str) -> str:
+    """Name the Secret with the keys and passwords that the platform made for itself."""
+    return f"{server}-internal"
+
+
+def self_signed_secret(server: str) -> str:
+    """Name the Secret with the certificate that counts when the user gives none."""
+    return f"{server}-selfsigned"
+
+
+def smtp_secret(server: str) -> str:
+    """Name the Secret of the rendered files of Postfix, which holds the last good certificate."""
+    return f"{server}-smtp"
+
+
+def dkim_secret(name: str, spec: MailDomainSpec) -> str:
+    """Name the Secret with the DKIM key of a domain."""
+    return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{name}-dkim"
+
+
+def _signs(spec: MailDomainSpec) -> bool:
+    return spec.dkim is not None and bool(spec.dkim.enabled)

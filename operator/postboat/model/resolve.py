@@ -1,0 +1,180 @@
+"""From a snapshot to the platform it describes, whole or change by change.
+
+`resolve` decides about everything; a `Resolver` keeps what it decided and gives the same answer for less work: one
+Mailbox costs one user name, one domain costs the domains, and only the MailServer itself costs everything.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from postboat.api.resource import Resource
+from postboat.model.accounts import Frame
+from postboat.model.belonging import belonging
+from postboat.model.directory import Directory
+from postboat.model.domains import Domains, resolve_domains
+from postboat.model.in_force import fields_verdict
+from postboat.model.platform import Platform, Wanted
+from postboat.model.references import secret_names
+from postboat.model.site import Site, settle_site
+from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
+from postboat.model.verdict import Key, Verdict, Verdicts
+
+
+class _Touch(Enum):
+    """What has to be decided again, besides single accounts."""
+
+    NOTHING = auto()
+    SITE = auto()
+    DOMAINS = auto()
+    BOTH = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many objects are in force, and how many are refused."""
+
+    domains: int = 0
+    mailboxes: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The platform (None while it cannot be: see the verdict of the MailServer and what is wanted), and all verdicts.
+
+    `touched` are the objects whose verdict or facts may differ from the resolution before.
+    """
+
+    server: Resource
+    platform: Platform | None
+    site: Site
+    verdicts: Verdicts
+    wanted: tuple[Wanted, ...]
+    counts: Counts
+    touched: frozenset[Key]
+
+
+def resolve(snapshot: Snapshot) -> Resolution:
+    """Decide about everything at once."""
+    return Resolver(snapshot).resolution
+
+
+class Resolver:
+    """Decides change by change; a change of the set of MailServers of the namespace needs a new one."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._server = snapshot.server
+        self._servers = tuple(sorted(snapshot.servers))
+        self._environment = snapshot.environment
+        self._now = snapshot.now
+        self._secrets = dict(snapshot.secrets)
+        self._domains = {resource.name: resource for resource in snapshot.domains}
+        self._refused = 0
+        self._told: dict[Key, Verdict | None] = {}
+        self._site = self._settle_site()
+        self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets)
+        self._resolved_domains = self._settle_domains()
+        for resource in (*snapshot.addresses, *snapshot.connectors, *snapshot.relays, *snapshot.policies):
+            self._put_other(resource)
+        self._verdicts = Verdicts()
+        self.resolution = self._resolution()
+
+    def apply(self, changes: Iterable[Change], now: datetime | None = None) -> Resolution:
+        """Take what has changed, and decide about what that touches."""
+        self._now = now or self._now
+        touched = {self._take(change) for change in changes}
+        if _Touch.SITE in touched or _Touch.BOTH in touched:
+            self._site = self._settle_site()
+            self._directory.reframe(self._frame())
+        if _Touch.DOMAINS in touched or _Touch.BOTH in touched:
+            self._resolved_domains = self._settle_domains()
+        self.resolution = self._resolution()
+        return self.resolution
+
+    def _take(self, change: Change) -> "_Touch":
+        match change:
+            case SecretContent():
+                return self._take_secret(change)
+            case Resource(kind="MailServer"):
+                if change.name == self._server.name:
+                    self._server = change
+                    return _Touch.SITE
+            case Resource(kind="MailDomain") | Gone(kind="MailDomain"):
+                self._put_domain(change)
+                return _Touch.DOMAINS
+            case Resource(kind="Mailbox"):
+                self._directory.put(change)
+            case Gone(kind="Mailbox"):
+                self._directory.remove(change.name)
+            case Gone():
+                self._told[change.kind, change.name] = None
+            case Resource():
+                self._put_other(change)
+        return _Touch.NOTHING
+
+    def _take_secret(self, secret: SecretContent) -> "_Touch":
+        self._secrets[secret.name] = secret
+        self._directory.secret_changed(secret.name)
+        site = secret.name in secret_names(self._server)
+        domains = any(secret.name in secret_names(domain) for domain in self._domains.values())
+        if site:
+            return _Touch.BOTH if domains else _Touch.SITE
+        return _Touch.DOMAINS if domains else _Touch.NOTHING
+
+    def _settle_site(self) -> Site:
+        site = settle_site(self._server, self._environment, self._secrets, self._now)
+        self._told["MailServer", self._server.name] = site.verdict
+        return site
+
+    def _frame(self) -> Frame:
+        return Frame(self._server.name, self._servers, self._site.shards, self._site.hash_key)
+
+    def _put_domain(self, change: Resource | Gone) -> None:
+        if isinstance(change, Gone):
+            self._domains.pop(change.name, None)
+            self._told["MailDomain", change.name] = None
+        else:
+            self._domains[change.name] = change
+
+    def _settle_domains(self) -> Domains:
+        mine: list[Resource] = []
+        for resource in self._domains.values():
+            owner = belonging(resource, self._servers)
+            key = (resource.kind, resource.name)
+            self._told[key] = owner if isinstance(owner, Verdict) else None
+            if owner == self._server.name:
+                mine.append(resource)
+        resolved = resolve_domains(mine, self._secrets)
+        self._told.update(resolved.verdicts)
+        return resolved
+
+    def _put_other(self, resource: Resource) -> None:
+        owner = belonging(resource, self._servers)
+        key = (resource.kind, resource.name)
+        if isinstance(owner, Verdict):
+            self._told[key] = owner
+        else:
+            self._told[key] = fields_verdict(resource) if owner == self._server.name else None
+
+    def _resolution(self) -> Resolution:
+        self._told.update(self._directory.settled())
+        told, self._told = self._told, {}
+        before = self._verdicts
+        self._refused += sum(_refused(verdict) - _refused(before.get(key)) for key, verdict in told.items())
+        self._verdicts = before.succeeded((key, verdict) for key, verdict in told.items() if verdict != before.get(key))
+        domains = self._resolved_domains
+        return Resolution(
+            server=self._server,
+            platform=self._site.platform(domains.domains, self._directory.shards, self._directory.highest_store),
+            site=self._site,
+            verdicts=self._verdicts,
+            wanted=(*self._site.wanted, *domains.wanted),
+            counts=Counts(len(domains.domains), self._directory.count, self._refused),
+            touched=frozenset(told),
+        )
+
+
+def _refused(verdict: Verdict | None) -> int:
+    return int(verdict is not None and not verdict.accepted)

@@ -1,0 +1,107 @@
+"""The effective settings of a MailServer: what is written, and the defaults where nothing is.
+
+Defaults live here and not in the schema, so that no tool ever sees them as a difference.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from postboat.api import mailserver as api
+from postboat.api.duration import parse_duration
+from postboat.api.exposure import Service
+from postboat.api.pods import PodSettings
+from postboat.api.quantity import parse_quantity
+from postboat.model.platform import ClientService, Imap, Protocol, Scheduling, Smtp, Volume
+
+COMPONENTS: Final = ("smtp", "imap", "store", "filter", "valkey")
+_MESSAGE_SIZE: Final = "20Mi"
+_QUEUE_LIFETIME: Final = "4d"
+_QUEUE_SIZE: Final = "2Gi"
+_MAIL_SIZE: Final = "10Gi"
+_VALKEY_SIZE: Final = "1Gi"
+_CONNECTIONS: Final = 12
+_PROTOCOLS: Final = {
+    api.ImapProtocol.IMAP: Protocol.IMAP,
+    api.ImapProtocol.POP3: Protocol.POP3,
+    api.ImapProtocol.MANAGE_SIEVE: Protocol.SIEVE,
+}
+
+
+def smtp(spec: api.MailServerSpec) -> Smtp:
+    """Settle how mail is received and sent."""
+    given = spec.smtp or api.Smtp()
+    return Smtp(
+        replicas=given.replicas or 1,
+        queue=_volume(given.queue, _QUEUE_SIZE),
+        message_size=parse_quantity(given.message_size_limit or _MESSAGE_SIZE),
+        queue_lifetime=parse_duration(given.queue_lifetime or _QUEUE_LIFETIME),
+        helo=(given.helo or spec.hostname).lower(),
+    )
+
+
+def imap(spec: api.MailServerSpec) -> Imap:
+    """Settle how mail is read."""
+    given = spec.imap or api.Imap()
+    return Imap(
+        replicas=given.replicas or 1,
+        protocols=tuple(_PROTOCOLS[name] for name in _PROTOCOLS if not given.protocols or name in given.protocols),
+        allow_clear_text=bool(given.allow_clear_text),
+        connections=given.max_connections_per_user_ip or _CONNECTIONS,
+    )
+
+
+def mail_volume(spec: api.MailServerSpec) -> Volume:
+    """Settle the volume of each store."""
+    given = spec.storage or api.Storage()
+    return Volume(given.size or _MAIL_SIZE, given.storage_class_name)
+
+
+def valkey_volume(spec: api.MailServerSpec) -> Volume:
+    """Settle the volume of the filter's memory."""
+    return _volume(spec.valkey, _VALKEY_SIZE)
+
+
+def shards(spec: api.MailServerSpec) -> int:
+    """Settle the number of stores that take new mailboxes."""
+    return (spec.storage.shards if spec.storage is not None else None) or 1
+
+
+def filter_replicas(spec: api.MailServerSpec) -> int:
+    """Settle the number of filters."""
+    return (spec.filter.replicas if spec.filter is not None else None) or 1
+
+
+def client_service(spec: api.MailServerSpec) -> ClientService:
+    """Settle how both client Services are exposed."""
+    given = spec.service or Service()
+    return ClientService(
+        type=given.type or "ClusterIP",
+        annotations=tuple(sorted((given.annotations or {}).items())),
+        external_traffic_policy=given.external_traffic_policy,
+        load_balancer_class=given.load_balancer_class,
+        source_ranges=tuple(sorted(given.load_balancer_source_ranges)),
+    )
+
+
+def scheduling(spec: api.MailServerSpec) -> Mapping[str, Scheduling]:
+    """Settle what is asked for the pods of each component."""
+    return {name: _scheduling(getattr(spec.pods, name) if spec.pods is not None else None) for name in COMPONENTS}
+
+
+def _scheduling(given: PodSettings | None) -> Scheduling:
+    if given is None:
+        return Scheduling()
+    plain: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return Scheduling(
+        resources=plain.get("resources"),
+        node_selector=plain.get("nodeSelector"),
+        tolerations=tuple(plain.get("tolerations", ())),
+        affinity=plain.get("affinity"),
+        priority_class=plain.get("priorityClassName"),
+        spread=tuple(plain.get("topologySpreadConstraints", ())),
+    )
+
+
+def _volume(given: api.Volume | None, size: str) -> Volume:
+    volume = given or api.Volume()
+    return Volume(volume.size or size, volume.storage_class_name)

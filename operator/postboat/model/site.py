@@ -1,0 +1,174 @@
+"""What a MailServer by itself amounts to: settings, certificate, keys, and what it still lacks.
+
+Domains and accounts come on top of it, so that their changes leave it alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from postboat.api.mailserver import MailServerSpec
+from postboat.api.resource import Refusal, Resource
+from postboat.model import certificates, server
+from postboat.model.in_force import fields_verdict
+from postboat.model.platform import (
+    SHARDS,
+    Certificate,
+    Domain,
+    Environment,
+    InternalSecrets,
+    Platform,
+    Shard,
+    Store,
+    Wanted,
+    WantedKind,
+)
+from postboat.model.references import internal_secret, self_signed_secret, smtp_secret
+from postboat.model.snapshot import SecretContent
+from postboat.model.verdict import Reason, Verdict
+
+_INTERNAL_KEYS: Final = (
+    "ca.crt",
+    "ca.key",
+    "client.crt",
+    "client.key",
+    "hash-key",
+    "master-password",
+    "rspamd-enable-password",
+    "rspamd-password",
+    "smtp.crt",
+    "smtp.key",
+    "store.crt",
+    "store.key",
+    "valkey-password",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A platform without its domains and accounts, or the reason why there is none."""
+
+    verdict: Verdict
+    wanted: tuple[Wanted, ...]
+    shards: int
+    hash_key: bytes
+    base: Platform | None
+    certificate_verdict: Verdict | None = None
+
+    def platform(self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int) -> Platform | None:
+        """Complete the platform; stores that still hold mailboxes stay, even beyond the number that is asked for."""
+        if self.base is None:
+            return None
+        store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1))
+        return replace(self.base, domains=domains, directory=directory, store=store)
+
+
+def settle_site(
+    resource: Resource, environment: Environment, secrets: Mapping[str, SecretContent], now: datetime
+) -> Site:
+    """Decide about the MailServer alone."""
+    spec = resource.spec
+    if not isinstance(spec, MailServerSpec):
+        message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailServer", "")
+        return Site(Verdict(Reason.INVALID, message, path), (), 1, b"", None)
+    shards = server.shards(spec)
+    if resource.deleting:
+        return Site(Verdict(Reason.DELETING, "the object is being deleted"), (), shards, b"", None)
+    internal = secrets.get(internal_secret(resource.name))
+    wanted = list(_wanted_internal(resource, environment, internal, now))
+    certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)
+    wanted.extend(lacking)
+    base = None
+    if certificate is not None and not certificates.missing(internal, _INTERNAL_KEYS) and internal is not None:
+        base = _base(resource, spec, environment, certificate, _internal(internal.data))
+    verdict = replace(fault, effective=base is not None) if fault is not None else fields_verdict(resource)
+    key = internal.data.get("hash-key", b"") if internal is not None else b""
+    return Site(verdict, tuple(wanted), shards, key, base, fault)
+
+
+def _wanted_internal(
+    resource: Resource, environment: Environment, internal: SecretContent | None, now: datetime
+) -> list[Wanted]:
+    inside = f"{resource.namespace}.svc.{environment.cluster_domain}"
+    stores = (f"*.{resource.name}-store.{inside}",)
+    pods = f"{resource.name}-smtp-pods.{inside}"
+    hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": (), "ca.crt": ()}
+    why = ", ".join(certificates.missing(internal, _INTERNAL_KEYS))
+    if not why and internal is not None:
+        faults = {key: certificates.worn(internal.data[key], names, now) for key, names in hosts.items()}
+        why = ", ".join(f"{key}: {fault}" for key, fault in faults.items() if fault)
+    if not why:
+        return []
+    return [Wanted(WantedKind.INTERNAL, internal_secret(resource.name), stores, hosts["smtp.crt"], why=why)]
+
+
+def _certificate(
+    name: str, spec: MailServerSpec, secrets: Mapping[str, SecretContent], now: datetime
+) -> tuple[Certificate | None, Verdict | None, tuple[Wanted, ...]]:
+    fault = None
+    if spec.tls is not None and spec.tls.secret_name is not None:
+        given = certificates.from_secret(secrets.get(spec.tls.secret_name), spec.tls.secret_name, now)
+        if isinstance(given, Certificate):
+            return given, None, ()
+        last = certificates.last_good(secrets.get(smtp_secret(name)))
+        word = "the last good certificate stays" if last is not None else "a self-signed certificate stands in"
+        fault = replace(given, message=f"{given.message}; {word}")
+        if last is not None:
+            return last, fault, ()
+    own = certificates.self_signed(secrets.get(self_signed_secret(name)))
+    host = spec.hostname.lower()
+    why = "it does not exist" if own is None else certificates.worn(own.chain, (host,), now)
+    lacking = (Wanted(WantedKind.SELF_SIGNED, self_signed_secret(name), (host,), why=why),) if why else ()
+    return own, fault, lacking
+
+
+def _internal(data: Mapping[str, bytes]) -> InternalSecrets:
+    return InternalSecrets(
+        ca=data["ca.crt"],
+        store_chain=data["store.crt"],
+        store_key=data["store.key"],
+        client_chain=data["client.crt"],
+        client_key=data["client.key"],
+        smtp_chain=data["smtp.crt"],
+        smtp_key=data["smtp.key"],
+        master_password=_word(data["master-password"]),
+        hash_key=data["hash-key"],
+        valkey_password=_word(data["valkey-password"]),
+        rspamd_password=_word(data["rspamd-password"]),
+        rspamd_enable_password=_word(data["rspamd-enable-password"]),
+    )
+
+
+def _word(content: bytes) -> str:
+    """Read a password of our own; only letters and digits are ever made, so nothing else is let through."""
+    return "".join(character for character in content.decode("ascii", "ignore") if character.isalnum())
+
+
+def _base(
+    resource: Resource,
+    spec: MailServerSpec,
+    environment: Environment,
+    certificate: Certificate,
+    internal: InternalSecrets,
+) -> Platform:
+    shards = server.shards(spec)
+    return Platform(
+        name=resource.name,
+        namespace=resource.namespace,
+        uid=resource.uid,
+        environment=environment,
+        hostname=spec.hostname.lower(),
+        paused=bool(spec.paused),
+        certificate=certificate,
+        internal=internal,
+        client_service=server.client_service(spec),
+        smtp=server.smtp(spec),
+        imap=server.imap(spec),
+        store=Store(shards, shards, server.mail_volume(spec)),
+        filter_replicas=server.filter_replicas(spec),
+        valkey=server.valkey_volume(spec),
+        scheduling=server.scheduling(spec),
+        domains=(),
+        directory=((),) * SHARDS,
+    )

@@ -1,0 +1,155 @@
+"""The five components of a platform: pods, containers, ports, folders and rights, each stated once.
+
+Workloads, Services and network policies all follow from this one table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from postboat.model.platform import Platform, Volume
+
+AGENT: Final = 9100
+EDGE_AGENT: Final = 9101
+POSTFIX_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container: its image, its files, who it is, what it may write, and what it asks for."""
+
+    name: str
+    image: str
+    unit: str
+    uid: int
+    ports: Mapping[str, int]
+    folders: Mapping[str, str]
+    requests: Mapping[str, str]
+    shard_key: str = ""
+    agent: int = AGENT
+    capabilities: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The volume claim of a component: its name, where it is mounted, and in which container."""
+
+    name: str
+    path: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One StatefulSet and its governing Service; `group` owns the volumes of the pod."""
+
+    name: str
+    governing: str
+    containers: tuple[Container, ...]
+    grace: int
+    group: int | None = None
+    claim: Claim | None = None
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """Folders that all containers of the pod share: name and path."""
+
+
+_DOVECOT_FOLDERS: Final = {"dovecot": "/run/dovecot"}
+_IMAP_PORTS: Final = {"imap": 10143, "imaps": 10993, "pop3": 10110, "pop3s": 10995, "sieve": 14190}
+_STORE_PORTS: Final = {"lmtp": 10024, "imap": 10143, "pop3": 10110, "sieve": 14190}
+
+_POSTFIX: Final = Container(
+    name="postfix",
+    image="postfix",
+    unit="smtp",
+    uid=0,
+    ports={"smtp": 10025, "submission": 10587, "submissions": 10465, "inner": 10026},
+    folders={"data": "/var/lib/postfix"},
+    requests={"cpu": "50m", "memory": "96Mi"},
+    shard_key="smtp",
+    capabilities=POSTFIX_CAPABILITIES,
+)
+_EDGE: Final = Container(
+    name="edge",
+    image="dovecot",
+    unit="smtp-edge",
+    uid=5000,
+    ports={},
+    folders=_DOVECOT_FOLDERS,
+    requests={"cpu": "20m", "memory": "64Mi"},
+    shard_key="edge",
+    agent=EDGE_AGENT,
+    suffix="edge-",
+)
+_IMAP: Final = Container(
+    name="dovecot",
+    image="dovecot",
+    unit="imap",
+    uid=5000,
+    ports=_IMAP_PORTS,
+    folders=_DOVECOT_FOLDERS,
+    requests={"cpu": "50m", "memory": "96Mi"},
+    shard_key="edge",
+)
+_STORE: Final = Container(
+    name="dovecot",
+    image="dovecot",
+    unit="store",
+    uid=5000,
+    ports=_STORE_PORTS,
+    folders=_DOVECOT_FOLDERS,
+    requests={"cpu": "100m", "memory": "128Mi"},
+    shard_key="store",
+)
+_RSPAMD: Final = Container(
+    name="rspamd",
+    image="rspamd",
+    unit="filter",
+    uid=5001,
+    ports={"milter": 11332, "controller": 11334},
+    folders={"rspamd": "/run/rspamd", "cache": "/var/lib/rspamd"},
+    requests={"cpu": "100m", "memory": "384Mi"},
+)
+_VALKEY: Final = Container(
+    name="valkey",
+    image="valkey",
+    unit="valkey",
+    uid=5002,
+    ports={"valkey": 6379},
+    folders={},
+    requests={"cpu": "20m", "memory": "48Mi"},
+)
+
+SMTP: Final = Component(
+    "smtp",
+    "smtp-pods",
+    (_POSTFIX, _EDGE),
+    grace=60,
+    claim=Claim("queue", "/var/spool/postfix", "postfix"),
+    shared={"sockets": "/run/edge"},
+)
+IMAP: Final = Component("imap", "imap-pods", (_IMAP,), grace=60, group=5000)
+STORE: Final = Component("store", "store", (_STORE,), grace=60, group=5000, claim=Claim("mail", "/srv/mail", "dovecot"))
+FILTER: Final = Component("filter", "filter-pods", (_RSPAMD,), grace=75, group=5001)
+VALKEY: Final = Component(
+    "valkey", "valkey-pods", (_VALKEY,), grace=30, group=5002, claim=Claim("data", "/var/lib/valkey", "valkey")
+)
+
+COMPONENTS: Final = (VALKEY, STORE, FILTER, IMAP, SMTP)
+"""In the order in which a platform starts best."""
+
+
+def replicas(platform: Platform, component: Component) -> int:
+    """Tell how many pods a component has."""
+    return {
+        "smtp": platform.smtp.replicas,
+        "imap": platform.imap.replicas,
+        "store": platform.store.replicas,
+        "filter": platform.filter_replicas,
+        "valkey": 1,
+    }[component.name]
+
+
+def volume(platform: Platform, component: Component) -> Volume | None:
+    """Tell the volume of each pod of a component."""
+    return {"smtp": platform.smtp.queue, "store": platform.store.mail, "valkey": platform.valkey}.get(component.name)

@@ -1,0 +1,39 @@
+"""What all objects of a platform have in common: name, labels, owner.
+
+Nothing is copied from the MailServer but name and uid, so that no tool that manages it takes its children for theirs.
+"""
+
+from typing import Any, Final
+
+from postboat.api.kinds import GROUP, VERSION
+from postboat.model.platform import Platform
+
+Body = dict[str, Any]
+COMPONENT: Final = "app.kubernetes.io/component"
+INSTANCE: Final = "app.kubernetes.io/instance"
+NAME: Final = "app.kubernetes.io/name"
+RESTART_DIGEST: Final = f"{GROUP}/restart-digest"
+
+
+def selector(platform: Platform, component: str) -> dict[str, str]:
+    """Give the labels that select the pods of a component; they never change."""
+    return {NAME: "postboat", INSTANCE: platform.name, COMPONENT: component}
+
+
+def metadata(platform: Platform, suffix: str, component: str) -> Body:
+    """Give the metadata of the child `NAME-suffix`."""
+    return {
+        "name": f"{platform.name}-{suffix}",
+        "namespace": platform.namespace,
+        "labels": selector(platform, component) | {"app.kubernetes.io/managed-by": "postboat"},
+        "ownerReferences": [
+            {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": "MailServer",
+                "name": platform.name,
+                "uid": platform.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+    }

@@ -1,0 +1,161 @@
+"""How the parts of a platform reach each other, and who else reaches them: Services, network policies, budgets.
+
+The policies let through what the arrows of the architecture show, and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from postboat.model.platform import Platform, Protocol
+from postboat.objects.components import AGENT, COMPONENTS, EDGE_AGENT, Component, replicas
+from postboat.objects.meta import Body, metadata, selector
+
+_SMTP_PORTS: Final = {"smtp": (25, 10025), "submission": (587, 10587), "submissions": (465, 10465)}
+_IMAP_PORTS: Final = {
+    Protocol.IMAP: {"imap": (143, 10143), "imaps": (993, 10993)},
+    Protocol.POP3: {"pop3": (110, 10110), "pop3s": (995, 10995)},
+    Protocol.SIEVE: {"sieve": (4190, 14190)},
+}
+_INNER_SERVICES: Final = {
+    "filter": {"milter": (11332, 11332), "controller": (11334, 11334)},
+    "valkey": {"valkey": (6379, 6379)},
+}
+_STORE_LOGINS: Final = (10143, 10110, 14190)
+
+
+def services(platform: Platform) -> Iterable[Body]:
+    """Make all Services: headless ones for the pods, one for clients of each kind, and the inner ones."""
+    for component in COMPONENTS:
+        ports = {name: (port, port) for container in component.containers for name, port in container.ports.items()}
+        headless = {"clusterIP": "None", "publishNotReadyAddresses": True}
+        yield _service(platform, component.governing, component.name, ports, headless)
+    for name, ports in _INNER_SERVICES.items():
+        yield _service(platform, name, name, ports, {})
+    yield _client_service(platform, "smtp", _SMTP_PORTS)
+    yield _client_service(platform, "imap", _imap_ports(platform))
+
+
+def policies(platform: Platform) -> Iterable[Body]:
+    """Make one network policy a component, for both directions."""
+    imap = [port for _, port in _imap_ports(platform).values()]
+    dns = {"ports": [_port(53, "TCP"), _port(53, "UDP")]}
+    world: list[Body] = [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]
+
+    def pods(component: str, *ports: int, to: bool = True) -> Body:
+        return {("to" if to else "from"): [_pods(platform, component)], "ports": [_port(port) for port in ports]}
+
+    yield _policy(
+        platform,
+        "smtp",
+        (EDGE_AGENT, AGENT),
+        [{"ports": [_port(port) for _, port in _SMTP_PORTS.values()]}, pods("store", 10026, to=False)],
+        [dns, pods("filter", 11332), pods("store", 10024), {"to": world, "ports": [_port(25)]}],
+    )
+    yield _policy(
+        platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]
+    )
+    yield _policy(
+        platform,
+        "store",
+        (AGENT,),
+        [pods("smtp", 10024, to=False), pods("imap", *_STORE_LOGINS, to=False)],
+        [dns, pods("smtp", 10026)],
+    )
+    yield _policy(platform, "filter", (AGENT, 11334), [pods("smtp", 11332, to=False)], [dns, pods("valkey", 6379)])
+    yield _policy(platform, "valkey", (AGENT,), [pods("filter", 6379, to=False)], [])
+
+
+def budgets(platform: Platform) -> Iterable[Body]:
+    """Make a disruption budget for each component that has a pod to spare, or several that hold different mail."""
+    return (_budget(platform, component) for component in COMPONENTS if replicas(platform, component) > 1)
+
+
+def _imap_ports(platform: Platform) -> dict[str, tuple[int, int]]:
+    return {
+        name: ports
+        for protocol, listeners in _IMAP_PORTS.items()
+        if protocol in platform.imap.protocols
+        for name, ports in listeners.items()
+    }
+
+
+def _service(
+    platform: Platform, suffix: str, component: str, ports: Mapping[str, tuple[int, int]], more: Mapping[str, object]
+) -> Body:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(platform, suffix, component),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": selector(platform, component),
+            "ports": [
+                {"name": name, "port": port, "targetPort": target, "protocol": "TCP"}
+                for name, (port, target) in ports.items()
+            ],
+            "sessionAffinity": "None",
+            **more,
+        },
+    }
+
+
+def _client_service(platform: Platform, name: str, ports: Mapping[str, tuple[int, int]]) -> Body:
+    wanted = platform.client_service
+    spec: Body = {"type": wanted.type}
+    if wanted.type != "ClusterIP":
+        spec["externalTrafficPolicy"] = wanted.external_traffic_policy or "Cluster"
+    if wanted.load_balancer_class is not None:
+        spec["loadBalancerClass"] = wanted.load_balancer_class
+    if wanted.source_ranges:
+        spec["loadBalancerSourceRanges"] = list(wanted.source_ranges)
+    service = _service(platform, name, name, ports, spec)
+    if wanted.annotations:
+        service["metadata"]["annotations"] = dict(wanted.annotations)
+    return service
+
+
+def _policy(
+    platform: Platform, component: str, operator_ports: Iterable[int], ingress: list[Body], egress: list[Body]
+) -> Body:
+    operator = {
+        "from": [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": platform.environment.operator_namespace}
+                }
+            }
+        ],
+        "ports": [_port(port) for port in sorted(operator_ports)],
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(platform, component, component),
+        "spec": {
+            "podSelector": {"matchLabels": selector(platform, component)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [*ingress, operator],
+            "egress": egress,
+        },
+    }
+
+
+def _pods(platform: Platform, component: str) -> Body:
+    return {"podSelector": {"matchLabels": selector(platform, component)}}
+
+
+def _port(port: int, protocol: str = "TCP") -> Body:
+    return {"port": port, "protocol": protocol}
+
+
+def _budget(platform: Platform, component: Component) -> Body:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(platform, component.name, component.name),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector(platform, component.name)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }

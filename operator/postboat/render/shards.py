@@ -1,0 +1,43 @@
+"""The directory as shard files: sorted rows, compressed, never larger than a Secret can hold.
+
+A row lives in the shard of its local part (`model.names.shard`), and a domain in that of the empty local part.
+"""
+
+from gzip import compress
+from hashlib import sha256
+from typing import Final
+
+from postboat.model import names
+from postboat.model.platform import Domain, Platform
+from postboat.render import escape
+from postboat.render.files import ShardFile, ShardKey
+from postboat.render.tables import KEYS, TABLES, Directory, Row
+
+_LEVEL: Final = 6
+
+
+def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
+    """Render one shard for each kind of container; a shard without a row does not exist."""
+    directory = Directory(platform, platform.directory[number], _domains(platform, number))
+    files: dict[ShardKey, ShardFile] = {}
+    for key in KEYS:
+        lines = sorted(line(table.name, row) for table in TABLES if table.key == key for row in table.rows(directory))
+        if lines:
+            content = compress("".join(lines).encode(), compresslevel=_LEVEL, mtime=0)
+            files[number, key] = ShardFile(content, sha256(content).hexdigest())
+    return files
+
+
+def origins(platform: Platform) -> tuple[object, ...]:
+    """Give, for each shard, all that it is rendered from; while these are the same, so is the shard."""
+    frame = tuple(domain.spellings for domain in platform.domains), platform.store_host(0)
+    return tuple((accounts, frame) for accounts in platform.directory)
+
+
+def line(table: str, row: Row) -> str:
+    """Write one row with its table."""
+    return "\t".join((table, *map(escape.table, row))) + "\n"
+
+
+def _domains(platform: Platform, number: int) -> tuple[Domain, ...]:
+    return platform.domains if number == names.shard("") else ()
