@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
 import smtplib
 import sys
 import time
@@ -24,12 +23,12 @@ from e2e.cluster.steps import StepError, step
 from tools import install, reach
 from tools.install import ROOT, Cluster
 
-NAMESPACE = "postboat-demo"
+NAMESPACE = "mail"
 NAME = "mail"
 HOSTNAME = "mail.example.org"
 DOMAIN = "example.org"
 PEOPLE = ("alice", "bob")
-PASSWORDS = "mail-passwords"
+PASSWORDS = "passwords"
 EXAMPLES = ROOT / "examples/quickstart"
 READY_SECONDS = 300
 
@@ -62,18 +61,6 @@ class Demo:
                 current = one.get("observedGeneration") == generation
                 return current and one["status"] == "True", f"{one['reason']}: {one['message']}"
         return False, "not seen by the operator yet"
-
-
-def passwords(demo: Demo) -> dict[str, str]:
-    """Return the passwords of the Secret, after making it where it is missing."""
-    known = demo.secret(PASSWORDS)
-    if set(known) >= set(PEOPLE):
-        return known
-    made = {person: secrets.token_urlsafe(12) for person in PEOPLE}
-    metadata = {"name": PASSWORDS, "labels": {"postboat.dev/watch": "true"}}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": made}
-    demo.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(secret))
-    return made
 
 
 def progress(demo: Demo, kind: str, name: str) -> None:
@@ -120,9 +107,10 @@ def signed(demo: Demo, message: bytes) -> bool:
     return bool(dkim.verify(message, dnsfunc=look_up))
 
 
-def exchange(demo: Demo, words: dict[str, str]) -> tuple[bytes, dict[str, float]]:
+def exchange(demo: Demo) -> tuple[bytes, dict[str, float]]:
     """Let alice write to bob, and read the message as bob; return it as stored, and the times."""
     ca = demo.secret(f"{NAME}-selfsigned")["ca.crt"]
+    words = demo.secret(PASSWORDS)
     alice, bob = (Account(HOSTNAME, person, words[person], ca) for person in PEOPLE)
     message = letter(f"alice@{DOMAIN}", f"bob@{DOMAIN}", "A first letter", "Dear Bob,\n\nthe post is here.\n\nAlice\n")
     times: dict[str, float] = {}
@@ -132,20 +120,18 @@ def exchange(demo: Demo, words: dict[str, str]) -> tuple[bytes, dict[str, float]
     return stored, times
 
 
-def set_up() -> tuple[Demo, dict[str, str]]:
+def set_up() -> Demo:
     """Bring up cluster, operator and platform, and wait until all of it is in force."""
     cluster = install.at_hand()
     demo = Demo(cluster)
     install.install(cluster)
     with step(f"applying {EXAMPLES.relative_to(ROOT)}"):
-        cluster.run(cluster.kubectl, "apply", "--server-side", "-f", str(EXAMPLES / "namespace.yaml"))
-        words = passwords(demo)
-        demo.kubectl("apply", "--server-side", "-f", str(EXAMPLES / "mail.yaml"))
+        cluster.run(cluster.kubectl, "apply", "--server-side", "-f", str(EXAMPLES))
     progress(demo, "mailserver", NAME)
     progress(demo, "maildomain", DOMAIN)
     for person in PEOPLE:
         progress(demo, "mailbox", person)
-    return demo, words
+    return demo
 
 
 def report(demo: Demo, stored: bytes, times: dict[str, float], *, genuine: bool) -> None:
@@ -172,18 +158,20 @@ def farewell(demo: Demo) -> None:
 
 
 def tear_down() -> int:
-    """Remove the demo: the embedded cluster whole, from any other the namespace and the operator."""
+    """Remove the demo: the embedded cluster whole, from any other the example and the operator."""
     try:
         if not install.is_foreign():
             lifecycle.down()
             return 0
         cluster = install.at_hand()
-        cluster.run(cluster.kubectl, "delete", "namespace", NAMESPACE, "--ignore-not-found")
+        for path in sorted(EXAMPLES.glob("[1-9]*.yaml")):
+            cluster.run(cluster.kubectl, "delete", "--ignore-not-found", "-f", str(path))
         install.uninstall(cluster)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("The CustomResourceDefinitions stay; remove them with: kubectl delete crd -l app.kubernetes.io/name=postboat")
+    print(f"The mail stays in the claims of the namespace; remove it with: kubectl delete namespace {NAMESPACE}")
+    print("The definitions stay; remove them with: kubectl delete crd -l app.kubernetes.io/name=postboat")
     return 0
 
 
@@ -191,8 +179,8 @@ def play() -> int:
     """Play the demo; succeed only when the message came back and its signature holds."""
     started = time.monotonic()
     try:
-        demo, words = set_up()
-        stored, times = exchange(demo, words)
+        demo = set_up()
+        stored, times = exchange(demo)
         genuine = signed(demo, stored)
     except (StepError, AssertionError, OSError, smtplib.SMTPException) as error:
         print(f"error: {error}", file=sys.stderr)
