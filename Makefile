@@ -82,7 +82,7 @@ lint: venv ## style, types, layers, generated files, YAML, Dockerfiles, shell, G
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy tools e2e conftest.py
+	$(BIN)/mypy tools e2e conftest.py tests/chart tests/programs
 	$(BIN)/lint-imports
 	$(BIN)/yamllint --strict --config-file tools/yamllint.yaml crds examples charts/postboat/{Chart,values}.yaml charts/postboat/tests
 	$(BIN)/hadolint images/*/Dockerfile
