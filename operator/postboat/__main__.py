@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     run = verbs.add_parser(
         "run",
         help="run the operator",
-        description="Run the operator. It takes its settings from the environment: POSTBOAT_NAMESPACES (comma separated, "
+        description="Run the operator. Its settings come from the environment: POSTBOAT_NAMESPACES (comma separated, "
         "empty means all), POSTBOAT_IMAGE_POSTFIX and its like, POSTBOAT_CLUSTER_DOMAIN, POSTBOAT_LOG_LEVEL, "
         "POSTBOAT_LOG_FORMAT (json or text), KUBECONFIG (empty means the pod's own account).",
     )
@@ -37,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     render = verbs.add_parser(
         "render",
         help="render a folder of YAML without a cluster",
-        description="Read every .yaml, .yml and .json file of a folder and write the objects and files that the operator "
-        "would make of them, byte for byte. A MailServer whose keys are not among the Secrets of the folder "
+        description="Read every .yaml, .yml and .json file of a folder and write the objects and files that the "
+        "operator would make of them, byte for byte. A MailServer whose keys are not among the Secrets of the folder "
         "gets placeholder keys.",
     )
     render.add_argument("folder", metavar="DIR", type=Path, help="folder with resources and the Secrets they name")
@@ -62,7 +62,8 @@ def _run(_: argparse.Namespace) -> int:
 def _render(options: argparse.Namespace) -> int:
     from postboat.controller.offline import render_folder  # noqa: PLC0415 - not needed by the other verbs
 
-    return render_folder(options.folder, options.output, from_environment())
+    status: int = render_folder(options.folder, options.output, from_environment())
+    return status
 
 
 def _crds(options: argparse.Namespace) -> int:

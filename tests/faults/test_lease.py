@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from postboat.cluster.client import Client
+from postboat.cluster.connection import Connection
 from postboat.cluster.lease import Lease, Terms
 from postboat.cluster.types import CONFIG_MAP, FencedError
 
 from .proxy import FaultProxy
 from .test_reflector import KUBECONFIG, config_map, through
-from postboat.cluster.client import Client
-from postboat.cluster.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
@@ -18,11 +17,11 @@ from postboat.cluster.connection import Connection
 from postboat.cluster.events import EventRecorder
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
-from postboat.cluster.types import SERVICE, Key, ResourceType
+from postboat.cluster.types import SERVICE, STATEFUL_SET, Key, ResourceType
 from postboat.controller.health import Health
 from postboat.controller.queue import Pace
 from postboat.controller.reporter import Echoes, stray_status
-from postboat.controller.server import Means, MailServerControl
+from postboat.controller.server import MailServerControl, Means
 from postboat.controller.strays import Strays
 from postboat.controller.world import RESOURCES, World
 from postboat.controller.writer import Judgement, StatusWriter
@@ -75,6 +74,7 @@ class Operator:
         self._lock = threading.RLock()
         self._servers: dict[Key, MailServerControl] = {}
         self._running = False
+        self.kept: list[object] = []
         self._stopping = threading.Event()
         self.health = Health(ready=lambda: self.world.synced, refresh=self._refresh_metrics)
 
@@ -220,8 +220,10 @@ class Operator:
                 control.wake()
         elif self.means.applier.drifted(kind, key, new):
             control.wake()
-        if kind is SERVICE:
+        if kind is SERVICE and (old is None or new is None or old.version != new.version):
             control.services_changed()
+        if kind is STATEFUL_SET and (old is None or new is None):
+            control.workloads_changed()
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Have the pods of a platform looked at."""

@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 from postboat.api import GROUP, VERSION, Resource
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
-from postboat.controller.rollout import NEVER
 from postboat.controller.statuses import Due, StatusBoard
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
 from postboat.status.observation import Moment, Observation, Workload
+from postboat.status.report import report, report_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.events import EventRecorder
+    from postboat.controller.reconcile import Decided
     from postboat.controller.rollout import Progress
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
+    from postboat.model.resolve import Resolution
     from postboat.model.verdict import Key as ObjectKey
+    from postboat.model.verdict import Verdict
     from postboat.objects.plan import Plan
 
 SERVER_PAUSE = 1.0
@@ -65,6 +68,7 @@ class Facts:
     """What the MailServer's own status is made from, as of the last plan and the last look at the pods."""
 
     plan: Plan | None = None
+    resolution: Resolution | None = None
     sync_error: str = ""
     progress: tuple[Progress, ...] = ()
     in_force: bool = False
@@ -85,13 +89,14 @@ class Reporter:
         self._reported: Facts | None = None
         self._reported_at = 0.0
 
-    def judged(self, plan: Plan, touched: Mapping[ObjectKey, Resource | None], server: Resource, sequence: int) -> None:
+    def judged(self, decided: Decided, touched: Mapping[ObjectKey, Resource | None], sequence: int) -> None:
         """Take in a plan that has been applied under a number, and the objects that it judged anew."""
+        plan, server = decided.plan, decided.resolution.server
         now = time.monotonic()
         with self._lock:
             self._sequence = sequence
             self._generation = server.generation
-            self._facts = replace(self._facts, plan=plan, sync_error="", in_force=False)
+            self._facts = replace(self._facts, plan=plan, resolution=decided.resolution, sync_error="", in_force=False)
             for key, resource in touched.items():
                 verdict = plan.verdicts.get(key)
                 if resource is None or verdict is None or resource.deleting:
@@ -102,10 +107,13 @@ class Reporter:
                         self._put(due)
         self._server_due()
 
-    def failed(self, plan: Plan | None, sentence: str) -> None:
-        """Take in that a plan could not be applied."""
+    def failed(self, decided: Decided | None, sentence: str) -> None:
+        """Take in that a plan could not be made or applied."""
         with self._lock:
-            self._facts = replace(self._facts, plan=plan or self._facts.plan, sync_error=sentence, in_force=False)
+            if decided is not None:
+                self._generation = decided.resolution.server.generation
+                self._facts = replace(self._facts, plan=decided.plan, resolution=decided.resolution)
+            self._facts = replace(self._facts, sync_error=sentence, in_force=False)
         self._server_due()
 
     def advance(self, in_force: int, progress: tuple[Progress, ...]) -> float | None:
@@ -126,7 +134,7 @@ class Reporter:
         self._server_due()
 
     def _server_due(self) -> float | None:
-        """Let the MailServer's status be written if it may differ; the result is how long to wait when it is too soon."""
+        """Let the MailServer's status be written if it may differ; the result is the wait when it is too soon."""
         with self._lock:
             if self._reported == self._facts or self._facts.plan is None:
                 return None
@@ -149,6 +157,88 @@ class Reporter:
             resource = self._world.get(kind, Key(self._key.namespace, name))
             if resource is None or resource.deleting or resource.generation != due.generation:
                 return None
-            return self._told(self._echoes.newest(resource), self._report(due, resource))
+            known = self._echoes.newest(resource)
+            with self._lock:
+                resolution = self._facts.resolution
+            made = None if resolution is None else report(known, due.verdict, due.in_force, resolution, _moment())
+            return told(known, made, self._events, self._echoes)
 
         return status
+
+    def _server_status(self) -> Mapping[str, Any] | None:
+        with self._lock:
+            facts, generation = self._facts, self._generation
+        server = self._world.get("MailServer", self._key)
+        if server is None or facts.plan is None or facts.resolution is None or server.generation != generation:
+            return None
+        known = self._echoes.newest(server)
+        seen = Observation(
+            sync_error=facts.sync_error,
+            workloads=tuple(_workload(self._key.name, part) for part in facts.progress),
+            in_force=facts.in_force,
+            endpoints=facts.endpoints,
+        )
+        verdict = facts.plan.verdicts["MailServer", self._key.name]
+        return told(known, report_server(known, verdict, seen, facts.resolution, _moment()), self._events, self._echoes)
+
+
+def stray_status(
+    world: World, echoes: Echoes, events: EventRecorder, resource: Resource, verdict: Verdict
+) -> Callable[[], Mapping[str, Any] | None]:
+    """Make the status of an object that belongs to no MailServer."""
+
+    def status() -> Mapping[str, Any] | None:
+        newest = world.get(resource.kind, Key(resource.namespace, resource.name))
+        if newest is None or newest.deleting or newest.generation != resource.generation:
+            return None
+        known = echoes.newest(newest)
+        return told(known, report(known, verdict, False, None, _moment()), events, echoes)  # noqa: FBT003
+
+    return status
+
+
+def told(
+    resource: Resource, status: Mapping[str, Any] | None, events: EventRecorder, echoes: Echoes
+) -> Mapping[str, Any] | None:
+    """Pass a status on to be written, and tell of conditions that turn with it."""
+    if status is None:
+        return None
+    before = {condition["type"]: condition for condition in resource.status.get("conditions") or ()}
+    for condition in status.get("conditions") or ():
+        old = before.get(condition["type"])
+        if _worth_telling(resource, condition, old):
+            events.tell(
+                Notice(
+                    f"{GROUP}/{VERSION}",
+                    resource.kind,
+                    resource.namespace,
+                    resource.name,
+                    resource.uid,
+                    condition["status"] == "True",
+                    condition["reason"],
+                    f"{condition['type']}: {condition['message']}",
+                    resource.generation,
+                )
+            )
+    echoes.wrote(resource, status)
+    return status
+
+
+def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
+    """Whether a condition has turned; one of thousands being accepted is no news, one being refused is."""
+    if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
+        return False
+    if resource.kind == "MailServer":
+        return old is not None or new["status"] != "Unknown"
+    if new["type"] != "Accepted":
+        return False
+    return new["status"] == "False" or (old is not None and old["status"] == "False")
+
+
+def _workload(server: str, progress: Progress) -> Workload:
+    name = progress.workload.removeprefix(f"{server}-")
+    return Workload(name, progress.desired, progress.ready, progress.current, progress.error)
+
+
+def _moment() -> Moment:
+    return Moment(dt.datetime.now(dt.UTC))

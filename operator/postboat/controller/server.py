@@ -13,14 +13,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
-from postboat.cluster.types import SERVICE, Key
+from postboat.cluster.types import (
+    SERVICE,
+    STATEFUL_SET,
+    ApiError,
+    ConnectionFailedError,
+    FencedError,
+    Json,
+    Key,
+)
 from postboat.controller import keys
 from postboat.controller.intake import Inbox, View
 from postboat.controller.observer import Observer
 from postboat.controller.queue import ExpectedError, Worker
-from postboat.controller.reconcile import Planner
+from postboat.controller.reconcile import Decided, Planner
 from postboat.controller.reporter import Echoes, Reporter
 from postboat.controller.snapshot import Assembly, assemble
+from postboat.model.platform import Volume
 from postboat.model.references import secret_names
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ if TYPE_CHECKING:
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
     from postboat.model.platform import Environment
-    from postboat.model.snapshot import Change
+    from postboat.model.snapshot import Change, SecretContent
     from postboat.model.verdict import Key as ObjectKey
     from postboat.objects.plan import Plan
 
@@ -77,6 +86,7 @@ class MailServerControl:
         self._fed: frozenset[str] = frozenset()
         self._touched: set[ObjectKey] = set()
         self._endpoints_due = True
+        self._claims_due = True
         self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes)
         self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._fresh.set)
         self.observer = Observer(
@@ -135,43 +145,51 @@ class MailServerControl:
         self._endpoints_due = True
         self.worker.wake()
 
+    def workloads_changed(self) -> None:
+        """Look again at the volumes that StatefulSets were made with: they never change while the set exists."""
+        self._claims_due = True
+
     def reconcile(self) -> None:
         """Bring the cluster to what the resources say now."""
         begun = time.monotonic()
-        plan = None
+        decided = None
         try:
-            plan = self._plan()
-            if plan is not None:
-                self._bring_about(plan)
-        except ExpectedError as failure:
-            self._reporter.failed(plan, str(failure))
-            raise
+            decided = self._decide()
+            if decided is not None:
+                self._bring_about(decided)
+        except (ExpectedError, ApiError, ConnectionFailedError, FencedError) as failure:
+            self._reporter.failed(decided, str(failure))
+            raise ExpectedError(str(failure)) from failure
         except Exception:
             self._planner = Planner()
+            self._claims_due = True
             self._fresh.set()
-            self._reporter.failed(plan, "the operator failed; its log tells why")
+            self._reporter.failed(decided, "the operator failed; its log tells why")
             raise
         telemetry.RECONCILE_SECONDS.observe(time.monotonic() - begun)
 
-    def _plan(self) -> Plan | None:
+    def _decide(self) -> Decided | None:
         """Feed what has changed to the planner; what it lacks is made on the spot."""
+        if self._claims_due:
+            self._claims_due = False
+            self._planner.claims = self._claims()
         if self._fresh.is_set():
-            plan = self._plan_anew()
+            decided = self._decide_anew()
         else:
             self._carried = (*self._carried, *self._inbox.take())
             self._touched |= self._view.update(self._carried)
             fresh_secrets = self._secrets(self._view.referenced - self._fed)
-            plan = self._planner.update((*fresh_secrets, *self._carried), dt.datetime.now(dt.UTC))
+            decided = self._planner.update((*fresh_secrets, *self._carried), dt.datetime.now(dt.UTC))
         self._fed = self._view.referenced
         self._carried = ()
         for _ in range(ROUNDS):
-            if plan is None or not plan.wanted or not self._means.leading():
-                return plan
-            plan = self._make_keys(plan)
+            if decided is None or not decided.plan.wanted or not self._means.leading():
+                return decided
+            decided = self._make_keys(decided.plan)
         log.error("keys are wanted again and again", extra={"mailserver": self.key.name})
-        return plan
+        return decided
 
-    def _plan_anew(self) -> Plan | None:
+    def _decide_anew(self) -> Decided | None:
         self._fresh.clear()
         self._inbox.take()
         self._carried = ()
@@ -184,11 +202,22 @@ class MailServerControl:
         assembly = Assembly(self._view, contents, self._means.environment, dt.datetime.now(dt.UTC))
         return self._planner.begin(assemble(server, assembly))
 
+    def _claims(self) -> dict[str, Volume]:
+        """Read the volume claims of the StatefulSets that exist."""
+        found = {}
+        for kind, child in self._means.world.children.of_instance(self.key.namespace, self.key.name):
+            if kind is STATEFUL_SET:
+                raw = self._means.client.get(STATEFUL_SET, self.key.namespace, child.name)
+                templates = ((raw or {}).get("spec") or {}).get("volumeClaimTemplates") or ()
+                if templates:
+                    found[child.name] = _volume(templates[0])
+        return found
+
     def _everything(self) -> list[Change]:
         world = self._means.world
         return [resource for kind in world.resources for resource in world.of_namespace(kind, self.key.namespace)]
 
-    def _secrets(self, names: frozenset[str]) -> tuple[Change, ...]:
+    def _secrets(self, names: frozenset[str]) -> tuple[SecretContent, ...]:
         """Read Secrets named for the first time, and let the cache follow all that are named now."""
         server = self._view.resources.get(("MailServer", self.key.name))
         if self._view.referenced != self._fed:
@@ -198,7 +227,7 @@ class MailServerControl:
             return ()
         return tuple(self._means.world.secrets.read(self.key.namespace, names).values())
 
-    def _make_keys(self, plan: Plan) -> Plan:
+    def _make_keys(self, plan: Plan) -> Decided | None:
         server = self._view.resources["MailServer", self.key.name]
         for wanted in plan.wanted:
             log.info("making keys: %s", wanted.name, extra={"mailserver": self.key.name, "why": wanted.why})
@@ -207,26 +236,27 @@ class MailServerControl:
         made = self._means.world.secrets.read(self.key.namespace, names, anew=True)
         return self._planner.update(tuple(made.values()), dt.datetime.now(dt.UTC))
 
-    def _bring_about(self, plan: Plan) -> None:
+    def _bring_about(self, decided: Decided) -> None:
         """Apply, prune, tell the pods, and judge what the plan touched."""
+        plan = decided.plan
         self._touched |= self._planner.take_touched()
         server = self._view.resources["MailServer", self.key.name]
         if plan.platform is None or plan.platform.paused:
-            self._judge(plan, server, self.observer.sequence + 1)
+            self._judge(decided, self.observer.sequence + 1)
             return
         self._apply(plan, server)
         desired = {
             item.name: int(item.body["spec"].get("replicas", 1)) for item in plan.objects if item.kind == "StatefulSet"
         }
-        self._judge(plan, server, self.observer.follow(plan.digests, desired))
+        self._judge(decided, self.observer.follow(plan.digests, desired))
         if self._endpoints_due:
             self._endpoints_due = False
-            self._look_up_endpoints(plan)
+            self._look_up_endpoints()
 
-    def _judge(self, plan: Plan, server: Resource, sequence: int) -> None:
+    def _judge(self, decided: Decided, sequence: int) -> None:
         touched = {key: self._view.resources.get(key) for key in self._touched}
         self._touched = set()
-        self._reporter.judged(plan, touched, server, sequence)
+        self._reporter.judged(decided, touched, sequence)
 
     def _apply(self, plan: Plan, server: Resource) -> None:
         outcome = self._means.applier.apply(plan.objects)
@@ -248,7 +278,7 @@ class MailServerControl:
         if outcome.failures:
             raise ExpectedError(f"{len(outcome.failures)} objects could not be written: {outcome.failures[0]}")
 
-    def _look_up_endpoints(self, plan: Plan) -> None:
+    def _look_up_endpoints(self) -> None:
         """Read the addresses that a load balancer has given to the client Services."""
         found = {}
         for name in ("smtp", "imap"):
@@ -258,6 +288,11 @@ class MailServerControl:
             if host:
                 found[name] = str(host)
         self._reporter.endpoints(found)
+
+
+def _volume(template: Json) -> Volume:
+    spec = template["spec"]
+    return Volume(spec["resources"]["requests"]["storage"], spec.get("storageClassName"))
 
 
 def _few(outcome: Outcome) -> str:

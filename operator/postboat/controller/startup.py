@@ -100,5 +100,6 @@ def begin(operator: Operator) -> None:
             turned[0] = time.monotonic()
             await asyncio.sleep(5)
 
-    operator.turning = asyncio.get_running_loop().create_task(turn(), name="heartbeat")
+    turning = asyncio.get_running_loop().create_task(turn(), name="heartbeat")
+    operator.kept.append(turning)
     log.info("started", extra={"namespaces": ",".join(settings.namespaces) or "all"})
