@@ -11,7 +11,7 @@ from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model import names
 from postboat.model.accounts import Frame, claim, settle
-from postboat.model.platform import SHARDS, Account, Shard
+from postboat.model.platform import Account, Shard
 from postboat.model.references import secret_names
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
@@ -27,11 +27,11 @@ class Directory:
         self._users: dict[str, str] = {}
         self._claims: dict[str, dict[str, Resource]] = {}
         self._of_secret: dict[str, set[str]] = {}
-        self._accounts: tuple[dict[str, Account], ...] = tuple({} for _ in range(SHARDS))
+        self._accounts: tuple[dict[str, Account], ...] = tuple({} for _ in range(names.SHARDS))
         self._placed: Counter[int] = Counter()
         self._dirty: set[str] = set()
         self._told: dict[Key, Verdict | None] = {}
-        self.shards: tuple[Shard, ...] = ((),) * SHARDS
+        self.shards: tuple[Shard, ...] = ((),) * names.SHARDS
         self.count = 0
         for resource in mailboxes:
             self.put(resource)

@@ -11,9 +11,9 @@ from typing import Final
 
 import idna
 
-from postboat.model.platform import SHARDS
-
 DELIMITER: Final = "+"
+SHARDS: Final = 64
+"""Count of the directory shards; fixed for ever, since it decides where a row lives."""
 _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
 )

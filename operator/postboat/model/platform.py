@@ -3,13 +3,12 @@
 Everything below this layer works from a Platform alone and never looks at a custom resource again.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
-SHARDS: Final = 64
-"""Count of the directory shards; fixed for ever, since it decides where a row lives."""
+from postboat.model import names
 
 
 class Protocol(StrEnum):
@@ -214,6 +213,18 @@ class Platform:
     def fqdn(self, service: str) -> str:
         """Give the full name of a Service of the platform, since daemons look up without search domains."""
         return f"{self.name}-{service}.{self.namespace}.svc.{self.environment.cluster_domain}"
+
+    def account(self, user: str) -> Account | None:
+        """Find the account of a user name."""
+        shard = self.directory[names.shard(user)]
+        place = bisect_left(shard, user, key=lambda account: account.user)
+        return shard[place] if place < len(shard) and shard[place].user == user else None
+
+    def domain(self, name: str) -> Domain | None:
+        """Find a domain by its normalised name."""
+        place = bisect_left(self.domains, name, key=lambda domain: domain.name)
+        found = self.domains[place] if place < len(self.domains) else None
+        return found if found is not None and found.name == name else None
 
     def store_host(self, shard: int) -> str:
         """Give the full name of the pod that holds a mailbox shard."""

@@ -10,10 +10,9 @@ from typing import Final
 
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
-from postboat.model import certificates, server
+from postboat.model import certificates, names, server
 from postboat.model.in_force import fields_verdict
 from postboat.model.platform import (
-    SHARDS,
     Certificate,
     Domain,
     Environment,
@@ -96,7 +95,7 @@ def _wanted_internal(
     hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": (), "ca.crt": ()}
     why = ", ".join(certificates.missing(internal, _INTERNAL_KEYS))
     if not why and internal is not None:
-        faults = {key: certificates.worn(internal.data[key], names, now) for key, names in hosts.items()}
+        faults = {key: certificates.worn(internal.data[key], covered, now) for key, covered in hosts.items()}
         why = ", ".join(f"{key}: {fault}" for key, fault in faults.items() if fault)
     if not why:
         return []
@@ -170,5 +169,5 @@ def _base(
         valkey=server.valkey_volume(spec),
         scheduling=server.scheduling(spec),
         domains=(),
-        directory=((),) * SHARDS,
+        directory=((),) * names.SHARDS,
     )

@@ -1,6 +1,6 @@
 """What all objects of a platform have in common: name, labels, owner.
 
-Nothing is copied from the MailServer but name and uid, so that no tool that manages it takes its children for theirs.
+No tool that manages a MailServer takes the children for its own, since nothing but name and uid is copied to them.
 """
 
 from typing import Any, Final

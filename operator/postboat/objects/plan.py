@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from postboat.agent.digest import content_digest
 from postboat.model.platform import Platform, Volume, Wanted
-from postboat.model.resolve import Resolution
+from postboat.model.resolve import Counts, Resolution
 from postboat.model.verdict import Reason, Verdict, Verdicts
 from postboat.objects.components import COMPONENTS, Component, Container, volume
 from postboat.objects.config import config_objects, shard_contents, shard_object
@@ -54,6 +54,7 @@ class Plan:
     digests: Mapping[ContainerKey, str]
     wanted: tuple[Wanted, ...]
     verdicts: Verdicts
+    counts: Counts
     claims: Mapping[str, Volume] = field(default_factory=dict)
     """The volumes of components that exist already and stay as they are."""
 
@@ -73,7 +74,7 @@ def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str
     """
     platform = resolution.platform
     if platform is None:
-        return Plan(None, None, (), {}, resolution.wanted, resolution.verdicts)
+        return Plan(None, None, (), {}, resolution.wanted, resolution.verdicts, resolution.counts)
     files = render(platform, before.files if before is not None else None)
     kept = {
         component.name: claims[f"{platform.name}-{component.name}"]
@@ -89,6 +90,7 @@ def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str
         digests=_digests(platform, files),
         wanted=resolution.wanted,
         verdicts=_with_claims(resolution, platform, kept),
+        counts=resolution.counts,
         claims=kept,
     )
 

@@ -6,7 +6,8 @@ All pods run without API credentials and with a read-only root; all but Postfix 
 from hashlib import sha256
 from typing import Final
 
-from postboat.model.platform import SHARDS, Platform, Scheduling, Volume
+from postboat.model import names
+from postboat.model.platform import Platform, Scheduling, Volume
 from postboat.objects.components import Claim, Component, Container, replicas
 from postboat.objects.config import shard_suffix
 from postboat.objects.meta import RESTART_DIGEST, Body, metadata, selector
@@ -169,7 +170,7 @@ def _volumes(platform: Platform, container: Container) -> list[Body]:
         {"secret": {"name": name, "optional": True}},
     ]
     if container.shard_key:
-        sources.extend(_shard_source(platform, number, container.shard_key) for number in range(SHARDS))
+        sources.extend(_shard_source(platform, number, container.shard_key) for number in range(names.SHARDS))
     return [
         {"name": f"{container.suffix}config", "projected": {"defaultMode": _READABLE, "sources": sources}},
         {"name": f"{container.suffix}run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},

@@ -1,4 +1,89 @@
-"""The status of every kind, from its verdict and from what was observed in the cluster.
+"""The status of every kind but the MailServer, from its verdict and from what the platform made of it.
 
 A report equal to the status that is there is None: nothing is written, and nobody's watch wakes up.
 """
+
+from typing import Any, Final
+
+from postboat.api.mailbox import MailboxSpec
+from postboat.api.maildomain import MailDomainSpec
+from postboat.api.resource import Resource
+from postboat.model import names
+from postboat.model.platform import Platform
+from postboat.model.verdict import Verdict
+from postboat.status import conditions
+from postboat.status.observation import Moment
+
+_MOST_ADDRESSES: Final = 32
+_FIELDS: Final = {
+    "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
+    "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
+    "Mailbox": ("addressCount", "addresses", "conditions", "observedGeneration", "store", "username"),
+}
+_COMMON: Final = ("conditions", "observedGeneration")
+
+
+def report(
+    resource: Resource, verdict: Verdict, platform: Platform | None, moment: Moment, *, in_force: bool
+) -> dict[str, Any] | None:
+    """Write the status of an object that belongs to a platform, or to none; None when it is there already."""
+    written = (conditions.accepted(verdict), conditions.ready(verdict, in_force=in_force and verdict.effective))
+    return unless_equal(resource, statement(resource, written, moment) | _facts(resource, verdict, platform))
+
+
+def statement(resource: Resource, written: tuple[conditions.Condition, ...], moment: Moment) -> dict[str, Any]:
+    """Write what all statuses have in common."""
+    before = resource.status.get("conditions") or ()
+    return {
+        "observedGeneration": resource.generation,
+        "conditions": conditions.merge(before, written, resource.generation, moment.now),
+    }
+
+
+def unless_equal(resource: Resource, status: dict[str, Any]) -> dict[str, Any] | None:
+    """Give the status, unless the object has it already; fields that others write do not count."""
+    fields = _FIELDS.get(resource.kind, _COMMON)
+    there = {field: resource.status[field] for field in fields if field in resource.status}
+    return None if there == status else status
+
+
+def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> dict[str, Any]:
+    if platform is None or not verdict.effective:
+        return _placement(resource)
+    match resource.spec:
+        case MailboxSpec():
+            return _mailbox(resource, resource.spec, platform)
+        case MailDomainSpec():
+            return _domain(resource, resource.spec, platform)
+        case _:
+            return {}
+
+
+def _placement(resource: Resource) -> dict[str, Any]:
+    """Keep what a status alone remembers: the store that holds the mail."""
+    kept = resource.status.get("store") if resource.kind == "Mailbox" else None
+    return {} if kept is None else {"store": kept}
+
+
+def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[str, Any]:
+    account = platform.account(spec.username or resource.name)
+    if account is None or account.resource != resource.name:
+        return _placement(resource)
+    addresses = [f"{account.user}@{domain.name}" for domain in platform.domains[:_MOST_ADDRESSES]]
+    facts: dict[str, Any] = {"username": account.user, "store": account.shard, "addressCount": len(platform.domains)}
+    return facts | ({"addresses": addresses} if addresses else {})
+
+
+def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
+    domain = platform.domain(names.domain(spec.domain or resource.name) or "")
+    if domain is None or domain.resource != resource.name:
+        return {}
+    if domain.dkim is None:
+        return {"domain": domain.name}
+    dkim = {
+        "selector": domain.dkim.selector,
+        "name": f"{domain.dkim.selector}._domainkey.{domain.name}",
+        "record": domain.dkim.record,
+        "secretName": domain.dkim.secret,
+    }
+    return {"domain": domain.name, "dkim": dkim}

@@ -1,0 +1,64 @@
+"""Conditions as Kubernetes writes them; one that says the same as before keeps its time.
+
+The clock is an argument, so that a status depends on nothing but what is handed in.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from postboat.model.verdict import Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One aspect of an object: whether it holds, why, and a sentence for people."""
+
+    type: str
+    holds: bool
+    reason: Reason
+    message: str
+
+
+def accepted(verdict: Verdict) -> Condition:
+    """Tell whether an object is part of the configuration."""
+    return Condition("Accepted", verdict.accepted, verdict.reason, verdict.message)
+
+
+def ready(verdict: Verdict, *, in_force: bool) -> Condition:
+    """Tell whether every replica serves an object."""
+    if not verdict.accepted:
+        return Condition("Ready", holds=False, reason=verdict.reason, message=verdict.message)
+    if not in_force:
+        return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
+    return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
+
+
+def merge(
+    before: Iterable[Mapping[str, Any]], conditions: Iterable[Condition], generation: int, now: datetime
+) -> list[dict[str, Any]]:
+    """Write conditions, keeping the time of each whose status is the same as before."""
+    known = {condition.get("type"): condition for condition in before}
+    return [
+        _written(condition, known.get(condition.type, {}), generation, now)
+        for condition in sorted(conditions, key=lambda condition: condition.type)
+    ]
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as Kubernetes does, in UTC and whole seconds."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _written(condition: Condition, before: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Any]:
+    status = str(condition.holds)
+    kept = before.get("lastTransitionTime") if before.get("status") == status else None
+    return {
+        "type": condition.type,
+        "status": status,
+        "reason": condition.reason.value,
+        "message": condition.message,
+        "lastTransitionTime": kept or timestamp(now),
+        "observedGeneration": generation,
+    }

@@ -1,0 +1,114 @@
+"""The status of a MailServer: its verdict, its objects, its pods, its certificate, and how much belongs to it.
+
+Ready is true when all of that is as it should be and every replica serves the newest configuration.
+"""
+
+from typing import Any, Final
+
+from postboat.api.mailserver import MailServerSpec
+from postboat.api.resource import Resource
+from postboat.model import certificates
+from postboat.model.platform import CertificateSource, Platform, Protocol
+from postboat.model.verdict import Reason, Verdict
+from postboat.objects.plan import Plan
+from postboat.status import conditions
+from postboat.status.conditions import Condition
+from postboat.status.observation import Moment, Observation
+from postboat.status.report import statement, unless_equal
+
+_SMTP_PORTS: Final = (25, 465, 587)
+_IMAP_PORTS: Final = {Protocol.IMAP: (143, 993), Protocol.POP3: (110, 995), Protocol.SIEVE: (4190,)}
+
+
+def report_server(
+    resource: Resource, verdict: Verdict, plan: Plan, seen: Observation, moment: Moment
+) -> dict[str, Any] | None:
+    """Write the status of a MailServer; None when it is there already."""
+    platform = plan.platform
+    accepted = conditions.accepted(verdict)
+    synced = _synced(plan, seen)
+    workloads = _workloads(seen)
+    ready = _ready(accepted, synced, workloads, in_force=seen.in_force and verdict.effective)
+    trusted = (_trusted(platform),) if platform is not None else ()
+    counts = {"domains": plan.counts.domains, "mailboxes": plan.counts.mailboxes, "refused": plan.counts.refused}
+    status = statement(resource, (accepted, synced, workloads, ready, *trusted), moment)
+    status |= {"counts": counts}
+    if seen.workloads:
+        status["workloads"] = [
+            {"name": workload.name, "desired": workload.desired, "ready": workload.ready, "current": workload.current}
+            for workload in sorted(seen.workloads, key=lambda workload: workload.name)
+        ]
+    if platform is not None:
+        status |= {"hostname": platform.hostname, "tls": _tls(resource, platform)}
+    if platform is not None and seen.endpoints:
+        status["endpoints"] = _endpoints(platform, seen)
+    return unless_equal(resource, status)
+
+
+def _synced(plan: Plan, seen: Observation) -> Condition:
+    if seen.sync_error:
+        return Condition("ConfigSynced", holds=False, reason=Reason.SYNC_FAILED, message=seen.sync_error)
+    if plan.platform is None:
+        lacking = ", ".join(wanted.name for wanted in plan.wanted) or "a valid MailServer"
+        return Condition("ConfigSynced", holds=False, reason=Reason.KEYS_MISSING, message=f"Waiting for {lacking}.")
+    if plan.platform.paused:
+        return Condition(
+            "ConfigSynced", holds=False, reason=Reason.PAUSED, message="spec.paused asks to change nothing."
+        )
+    return Condition("ConfigSynced", holds=True, reason=Reason.SYNCED, message="Every object is as planned.")
+
+
+def _workloads(seen: Observation) -> Condition:
+    refusing = ", ".join(f"{workload.name}: {workload.error}" for workload in seen.workloads if workload.error)
+    if refusing:
+        message = f"A daemon goes on with the configuration before ({refusing}); its log tells more."
+        return Condition("WorkloadsReady", holds=False, reason=Reason.CONFIGURATION_REFUSED, message=message)
+    waiting = [workload for workload in seen.workloads if workload.ready < workload.desired]
+    if waiting or not seen.workloads:
+        names = ", ".join(f"{workload.name} {workload.ready}/{workload.desired}" for workload in waiting)
+        message = f"Pods that do not serve yet: {names or 'all'}."
+        return Condition("WorkloadsReady", holds=False, reason=Reason.WORKLOADS_NOT_READY, message=message)
+    return Condition("WorkloadsReady", holds=True, reason=Reason.WORKLOADS_READY, message="Every pod serves.")
+
+
+def _ready(*causes: Condition, in_force: bool) -> Condition:
+    for cause in causes:
+        if not cause.holds:
+            return Condition("Ready", holds=False, reason=cause.reason, message=cause.message)
+    if not in_force:
+        return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
+    return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
+
+
+def _trusted(platform: Platform) -> Condition:
+    chain, source = platform.certificate.chain, platform.certificate.source
+    if source is CertificateSource.SELF_SIGNED:
+        message = "Clients do not trust a self-signed certificate: write spec.tls.secretName."
+        return Condition("CertificateTrusted", holds=False, reason=Reason.SELF_SIGNED, message=message)
+    if not certificates.covers(chain, platform.hostname):
+        message = f"The certificate does not name {platform.hostname}."
+        return Condition("CertificateTrusted", holds=False, reason=Reason.HOST_NOT_COVERED, message=message)
+    if source is CertificateSource.LAST_GOOD:
+        message = "The Secret cannot be used, so the certificate before stays: see Accepted."
+        return Condition("CertificateTrusted", holds=True, reason=Reason.LAST_GOOD, message=message)
+    return Condition("CertificateTrusted", holds=True, reason=Reason.TRUSTED, message="It names the host.")
+
+
+def _tls(resource: Resource, platform: Platform) -> dict[str, Any]:
+    spec = resource.spec
+    own = platform.certificate.source is CertificateSource.SELF_SIGNED
+    named = spec.tls.secret_name if isinstance(spec, MailServerSpec) and spec.tls is not None else None
+    ends = certificates.not_after(platform.certificate.chain)
+    tls = {
+        "source": "SelfSigned" if own else "Secret",
+        "secretName": f"{platform.name}-selfsigned" if own else named,
+        "notAfter": conditions.timestamp(ends) if ends is not None else None,
+    }
+    return {field: value for field, value in tls.items() if value is not None}
+
+
+def _endpoints(platform: Platform, seen: Observation) -> list[dict[str, Any]]:
+    imap = tuple(sorted(port for protocol in platform.imap.protocols for port in _IMAP_PORTS[protocol]))
+    ports = {"imap": imap, "smtp": _SMTP_PORTS}
+    hosts = seen.endpoints or {}
+    return [{"name": name, "host": hosts[name], "ports": list(ports[name])} for name in sorted(ports) if name in hosts]
