@@ -5,7 +5,7 @@ since a structural schema cannot say it. No object made here has such a key.
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from postboat.api import KINDS, Refusal, parse
@@ -31,5 +31,6 @@ def test_server_and_models_agree(server: Server, kind: str, data: st.DataObject)
     raw = raw_object(KINDS[kind], name, data.draw(specs(KINDS[kind])))
     answer = server.create(raw)
     assert answer.taken or answer.code in FORBIDDEN_ON_CREATE, answer
+    event(f"code {answer.code}")
     parsed = parse(raw).spec
     assert answer.taken is not isinstance(parsed, Refusal), (raw, answer.message, parsed)

@@ -74,13 +74,17 @@ class Owner(Model):
     """Read, ReadWrite, or Full (which includes giving rights to others); Full when absent."""
 
 
+_LISTS: Final = frozenset({"members", "owners"})
+
+
 def _only_for(name: str, python_name: str, types: frozenset[MailboxType]) -> Rule:
     wanted = " or ".join(sorted(types))
     listed = ", ".join(f"'{kind}'" for kind in sorted(types))
+    absent = f"!has(self.{name}) || size(self.{name}) == 0" if name in _LISTS else f"!has(self.{name})"
     return Rule(
-        cel=f"!has(self.{name}) || (has(self.type) ? self.type : 'User') in [{listed}]",
+        cel=f"{absent} || (has(self.type) ? self.type : 'User') in [{listed}]",
         message=f"{name} has a meaning only with type {wanted}: leave it out here",
-        holds=lambda spec: not getattr(spec, python_name) or spec.effective_type in types,
+        holds=lambda spec: getattr(spec, python_name) in {None, ()} or spec.effective_type in types,
         field=name,
     )
 

@@ -5,6 +5,7 @@ The strategies read the structural schema, so they follow the models without bei
 
 import re
 from collections.abc import Callable, Hashable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -135,6 +136,7 @@ def spoilt(draw: st.DrawFn, specs: st.SearchStrategy[dict[str, Any]]) -> dict[st
     return spoilt_spec
 
 
+@cache
 def specs(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
     """Make specs of a kind: most of them right or nearly so."""
     right: st.SearchStrategy[dict[str, Any]] = fitting(model_schema(kind.spec_model))
