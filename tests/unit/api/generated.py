@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from postboat.api import Refusal, parse
 from postboat.api.kinds import GROUP, VERSION, Kind
 from postboat.api.schema import model_schema
 
@@ -136,11 +137,54 @@ def spoilt(draw: st.DrawFn, specs: st.SearchStrategy[dict[str, Any]]) -> dict[st
     return spoilt_spec
 
 
+# Where exactly one of two fields must stand, one that can be added.
+_EITHER: Final = {"mailbox": ("address", "jane"), "passwordSecret": ("masterUser", {"name": "s", "key": "k"})}
+
+
+def _at(spec: Json, path: str) -> tuple[Json, Json]:
+    """Find what a path of a refusal names: the value around it, and the key or index in that."""
+    *around, last = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", path)[1:]] or [""]
+    for step in around:
+        spec = spec[step]
+    return spec, last
+
+
+def _repair(spec: Json, path: str) -> bool:
+    around, key = _at(spec, path)
+    if isinstance(around, dict) and key in around and not isinstance(around[key], dict):
+        del around[key]
+        return True
+    place = around if key == "" or (isinstance(around, dict) and key not in around) else around[key]
+    for one, (other, value) in _EITHER.items():
+        if one in place and other in place:
+            del place[other]
+            return True
+        if one not in place and other not in place and isinstance(place, dict):
+            place[one] = value
+            return True
+    return False
+
+
+def _lawful(kind: Kind, spec: dict[str, Any]) -> dict[str, Any]:
+    """Take away what breaks a rule between fields, as far as that is easily done."""
+    for _ in range(20):
+        refusal = parse(raw_object(kind, "example.com" if kind.kind != "MailServer" else "mail", spec)).spec
+        if not isinstance(refusal, Refusal):
+            break
+        try:
+            if not _repair(spec, refusal.path):
+                break
+        except (KeyError, IndexError, TypeError):
+            break
+    return spec
+
+
 @cache
 def specs(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
     """Make specs of a kind: most of them right or nearly so."""
-    right: st.SearchStrategy[dict[str, Any]] = fitting(model_schema(kind.spec_model))
-    return st.one_of(right, right, spoilt(right))
+    fit: st.SearchStrategy[dict[str, Any]] = fitting(model_schema(kind.spec_model))
+    lawful = fit.map(lambda spec: _lawful(kind, spec))
+    return st.one_of(lawful, lawful, fit, spoilt(lawful))
 
 
 def raw_object(kind: Kind, name: str, spec: Json) -> dict[str, Any]:
