@@ -1,6 +1,6 @@
 """The two small HTTP servers of the operator: probes, and metrics.
 
-Liveness fails when a thread is frozen, so that the kubelet starts the process anew, but not when the API server is away.
+Liveness fails when a thread is frozen, so that the kubelet starts the process anew, not when the API server is away.
 """
 
 from __future__ import annotations

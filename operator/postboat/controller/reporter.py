@@ -18,7 +18,8 @@ from postboat.controller.statuses import Due, StatusBoard
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
 from postboat.status.observation import Moment, Observation, Workload
-from postboat.status.report import report, report_server
+from postboat.status.report import report
+from postboat.status.server import report_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from postboat.controller.rollout import Progress
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
-    from postboat.model.resolve import Resolution
     from postboat.model.verdict import Key as ObjectKey
     from postboat.model.verdict import Verdict
     from postboat.objects.plan import Plan
@@ -68,7 +68,6 @@ class Facts:
     """What the MailServer's own status is made from, as of the last plan and the last look at the pods."""
 
     plan: Plan | None = None
-    resolution: Resolution | None = None
     sync_error: str = ""
     progress: tuple[Progress, ...] = ()
     in_force: bool = False
@@ -96,7 +95,7 @@ class Reporter:
         with self._lock:
             self._sequence = sequence
             self._generation = server.generation
-            self._facts = replace(self._facts, plan=plan, resolution=decided.resolution, sync_error="", in_force=False)
+            self._facts = replace(self._facts, plan=plan, sync_error="", in_force=False)
             for key, resource in touched.items():
                 verdict = plan.verdicts.get(key)
                 if resource is None or verdict is None or resource.deleting:
@@ -112,7 +111,7 @@ class Reporter:
         with self._lock:
             if decided is not None:
                 self._generation = decided.resolution.server.generation
-                self._facts = replace(self._facts, plan=decided.plan, resolution=decided.resolution)
+                self._facts = replace(self._facts, plan=decided.plan)
             self._facts = replace(self._facts, sync_error=sentence, in_force=False)
         self._server_due()
 
@@ -159,8 +158,9 @@ class Reporter:
                 return None
             known = self._echoes.newest(resource)
             with self._lock:
-                resolution = self._facts.resolution
-            made = None if resolution is None else report(known, due.verdict, due.in_force, resolution, _moment())
+                plan = self._facts.plan
+            platform = plan.platform if plan is not None else None
+            made = report(known, due.verdict, platform, _moment(), in_force=due.in_force)
             return told(known, made, self._events, self._echoes)
 
         return status
@@ -169,7 +169,7 @@ class Reporter:
         with self._lock:
             facts, generation = self._facts, self._generation
         server = self._world.get("MailServer", self._key)
-        if server is None or facts.plan is None or facts.resolution is None or server.generation != generation:
+        if server is None or facts.plan is None or server.generation != generation:
             return None
         known = self._echoes.newest(server)
         seen = Observation(
@@ -179,7 +179,7 @@ class Reporter:
             endpoints=facts.endpoints,
         )
         verdict = facts.plan.verdicts["MailServer", self._key.name]
-        return told(known, report_server(known, verdict, seen, facts.resolution, _moment()), self._events, self._echoes)
+        return told(known, report_server(known, verdict, facts.plan, seen, _moment()), self._events, self._echoes)
 
 
 def stray_status(
@@ -192,7 +192,7 @@ def stray_status(
         if newest is None or newest.deleting or newest.generation != resource.generation:
             return None
         known = echoes.newest(newest)
-        return told(known, report(known, verdict, False, None, _moment()), events, echoes)  # noqa: FBT003
+        return told(known, report(known, verdict, None, _moment(), in_force=False), events, echoes)
 
     return status
 

@@ -1,0 +1,1 @@
+"""`kubectl postboat`: what an administrator asks most, answered from custom resources and pods."""

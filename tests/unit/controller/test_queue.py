@@ -1,0 +1,92 @@
+"""When a reconcile is due: quiet, cap, rest and backoff on a clock that the test moves."""
+
+from __future__ import annotations
+
+import threading
+
+from postboat.cluster.retry import Backoff
+from postboat.cluster.types import Key
+from postboat.controller.queue import Debounce, Pace, Worker
+
+PACE = Pace(quiet=0.05, cap=0.25, longest_rest=1.0, backoff=Backoff(base=0.5, cap=60))
+
+
+def test_one_change_waits_for_quiet() -> None:
+    debounce = Debounce(PACE)
+    assert debounce.due() is None
+    debounce.touch(10.0)
+    assert debounce.due() == 10.05
+
+
+def test_a_flood_waits_no_longer_than_the_cap() -> None:
+    debounce = Debounce(PACE)
+    for step in range(100):
+        debounce.touch(10.0 + step * 0.01)
+    assert debounce.due() == 10.25
+
+
+def test_a_change_during_a_reconcile_asks_for_another() -> None:
+    debounce = Debounce(PACE)
+    debounce.touch(10.0)
+    debounce.begin()
+    assert not debounce.pending
+    debounce.touch(10.1)
+    debounce.succeeded(10.05, 10.2)
+    assert debounce.due() == 10.2 + (10.2 - 10.05)
+
+
+def test_the_rest_after_a_long_reconcile_is_bounded() -> None:
+    debounce = Debounce(PACE)
+    debounce.succeeded(10.0, 30.0)
+    debounce.touch(30.0)
+    assert debounce.due() == 31.0
+
+
+def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
+    debounce = Debounce(PACE)
+    debounce.touch(0.0)
+    debounce.begin()
+    pauses = [debounce.failed(0.0, 1.0) for _ in range(9)]
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
+    assert debounce.due() == 60.0
+    debounce.begin()
+    debounce.succeeded(60.0, 60.0)
+    assert debounce.failed(60.0, 1.0) == 0.5
+
+
+def test_a_worker_survives_failures_and_does_not_run_while_paused() -> None:
+    ran = threading.Event()
+    attempts: list[int] = []
+
+    def reconcile() -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise RuntimeError("a bug")
+        ran.set()
+
+    quick = Pace(quiet=0.0, cap=0.0, backoff=Backoff(base=0.01, cap=0.01))
+    worker = Worker(Key("ns", "mail"), reconcile, pace=quick)
+    worker.pause(paused=True)
+    worker.start()
+    worker.wake()
+    assert not ran.wait(0.1)
+    assert attempts == []
+    worker.pause(paused=False)
+    assert ran.wait(5)
+    worker.stop()
+    worker.join(5)
+    assert not worker.is_alive()
+    assert len(attempts) == 2
+
+
+def test_a_resync_comes_by_itself() -> None:
+    ran = threading.Event()
+    asked: list[int] = []
+    worker = Worker(
+        Key("ns", "mail"), ran.set, pace=Pace(quiet=0, cap=0, resync=0.05), on_resync=lambda: asked.append(1)
+    )
+    worker.start()
+    assert ran.wait(5)
+    worker.stop()
+    worker.join(5)
+    assert asked
