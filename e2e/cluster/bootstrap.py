@@ -34,7 +34,7 @@ def resolves(layout: Layout, name: str) -> bool:
             answer = connection.recv(1500)
         except OSError:
             return False
-    flags, answers = struct.unpack(">H", answer[2:4])[0], struct.unpack(">H", answer[6:8])[0]
+    flags, answers = (int.from_bytes(answer[i : i + 2], "big") for i in (2, 6))
     return flags & 0xF == 0 and answers > 0
 
 

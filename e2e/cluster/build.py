@@ -61,7 +61,7 @@ def _keep(folder: Path, scratch: Path) -> None:
 def _build_binary(folder: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        command = ["go", "build", "-ldflags", linker_flags(), "-o", scratch / BINARY, "."]
+        command = ["go", "build", "-ldflags", linker_flags(), "-o", str(scratch / BINARY), "."]
         run(command, environment=_build_environment(), folder=SOURCES)
         for program in PROGRAMS:
             (scratch / program).symlink_to(BINARY)

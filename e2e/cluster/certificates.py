@@ -55,8 +55,9 @@ def _new_key(path: Path) -> None:
 
 def _make_authority(folder: Path) -> None:
     _new_key(folder / "ca.key")
-    run(["openssl", "req", "-x509", "-new", "-key", folder / "ca.key", "-out", folder / "ca.crt", "-days", DAYS,
-         "-subj", f"/CN={CLUSTER_NAME}-ca", "-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"])  # fmt: skip
+    usage = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
+    command = ["openssl", "req", "-x509", "-new", "-key", folder / "ca.key", "-out", folder / "ca.crt", "-days", DAYS]
+    run([*command, "-subj", f"/CN={CLUSTER_NAME}-ca", "-addext", usage])
 
 
 def _issue(folder: Path, identity: Identity) -> None:
@@ -69,8 +70,9 @@ def _issue(folder: Path, identity: Identity) -> None:
         lines.append("subjectAltName=" + ",".join(identity.names))
     extensions.write_text("\n".join(lines) + "\n")
     run(["openssl", "req", "-new", "-key", key, "-out", request, "-subj", identity.subject])
-    run(["openssl", "x509", "-req", "-in", request, "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key",
-         "-CAcreateserial", "-days", DAYS, "-extfile", extensions, "-out", folder / f"{identity.file}.crt"])  # fmt: skip
+    sign = ["openssl", "x509", "-req", "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial"]
+    target = folder / f"{identity.file}.crt"
+    run([*sign, "-in", request, "-days", DAYS, "-extfile", extensions, "-out", target])
     request.unlink()
     extensions.unlink()
 
@@ -112,7 +114,7 @@ def write(layout: Layout) -> None:
             target.write_text(kubeconfig(layout, folder, identity.file))
             target.chmod(0o600)
     _new_key(folder / "service-accounts.key")
-    run(["openssl", "ec", "-in", folder / "service-accounts.key", "-pubout",
-         "-out", folder / "service-accounts.pub"])  # fmt: skip
+    signer = folder / "service-accounts.key"
+    run(["openssl", "ec", "-in", signer, "-pubout", "-out", signer.with_suffix(".pub")])
     layout.kubeconfig.write_text(kubeconfig(layout, folder, "admin"))
     layout.kubeconfig.chmod(0o600)

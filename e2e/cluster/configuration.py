@@ -52,14 +52,13 @@ COREFILE = """\
     bind {dns}
     errors
     reload 2s
-    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+    kubernetes cluster.local {network} {{
         kubeconfig {state}/pki/admin.kubeconfig
         pods verified
         ttl 1
-        fallthrough in-addr.arpa ip6.arpa
     }}
     auto {{
-        directory {zones} db\\.(.*) {{1}}
+        directory {zones} ^db\\.(.*)$ {{1}}
         reload 1s
     }}
 }}
@@ -163,9 +162,10 @@ def write(layout: Layout, published: Path) -> None:
     (folder / "cni").mkdir(parents=True)
     layout.zones.mkdir()
     values = {"state": layout.state, "run": layout.run, "cni": published, "pause": images.PAUSE}
+    names = {"dns": layout.dns, "network": layout.network, "state": layout.state, "zones": layout.zones}
     texts = {
         "containerd.toml": CONTAINERD.format(**values),
-        "Corefile": COREFILE.format(dns=layout.dns, state=layout.state, zones=layout.zones),
+        "Corefile": COREFILE.format(**names),
         "resolv.conf": f"nameserver {layout.dns}\n",
         "kubelet.json": json.dumps(kubelet(layout), indent=1),
         "proxy.json": json.dumps(proxy(layout), indent=1),

@@ -88,6 +88,15 @@ class Layout:
         return f"{self.name}-outside"
 
     @property
+    def trusted(self) -> str:
+        """The network namespace of clients outside the cluster whom a test calls trusted."""
+        return f"{self.name}-trusted"
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return (self.outside, self.trusted, self.name)
+
+    @property
     def state(self) -> Path:
         return state_home() / checkout_id(self.checkout)
 

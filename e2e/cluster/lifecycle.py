@@ -27,16 +27,18 @@ HOST_LEFTOVERS = ("/var/lib/kubelet", "/var/lib/cni")
 
 def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the administrator of the cluster."""
-    command = [build.binary_folder() / "kubectl", f"--kubeconfig={layout.kubeconfig}", *arguments]
-    return run(command, stdin=stdin)
+    return run([*_kubectl(layout), *arguments], stdin=stdin)
+
+
+def _kubectl(layout: Layout) -> list[str]:
+    return [str(build.binary_folder() / "kubectl"), f"--kubeconfig={layout.kubeconfig}"]
 
 
 def is_running(layout: Layout) -> bool:
     """Tell whether the node runs and its API server is ready."""
     if not layout.kubeconfig.exists() or not network.processes(layout):
         return False
-    command = [build.binary_folder() / "kubectl", f"--kubeconfig={layout.kubeconfig}", "get", "--raw=/readyz"]
-    return attempt([*command, "--request-timeout=5s"])
+    return attempt([*_kubectl(layout), "get", "--raw=/readyz", "--request-timeout=5s"])
 
 
 def describe(layout: Layout) -> dict[str, object]:
@@ -91,8 +93,8 @@ def import_images(layout: Layout, archives: list[Path] | tuple[Path, ...]) -> li
     for archive in archives:
         if not archive.is_file():
             raise StepError(f"no such image archive: {archive}")
-        command = [build.binary_folder() / "ctr", "-a", layout.containerd, "-n", "k8s.io", "images", "import"]
-        names.append(run([*command, "--local", archive]).strip())
+        ctr = [str(build.binary_folder() / "ctr"), "-a", str(layout.containerd), "-n", "k8s.io"]
+        names.append(run([*ctr, "images", "import", "--local", str(archive)]).strip())
     return names
 
 
@@ -139,9 +141,9 @@ def clear(layout: Layout) -> None:
     for folder in (layout.state, layout.run):
         if folder.exists():
             shutil.rmtree(folder)
-    for folder in HOST_LEFTOVERS:
+    for leftover in HOST_LEFTOVERS:
         with suppress(OSError):
-            Path(folder).rmdir()
+            Path(leftover).rmdir()
 
 
 def down() -> bool:

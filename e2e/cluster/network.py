@@ -1,6 +1,6 @@
 """The network of the node: a namespace joined to the host by one pair of interfaces, and the addresses in it.
 
-The host reaches pods and Services by a route into the node; the node has no default route, so nothing leaves the machine.
+The host reaches pods and Services by a route into the node; the node has no default route: nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def create(layout: Layout) -> None:
 
 
 def processes(layout: Layout) -> list[int]:
-    """Return the processes in the namespaces of the node and of the outside world, by their pids on the host."""
+    """Return the processes in the namespaces of the node and around it, by their pids on the host."""
     found: list[int] = []
-    for name in (layout.name, layout.outside):
+    for name in layout.namespaces:
         listing = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
         found += [int(pid) for pid in listing.stdout.split()]
     return found
 
 
 def remove(layout: Layout) -> None:
-    for name in (layout.outside, layout.name):
+    for name in layout.namespaces:
         if Path("/run/netns", name).exists():
             attempt(["ip", "netns", "del", name])
     attempt(["ip", "link", "del", layout.host_interface])
@@ -67,4 +67,4 @@ def leftovers(layout: Layout) -> list[str]:
     """Return what of the cluster's network is still on this machine."""
     links = json.loads(run(["ip", "-j", "link", "show"]))
     names = [link["ifname"] for link in links if link["ifname"].startswith(f"{layout.name}-")]
-    return names + [name for name in (layout.name, layout.outside) if Path("/run/netns", name).exists()]
+    return names + [name for name in layout.namespaces if Path("/run/netns", name).exists()]

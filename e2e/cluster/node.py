@@ -1,6 +1,6 @@
 """The first process of the node: it prepares the namespaces it was started in, then starts and restarts the servers.
 
-It is run as a file of its own with one argument, a JSON description written by `up`, and needs the standard library only.
+It is run as a file of its own with one argument, a JSON description that `up` wrote, by a plain system Python.
 """
 
 from __future__ import annotations

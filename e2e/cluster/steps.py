@@ -5,12 +5,15 @@ Every step of `up` prints one line when it begins and the time it took when it e
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+Command = Sequence[object]  # words of a command line: strings, paths
 
 
 class StepError(Exception):
@@ -31,23 +34,25 @@ def step(title: str) -> Iterator[None]:
 
 
 def run(
-    command: Sequence[str | Path],
+    command: Command,
     *,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     stdin: str | None = None,
 ) -> str:
     """Run a command and return what it printed; a failure shows the end of its error output."""
-    done = subprocess.run(command, env=environment, cwd=folder, input=stdin, text=True, capture_output=True, check=False)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, env=environment, cwd=folder, input=stdin, text=True, capture_output=True, check=False)
     if done.returncode:
-        words = " ".join(map(str, command))
-        raise StepError(f"{words}\n  exited with {done.returncode}: {(done.stderr or done.stdout).strip()[-3000:]}")
+        raise StepError(
+            f"{shlex.join(words)}\n  exited with {done.returncode}: {(done.stderr or done.stdout).strip()[-3000:]}"
+        )
     return done.stdout
 
 
-def attempt(command: Sequence[str | Path]) -> bool:
+def attempt(command: Command) -> bool:
     """Run a command whose failure is fine, such as the removal of something that is not there."""
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return subprocess.run([str(word) for word in command], capture_output=True, check=False).returncode == 0
 
 
 def wait_for(what: str, ready: Callable[[], bool], seconds: float, pause: float = 0.2) -> None:
