@@ -10,7 +10,7 @@ from typing import Final
 _CONTROL: Final = pattern(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN_WORD: Final = pattern(r"[^\s,{}$\"'\\]+")
 _VALKEY_ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
-_UCL_ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
+_UCL_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "$": "$$"}
 
 
 def _line(value: str) -> str:
@@ -28,7 +28,12 @@ def postfix(value: str) -> str:
 
 def postfix_option(value: str) -> str:
     """Write the right side of `-o { name = value }` in master.cf, where braces must balance."""
-    if value.count("{") != value.count("}") or "}" in value.partition("{")[0]:
+    depth = 0
+    for character in value:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            break
+    if depth:
         raise ValueError("braces of a master.cf option must balance")
     return postfix(value)
 
@@ -48,13 +53,15 @@ def table(value: str) -> str:
 
 
 def dovecot(value: str) -> str:
-    """Write a quoted string of dovecot.conf, whose variables (`%{...}`) and settings (`$SET:`) stay text."""
+    """Write a quoted string of dovecot.conf; `%` and `$` begin variables there and have no form of their own."""
+    if "%" in value or "$" in value:
+        raise ValueError("a value of dovecot.conf cannot hold what begins a variable")
     escaped = _line(value).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped.replace("%", "%%")}"'
+    return f'"{escaped}"'
 
 
 def ucl(value: str) -> str:
-    """Write a quoted string of Rspamd's UCL, with `$` doubled where a variable could begin."""
+    """Write a quoted string of Rspamd's UCL, with `$` doubled, since a variable could begin there."""
     quoted = "".join(_UCL_ESCAPES.get(character, character) for character in _line(value))
     return f'"{quoted}"'
 

@@ -32,8 +32,8 @@ def _maps(platform: Platform) -> tuple[File, ...]:
         for domain, dkim in signed
     )
     return (
-        File("dkim-selectors.map", "maps/dkim-selectors.map", selectors.encode(), effect=Effect.LIVE),
-        File("dkim-paths.map", "maps/dkim-paths.map", paths.encode(), effect=Effect.LIVE),
+        File("dkim-selectors.map", "maps/dkim-selectors.map", selectors.encode()),
+        File("dkim-paths.map", "maps/dkim-paths.map", paths.encode()),
         *keys,
     )
 
