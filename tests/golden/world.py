@@ -42,7 +42,9 @@ def internal(namespace: str, server: str) -> SecretContent:
     """Give the Secret with the platform's own keys."""
     pem = ("ca.crt", "ca.key", "store.crt", "store.key", "smtp.crt", "smtp.key", "client.crt", "client.key")
     words = ("master-password", "hash-key", "valkey-password", "rspamd-password", "rspamd-enable-password")
-    data = {name: key(name) for name in pem} | {name: f"test{index}{'x' * 35}".encode() for index, name in enumerate(words)}
+    data = {name: key(name) for name in pem} | {
+        name: f"test{index}{'x' * 35}".encode() for index, name in enumerate(words)
+    }
     return SecretContent(namespace, f"{server}-internal", exists=True, data=data)
 
 
@@ -113,5 +115,11 @@ def server(hostname: str = "mail.example.org", name: str = "mail", **spec: objec
 
 def resource(kind: str, name: str, spec: Mapping[str, object], created: str = "", **more: object) -> Resource:
     """Make any resource from its spec as YAML has it."""
-    meta = {"name": name, "namespace": "mail", "uid": f"uid-{kind}-{name}", "generation": 1, "creationTimestamp": created}
+    meta = {
+        "name": name,
+        "namespace": "mail",
+        "uid": f"uid-{kind}-{name}",
+        "generation": 1,
+        "creationTimestamp": created,
+    }
     return parse({"apiVersion": "postboat.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec, **more})

@@ -9,7 +9,7 @@ from typing import Any, Final
 from postboat.api import mailserver as api
 from postboat.api.duration import parse_duration
 from postboat.api.exposure import Service
-from postboat.api.pods import PodSettings
+from postboat.api.pods import PodSettings, Workload
 from postboat.api.quantity import parse_quantity
 from postboat.model.platform import ClientService, Imap, Protocol, Scheduling, Smtp, Volume
 
@@ -85,7 +85,7 @@ def client_service(spec: api.MailServerSpec) -> ClientService:
 
 def scheduling(spec: api.MailServerSpec) -> Mapping[str, Scheduling]:
     """Settle what is asked for the pods of each component."""
-    return {name: _scheduling(getattr(spec.pods, name) if spec.pods is not None else None) for name in COMPONENTS}
+    return {name: _scheduling((spec.pods or {}).get(Workload(name))) for name in COMPONENTS}
 
 
 def _scheduling(given: PodSettings | None) -> Scheduling:

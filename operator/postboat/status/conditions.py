@@ -23,13 +23,13 @@ class Condition:
 
 def accepted(verdict: Verdict) -> Condition:
     """Tell whether an object is part of the configuration."""
-    return Condition("Accepted", verdict.accepted, verdict.reason, verdict.message)
+    return Condition("Accepted", verdict.accepted, verdict.reason, _sentence(verdict))
 
 
 def ready(verdict: Verdict, *, in_force: bool) -> Condition:
     """Tell whether every replica serves an object."""
     if not verdict.accepted:
-        return Condition("Ready", holds=False, reason=verdict.reason, message=verdict.message)
+        return Condition("Ready", holds=False, reason=verdict.reason, message=_sentence(verdict))
     if not in_force:
         return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
@@ -49,6 +49,11 @@ def merge(
 def timestamp(moment: datetime) -> str:
     """Write a moment as Kubernetes does, in UTC and whole seconds."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _sentence(verdict: Verdict) -> str:
+    """Name the field before what is to be said about it."""
+    return verdict.message if verdict.accepted or not verdict.path else f"{verdict.path}: {verdict.message}"
 
 
 def _written(condition: Condition, before: Mapping[str, Any], generation: int, now: datetime) -> dict[str, Any]:
