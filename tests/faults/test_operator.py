@@ -1,0 +1,223 @@
+"""The whole operator as a process against a real API server, with pods and agents that are played by the test."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from postboat.cluster.client import Client
+from postboat.cluster.connection import Connection
+from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, Json, ResourceType
+
+from .stage import RESOURCES, FakePods, RunningOperator, condition, install_definitions, resource
+from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
+MANY = int(os.environ.get("POSTBOAT_MANY_MAILBOXES", "500"))
+NODE = ResourceType("", "v1", "nodes", "Node", namespaced=False)
+MAILBOX = RESOURCES["Mailbox"]
+
+
+class Platform:
+    """A MailServer with a domain, fake pods, and an operator."""
+
+    def __init__(self, client: Client, namespace: str, log: Path) -> None:
+        self.client, self.namespace, self.log = client, namespace, log
+        self.pods = FakePods(client, namespace, "mail")
+        self.operators = [self.operator()]
+
+    def operator(self, **environment: str) -> RunningOperator:
+        return RunningOperator(KUBECONFIG, self.namespace, self.log, **environment)
+
+    def put(self, kind: str, name: str, **spec: object) -> None:
+        self.client.apply(resource(kind, self.namespace, name, **spec), RESOURCES[kind])
+
+    def get(self, kind: str, name: str) -> Json | None:
+        return self.client.get(RESOURCES[kind], self.namespace, name)
+
+    def password(self, name: str, word: str) -> None:
+        data = {"password": base64.b64encode(word.encode()).decode()}
+        meta = {"namespace": self.namespace, "name": name}
+        self.client.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, SECRET)
+
+    def mailbox(self, name: str, **spec: object) -> None:
+        self.put("Mailbox", name, passwordSecret={"name": "pw", "key": "password"}, **spec)
+
+    def ready(self, kind: str, name: str) -> bool:
+        return condition(self.get(kind, name), "Ready") == "True"
+
+    def versions(self) -> dict[str, str]:
+        kinds = [*RESOURCES.values(), CONFIG_MAP, SECRET, STATEFUL_SET]
+        return {
+            f"{kind.kind}/{raw['metadata']['name']}": raw["metadata"]["resourceVersion"]
+            for kind in kinds
+            for raw in self.client.pages(kind, self.namespace)
+        }
+
+    def stop(self) -> None:
+        for operator in self.operators:
+            if operator.process.poll() is None:
+                operator.stop()
+        self.pods.stop()
+
+
+def eventually(condition: Callable[[], object], seconds: float = 15) -> float:
+    """Wait until something is true; the result is how long that took."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds, "this should have become true"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def client() -> Client:
+    if not KUBECONFIG:
+        pytest.skip("no KUBECONFIG: this test needs a real API server")
+    client = Client(Connection(KUBECONFIG))
+    if any(True for _ in client.pages(NODE)):
+        pytest.skip("this test plays the pods itself, so it needs an API server without nodes")
+    install_definitions(client)
+    return client
+
+
+@pytest.fixture
+def platform(client: Client, tmp_path: Path) -> Iterator[Platform]:
+    name = f"operator-{uuid.uuid4().hex[:8]}"
+    client.create(NAMESPACE_TYPE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    platform = Platform(client, name, tmp_path / "operator.log")
+    platform.password("pw", "a password")
+    platform.put("MailServer", "mail", hostname="mail.example.test")
+    platform.put("MailDomain", "example.test")
+    try:
+        eventually(lambda: platform.ready("MailServer", "mail"), 30)
+        yield platform
+        assert platform.operators[0].complaints() == []
+    finally:
+        platform.stop()
+        client.delete(NAMESPACE_TYPE, "", name)
+
+
+def test_a_change_is_in_force_within_two_seconds_and_then_all_is_quiet(platform: Platform) -> None:
+    platform.mailbox("alice")
+    eventually(lambda: platform.ready("Mailbox", "alice"))
+    waits = []
+    for number in range(10):
+        begun = time.monotonic()
+        platform.mailbox(f"user{number}")
+        eventually(lambda name=f"user{number}": platform.ready("Mailbox", name))  # type: ignore[misc]
+        waits.append(time.monotonic() - begun)
+    assert sorted(waits)[-1] < 2.0 + platform.pods.pause
+    eventually(lambda: platform.ready("MailServer", "mail"))
+    time.sleep(1.5)
+    before = platform.versions()
+    time.sleep(5)
+    assert platform.versions() == before
+
+
+def test_a_refused_object_changes_only_its_own_status(platform: Platform) -> None:
+    platform.mailbox("alice")
+    eventually(lambda: platform.ready("Mailbox", "alice"))
+    before = platform.versions()
+    platform.mailbox("copycat", username="alice")
+    eventually(lambda: condition(platform.get("Mailbox", "copycat"), "Accepted") == "False")
+    time.sleep(1.5)
+    after = platform.versions()
+    assert {name for name in after if after[name] != before.get(name)} <= {"Mailbox/copycat", "MailServer/mail"}
+
+
+def test_a_missing_secret_is_noticed_when_it_comes(platform: Platform) -> None:
+    platform.put("Mailbox", "late", passwordSecret={"name": "late", "key": "password"})
+    eventually(lambda: condition(platform.get("Mailbox", "late"), "Accepted") == "False")
+    platform.password("late", "at last")
+    assert eventually(lambda: platform.ready("Mailbox", "late")) < 6
+
+
+def test_a_deleted_mailbox_leaves_its_shard(platform: Platform) -> None:
+    platform.mailbox("gone")
+    eventually(lambda: platform.ready("Mailbox", "gone"))
+    before = {name for name in platform.versions() if "directory" in name}
+    platform.client.delete(MAILBOX, platform.namespace, "gone")
+    eventually(lambda: {name for name in platform.versions() if "directory" in name} < before)
+
+
+def test_a_pod_that_refuses_is_told_and_recovers(platform: Platform) -> None:
+    platform.pods.refuse.add("store")
+    platform.mailbox("alice")
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "WorkloadsReady") == "False")
+    assert not platform.ready("Mailbox", "alice")
+    platform.pods.refuse.clear()
+    eventually(lambda: platform.ready("Mailbox", "alice"))
+    eventually(lambda: platform.ready("MailServer", "mail"))
+
+
+def test_drift_is_repaired(platform: Platform) -> None:
+    platform.client.delete(CONFIG_MAP, platform.namespace, "mail-smtp")
+    eventually(lambda: platform.client.get(CONFIG_MAP, platform.namespace, "mail-smtp"))
+
+
+def test_a_restart_writes_nothing_and_forgets_nothing(platform: Platform) -> None:
+    platform.mailbox("alice")
+    platform.mailbox("bob")
+    eventually(lambda: platform.ready("Mailbox", "alice") and platform.ready("Mailbox", "bob"))
+    eventually(lambda: platform.ready("MailServer", "mail"))
+    time.sleep(1.5)
+    before = platform.versions()
+    assert platform.operators[0].stop() in {0, -15}
+    platform.client.delete(MAILBOX, platform.namespace, "bob")
+    platform.operators.append(platform.operator(identity="two"))
+    eventually(lambda: "Mailbox/bob" not in platform.versions())
+    eventually(lambda: _count(platform) == 1, 20)
+    time.sleep(2)
+    after = platform.versions()
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert {name for name in changed if "directory" not in name} == {"Mailbox/bob", "MailServer/mail"}
+
+
+def _count(platform: Platform) -> int:
+    raw = platform.get("MailServer", "mail") or {}
+    return int((raw.get("status") or {}).get("counts", {}).get("mailboxes", -1))
+
+
+def test_a_second_operator_waits_and_takes_over(platform: Platform) -> None:
+    second = platform.operator(identity="two")
+    platform.operators.append(second)
+    time.sleep(4)
+    platform.operators[0].process.kill()
+    platform.operators[0].process.wait(5)
+    platform.mailbox("after")
+    assert eventually(lambda: platform.ready("Mailbox", "after"), 40) < 25
+
+
+def test_many_mailboxes_cost_one_status_write_each(platform: Platform) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: platform.mailbox(f"m{number}"), range(MANY)))
+    applied = time.monotonic()
+
+    def all_ready() -> bool:
+        listed = platform.client.pages(MAILBOX, platform.namespace)
+        return sum(condition(raw, "Ready") == "True" for raw in listed) >= MANY
+
+    eventually(all_ready, 240)
+    took = time.monotonic() - applied
+    memory = platform.operators[0].memory()
+    print(f"\n{MANY} mailboxes: all Ready {took:.1f} s after the last apply, {memory} MB")
+    assert took < 120
+    assert memory < 400
+    begun = time.monotonic()
+    platform.mailbox("one-more")
+    eventually(lambda: platform.ready("Mailbox", "one-more"))
+    print(f"one more: {time.monotonic() - begun:.2f} s")
+    for raw in platform.client.pages(MAILBOX, platform.namespace):
+        times = {one["lastTransitionTime"] for one in raw["status"]["conditions"]}
+        assert len(times) == 1, "accepted and ready in one write"
