@@ -135,6 +135,18 @@ def test_a_status_is_written_apart_and_ages_by_conditions(server: Server, name: 
     assert (twice.code, odd.code) == (422, 422)
 
 
+def test_two_hands_may_each_own_an_entry_of_a_list(server: Server) -> None:
+    kind = KINDS["MailDomain"]
+    for manager, address in (("one", "a@example.net"), ("other", "b@example.net")):
+        body = raw_object(kind, "example.com", {"copyTo": [address]})
+        body["metadata"]["namespace"] = server.namespace
+        path = server.path(kind, "example.com")
+        answer = server.ask("PATCH", path, body, content="application/apply-patch+yaml", fieldManager=manager)
+        assert answer.taken, answer
+    server.delete(kind, "example.com")
+    assert answer.body["spec"]["copyTo"] == ["a@example.net", "b@example.net"]
+
+
 def examples() -> list[tuple[str, Json]]:
     pages = sorted((Path(__file__).parents[2] / "docs" / "kinds").glob("*.md"))
     blocks = [(page.stem, block.split("```")[0]) for page in pages for block in page.read_text().split("```yaml\n")[1:]]

@@ -23,7 +23,7 @@ class ConditionStatus(StrEnum):
 
 ConditionType = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)]
 Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}Z$", max_length=32)]
-Word = Annotated[str, StringConstraints(max_length=253)]
+Word = Annotated[str, StringConstraints(max_length=320)]
 Sentence = Annotated[str, StringConstraints(max_length=4096)]
 
 

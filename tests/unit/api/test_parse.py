@@ -1,5 +1,8 @@
 """Objects become resources, and whatever is wrong with them becomes a refusal that helps and keeps secrets."""
 
+import json
+import tracemalloc
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -138,3 +141,17 @@ def test_no_refusal_repeats_a_value(place: str) -> None:
     for value in ("hunter2\n", {"hunter2": "hunter2\n"}, ["hunter2\n"], {"name": "hunter2\n", "key": "hunter2\n"}):
         refused = refusal("Mailbox", {place: value}, "jane")
         assert "hunter2" not in refused.message
+
+
+def test_an_object_takes_little_memory() -> None:
+    condition = {"type": "Ready", "status": "True", "reason": "InForce", "message": "", "observedGeneration": 1}
+    raw = raw_object(KINDS["Mailbox"], "jane", {"passwordSecret": {"name": "jane", "key": "password"}, "quota": "2Gi"})
+    raw["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": {"f:spec": {"x" * 2000: {}}}}]
+    raw["status"] = {"observedGeneration": 1, "conditions": [condition, {**condition, "type": "Accepted"}]}
+    text = json.dumps(raw)
+    parse(json.loads(text))
+    tracemalloc.start()
+    kept = [parse(json.loads(text)) for _ in range(500)]
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken / len(kept) < 4096
