@@ -1,0 +1,175 @@
+"""What must hold for every input: order is nothing, one fault stays alone, and deciding change by change is deciding."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postboat.api import Resource
+from postboat.model import directory
+from postboat.model.resolve import Resolution, Resolver, resolve
+from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
+from postboat.objects.plan import plan
+from postboat.render import shards
+from tests.golden import world
+
+NAMES = ("anna", "bert", "cleo")
+TIMES = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "")
+OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+
+
+def _mailbox(name: str, user: str | None, secret: str | None, created: str, store: int | None, kind: str) -> Resource:
+    spec: dict[str, Any] = {"username": user, "type": kind}
+    if secret is not None:
+        spec["passwordSecret"] = {"name": secret, "key": "password"}
+    status = {"store": store} if store is not None else {}
+    return world.resource("Mailbox", name, {key: value for key, value in spec.items() if value}, created, status=status)
+
+
+mailboxes = st.builds(
+    _mailbox,
+    name=st.sampled_from(("m0", "m1", "m2", "anna")),
+    user=st.sampled_from((None, *NAMES, "Not Valid")),
+    secret=st.sampled_from((None, "s0", "s1")),
+    created=st.sampled_from(TIMES),
+    store=st.sampled_from((None, 0, 3)),
+    kind=st.sampled_from(("User", "User", "User", "Group")),
+)
+domains = st.builds(
+    lambda name, domain, created, signed: world.resource(
+        "MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}}, created
+    ),
+    name=st.sampled_from(("d0", "d1")),
+    domain=st.sampled_from(("example.org", "EXAMPLE.org", "example.net", "not a domain")),
+    created=st.sampled_from(TIMES),
+    signed=st.booleans(),
+)
+servers = st.builds(
+    lambda host, count: world.server(host, storage={"shards": count}),
+    host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
+    count=st.integers(1, 3),
+)
+others = st.builds(
+    lambda name, mailbox: world.resource("MailAddress", name, {"destinations": [{"mailbox": mailbox}]}),
+    name=st.sampled_from(("a0", "a1")),
+    mailbox=st.sampled_from(NAMES),
+)
+secrets = st.builds(
+    lambda name, content: SecretContent("mail", name, content is not None, {"password": content} if content else {}),
+    name=st.sampled_from(("s0", "s1")),
+    content=st.sampled_from((None, b"secret", b"other", b"{SSHA512}x")),
+)
+gone = st.one_of(
+    st.builds(Gone, st.just("Mailbox"), st.sampled_from(("m0", "m1", "m2", "anna"))),
+    st.builds(Gone, st.just("MailDomain"), st.sampled_from(("d0", "d1"))),
+    st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1"))),
+)
+changes = st.lists(st.one_of(mailboxes, mailboxes, domains, servers, others, secrets, gone), max_size=12)
+
+
+def _snapshot_after(done: list[Change]) -> Snapshot:
+    server = world.server()
+    resources: dict[tuple[str, str], Resource] = {}
+    known = dict(OWN)
+    for change in done:
+        match change:
+            case SecretContent():
+                known[change.name] = change
+            case Gone():
+                resources.pop((change.kind, change.name), None)
+            case Resource(kind="MailServer"):
+                server = change
+            case Resource():
+                resources[change.kind, change.name] = change
+    return world.of(server, resources.values(), known)
+
+
+def _facts(resolution: Resolution) -> tuple[object, ...]:
+    return resolution.platform, dict(resolution.verdicts), resolution.wanted, resolution.counts
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(changes, min_size=1, max_size=5))
+def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> None:
+    resolver = Resolver(world.of(world.server(), (), OWN))
+    planned = plan(resolver.resolution)
+    done: list[Change] = []
+    for batch in batches:
+        before = resolver.resolution.verdicts
+        resolution = resolver.apply(batch)
+        done += batch
+        fresh = resolve(_snapshot_after(done))
+        assert _facts(resolution) == _facts(fresh)
+        changed = {key for key in {*before, *resolution.verdicts} if before.get(key) != resolution.verdicts.get(key)}
+        assert changed <= resolution.touched
+        planned, whole = plan(resolution, planned if planned.complete else None), plan(fresh)
+        assert planned.objects == whole.objects
+        assert planned.digests == whole.digests
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes, st.randoms(use_true_random=False))
+def test_order_is_nothing(batch: list[Change], random: Any) -> None:
+    snapshot = _snapshot_after(batch)
+    shuffled = _shuffled(snapshot, random.shuffle)
+    one, other = resolve(snapshot), resolve(shuffled)
+    assert _facts(one) == _facts(other)
+    assert plan(one).objects == plan(other).objects
+
+
+def _shuffled(snapshot: Snapshot, shuffle: Callable[[list[Any]], None]) -> Snapshot:
+    def mixed(resources: tuple[Resource, ...]) -> tuple[Resource, ...]:
+        listed = list(resources)
+        shuffle(listed)
+        return tuple(listed)
+
+    names = list(snapshot.secrets)
+    shuffle(names)
+    return replace(
+        snapshot,
+        domains=mixed(snapshot.domains),
+        mailboxes=mixed(snapshot.mailboxes),
+        addresses=mixed(snapshot.addresses),
+        secrets={name: snapshot.secrets[name] for name in names},
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes, st.sampled_from(("Mailbox", "MailDomain", "MailAddress", "FilterPolicy", "Connector", "RelayHost")))
+def test_a_malformed_object_changes_only_its_own_status(batch: list[Change], kind: str) -> None:
+    snapshot = _snapshot_after(batch)
+    broken = world.resource(kind, "broken", {"nonsense": True})
+    place = {"Mailbox": "mailboxes", "MailDomain": "domains", "MailAddress": "addresses", "RelayHost": "relays"}
+    field = place.get(kind, "policies" if kind == "FilterPolicy" else "connectors")
+    one, other = resolve(snapshot), resolve(replace(snapshot, **{field: (*getattr(snapshot, field), broken)}))
+    assert other.platform == one.platform
+    assert {key: verdict for key, verdict in other.verdicts.items() if key != (kind, "broken")} == dict(one.verdicts)
+    assert not other.verdicts[kind, "broken"].accepted
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=1, max_size=40))
+def test_one_more_mailbox_touches_one_shard(names: set[str]) -> None:
+    *existing, extra = sorted(names)
+    resources = [
+        world.resource("MailDomain", "example.org", {}),
+        *(world.resource("Mailbox", name, {}) for name in existing),
+    ]
+    resolver = Resolver(world.of(world.server(), resources, OWN))
+    before = plan(resolver.resolution)
+    with (
+        patch.object(directory, "settle", wraps=directory.settle) as settled,
+        patch.object(shards, "shard_files", wraps=shards.shard_files) as rendered,
+    ):
+        after = plan(resolver.apply([world.resource("Mailbox", extra, {})]), before)
+    assert settled.call_count == 1
+    assert rendered.call_count == 1
+    old = {(item.kind, item.name): item.digest for item in before.objects}
+    changed = [item for item in after.objects if old.get((item.kind, item.name)) != item.digest]
+    assert [item.kind for item in changed] == ["Secret"]
+    assert changed[0].name.startswith("mail-directory-")
+    kept = {container for container, digest in after.digests.items() if before.digests[container] == digest}
+    assert kept == {("mail-filter", "rspamd"), ("mail-valkey", "valkey")}
