@@ -75,9 +75,8 @@ def progress(demo: Demo, kind: str, name: str) -> None:
         if ready:
             return
         if elapsed > READY_SECONDS:
-            raise StepError(
-                f"{kind} {name} is not ready after {READY_SECONDS} s; see: kubectl -n {NAMESPACE} get mail,pods"
-            )
+            pods = demo.kubectl("get", "pods", "-o", "wide")
+            raise StepError(f"{kind} {name} is not ready after {READY_SECONDS} s: {message}\n{pods}")
         time.sleep(0.5)
 
 

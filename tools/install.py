@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,15 @@ def at_hand() -> Cluster:
 def built_images() -> dict[str, dict[str, str]]:
     """Build the images that have changed; return the reference and the archive of each."""
     command = [sys.executable, str(ROOT / "images/build.py"), "--json"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    told: deque[str] = deque(maxlen=40)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build_process:
+        for line in build_process.stderr or ():
+            told.append(line)
+            if not line.startswith(" "):  # what is indented are the builder's own words, wanted only if it fails
+                print(f"  {line.rstrip()}", file=sys.stderr, flush=True)
+        printed = build_process.stdout.read() if build_process.stdout else ""
+    if build_process.returncode:
+        raise StepError("".join(["the images could not be built:\n", *told]))
     found: dict[str, dict[str, str]] = json.loads(printed)
     return found
 
