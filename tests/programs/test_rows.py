@@ -6,11 +6,13 @@ The reports here are what pytest-json-report writes, cut down to what is read of
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from postboat.model import in_force
 from tools import rows
 
 PAGE = """
@@ -85,3 +87,10 @@ def test_markers_reach_the_report(request: pytest.FixtureRequest) -> None:
     added = [entry for entry in request.node.user_properties if entry not in before]
     request.node.user_properties[:] = before
     assert added == [("row", "D1"), ("row", "D2")]
+
+
+def test_the_page_lists_the_fields_in_force() -> None:
+    page = Path(rows.ROOT, "docs/features.md").read_text().partition("## In force")[2]
+    stated = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    listed = {kind: set(re.findall(r"`([^`]+)`", fields)) for kind, fields in stated.items()}
+    assert listed == {kind: set(paths) for kind, paths in in_force._PATHS.items()}
