@@ -40,11 +40,13 @@ _CURES: Final[Mapping[str, str]] = {
     "too_short": "write at least {min_length} entries",
     "tuple_type": "write a list",
 }
+_FOREIGN: Final = object()
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 def parse(raw: Mapping[str, Any]) -> Resource:
     """Turn a raw object into a resource; a spec that does not validate becomes a refusal."""
+    raw = _mapping(raw)
     metadata = _mapping(raw.get("metadata"))
     name = _text(metadata.get("name"))
     generation = metadata.get("generation")
@@ -129,14 +131,14 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _without_nulls(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
-    """Drop null fields, as the API server does: null is absence."""
+    """Drop null fields, as the API server does, and what YAML knows and JSON does not (dates, sets, bytes)."""
     if depth == 0:
         return value
     if isinstance(value, Mapping):
         return {key: _without_nulls(inner, depth - 1) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
         return [_without_nulls(inner, depth - 1) for inner in value]
-    return value
+    return value if isinstance(value, str | int | float | None) else _FOREIGN
 
 
 def _lean(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON

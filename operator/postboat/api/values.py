@@ -4,11 +4,13 @@ Each is a string with a length and a pattern that means the same to Go (the API 
 anchored, so that no newline, NUL or other control character ever enters through them.
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
-from pydantic import Field, Strict, StringConstraints, WithJsonSchema
+from pydantic import Field, PlainValidator, Strict, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from postboat.api.base import Model
 
@@ -106,9 +108,22 @@ Replicas = Annotated[int, Strict(), Field(ge=1, le=64)]
 Count = Annotated[int, Strict(), Field(ge=0, le=2**53)]
 
 AMOUNT: Final = r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$"
+
+
+def _amount(value: object) -> int | str:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53
+    is_text = isinstance(value, str) and re.fullmatch(AMOUNT, value, re.ASCII) is not None and value[-1] != "\n"
+    if not (is_number or is_text):
+        raise PydanticCustomError("amount", "write an amount, like 2, 500m or 1Gi")
+    return cast("int | str", value)
+
+
 Amount = Annotated[
-    Annotated[int, Strict(), Field(ge=0, le=2**53)] | Annotated[str, StringConstraints(pattern=AMOUNT, max_length=32)],
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": AMOUNT}),
+    int | str,
+    PlainValidator(_amount),
+    WithJsonSchema(
+        {"x-kubernetes-int-or-string": True, "maxLength": 32, "maximum": 2**53, "minimum": 0, "pattern": AMOUNT}
+    ),
 ]
 
 

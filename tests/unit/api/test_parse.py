@@ -4,6 +4,7 @@ import json
 import tracemalloc
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +49,15 @@ def test_depth_and_foreign_keys_do_no_harm() -> None:
         deep = {"smtp": deep}
     assert isinstance(parse(raw_object(KINDS["MailServer"], "mail", deep)).spec, Refusal)
     assert isinstance(parse(raw_object(KINDS["MailServer"], "mail", {1: 2, None: 3})).spec, Refusal)
-    assert isinstance(parse({}).spec, Refusal)
+    for nothing in ({}, [], "x", None, 3):
+        assert isinstance(parse(nothing).spec, Refusal)
+
+
+@pytest.mark.parametrize("text", ["!!binary aGk=", "!!set {a, b}", "2026-01-02", ".nan", ".inf", "0x10"])
+@pytest.mark.parametrize("field", ["displayName", "members", "quota", "username"])
+def test_what_only_yaml_knows_is_no_value(field: str, text: str) -> None:
+    document = yaml.safe_load(f"{{type: Group, {field}: {text}}}")
+    assert refusal("Mailbox", document, "team").path == f"spec.{field}"
 
 
 def test_metadata_is_kept_as_far_as_it_counts() -> None:
@@ -100,6 +109,12 @@ def test_null_is_absence() -> None:
         ("RelayHost", {"host": "h.example"}, "spec.senders", "default: true"),
         ("Connector", "x", "spec", "write spec"),
         ("MailServer", {"hostname": "m.example.com", "pods": {"web": {}}}, "spec.pods.web", "'smtp'"),
+        (
+            "MailServer",
+            {"hostname": "m.example.com", "pods": {"smtp": {"resources": {"limits": {"cpu": 0.5}}}}},
+            "spec.pods.smtp.resources.limits.cpu",
+            "like 2, 500m or 1Gi",
+        ),
     ],
 )
 def test_a_refusal_names_the_field_and_the_cure(kind: str, spec: Json, path: str, part: str) -> None:
