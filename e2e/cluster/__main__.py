@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def _up(_: argparse.Namespace) -> None:
     print(f"cluster {layout.name} is up; export KUBECONFIG={layout.kubeconfig}")
 
 
-def _down(_: argparse.Namespace) -> None:
+def _down(arguments: argparse.Namespace) -> None:
+    if arguments.lost:
+        print(f"clusters without a checkout removed: {lifecycle.down_lost()}")
+        return
     print("cluster removed" if lifecycle.down() else "this checkout has no cluster")
 
 
@@ -66,13 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     plain = (
         ("up", _up, "build what is not cached, start the cluster unless it runs, wait until it is ready"),
-        ("down", _down, "stop the cluster and remove all its state"),
         ("status", _status, "tell whether the cluster and its servers run"),
         ("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig"),
         ("env", _env, "print shell lines that set KUBECONFIG and PATH: eval $(python3 -m e2e.cluster env)"),
     )
     for name, function, text in plain:
         commands.add_parser(name, help=text, description=text).set_defaults(function=function)
+    down = commands.add_parser("down", help="stop the cluster and remove all its state")
+    down.add_argument("--lost", action="store_true", help="instead remove the clusters whose checkout is gone")
+    down.set_defaults(function=_down)
     load = commands.add_parser("load", help="import image archives (OCI or docker) into the node")
     load.add_argument("archives", metavar="ARCHIVE", nargs="+", type=Path)
     load.set_defaults(function=_load)
@@ -89,6 +95,7 @@ def _pass_on(program: str, arguments: list[str]) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         if len(sys.argv) > 1 and sys.argv[1] in PASSED_ON:
             _pass_on(sys.argv[1], sys.argv[2:])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from e2e.cluster import packages
 from e2e.cluster.layout import SOURCES, cache_home, locked
-from e2e.cluster.steps import run, step
+from e2e.cluster.steps import run, step, watch
 
 KUBERNETES = "v1.36.3"
 BINARY = "postboat-cluster"
@@ -61,8 +61,10 @@ def _keep(folder: Path, scratch: Path) -> None:
 def _build_binary(folder: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        command = ["go", "build", "-ldflags", linker_flags(), "-o", str(scratch / BINARY), "."]
-        run(command, environment=_build_environment(), folder=SOURCES)
+        environment = _build_environment()
+        total = len(run(["go", "list", "-deps", "."], environment=environment, folder=SOURCES).splitlines())
+        command = ["go", "build", "-v", "-ldflags", linker_flags(), "-o", str(scratch / BINARY), "."]
+        watch(command, environment=environment, folder=SOURCES, total=total, unit="packages")
         for program in PROGRAMS:
             (scratch / program).symlink_to(BINARY)
         _keep(folder, scratch)

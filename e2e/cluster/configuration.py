@@ -167,6 +167,7 @@ def write(layout: Layout, published: Path) -> None:
         "containerd.toml": CONTAINERD.format(**values),
         "Corefile": COREFILE.format(**names),
         "resolv.conf": f"nameserver {layout.dns}\n",
+        "hosts": f"127.0.0.1 localhost\n{layout.node} {layout.name}\n",
         "kubelet.json": json.dumps(kubelet(layout), indent=1),
         "proxy.json": json.dumps(proxy(layout), indent=1),
         "authentication.json": json.dumps(authentication(), indent=1),

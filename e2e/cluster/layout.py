@@ -179,6 +179,11 @@ def find(checkout: Path = CHECKOUT) -> Layout | None:
     return None if slot is None else Layout(checkout, slot)
 
 
+def lost() -> list[Layout]:
+    """Return the layouts of checkouts that were removed without `down`."""
+    return [Layout(Path(path), slot) for path, slot in _read_slots().items() if not Path(path).exists()]
+
+
 def claim(checkout: Path = CHECKOUT) -> Layout:
     """Return the layout of a checkout, taking the first free slot when it has none."""
     with locked(state_home() / "slots.lock"):

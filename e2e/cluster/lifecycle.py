@@ -17,11 +17,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from e2e.cluster import bootstrap, build, certificates, cgroups, components, configuration, images, network, packages
-from e2e.cluster.layout import SOURCES, Layout, claim, find, locked, release, state_home
+from e2e.cluster.layout import SOURCES, Layout, claim, find, locked, lost, release, state_home
 from e2e.cluster.steps import StepError, attempt, run, step, wait_for
 
 # Folders that some program insists on; in the node they are the cluster's own.
 NODE_FOLDERS = {"kubelet": "/var/lib/kubelet", "cni-results": "/var/lib/cni", "log": "/var/log"}
+NODE_FILES = {"etc/resolv.conf": "/etc/resolv.conf", "etc/hosts": "/etc/hosts"}
 HOST_LEFTOVERS = ("/var/lib/kubelet", "/var/lib/cni")
 
 
@@ -43,8 +44,7 @@ def is_running(layout: Layout) -> bool:
 
 def describe(layout: Layout) -> dict[str, object]:
     """Compose what the node's first process reads."""
-    mounts = [[str(layout.state / folder), target] for folder, target in NODE_FOLDERS.items()]
-    mounts.append([f"{layout.state}/etc/resolv.conf", "/etc/resolv.conf"])
+    mounts = [[str(layout.state / source), target] for source, target in (NODE_FOLDERS | NODE_FILES).items()]
     return {
         "api": "https://127.0.0.1:6443",
         "authority": str(layout.state / "pki/ca.crt"),
@@ -63,6 +63,8 @@ def _prepare(layout: Layout) -> None:
     for folder, target in NODE_FOLDERS.items():
         (layout.state / folder).mkdir()
         Path(target).mkdir(exist_ok=True)
+    for target in NODE_FILES.values():
+        Path(target).touch()
     layout.volumes.mkdir()
     (layout.state / "checkout").write_text(f"{layout.checkout}\n")
     certificates.write(layout)
@@ -84,7 +86,13 @@ def _start_node(layout: Layout) -> None:
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     layout.pid_file.write_text(f"{node.pid}\n")
-    wait_for("API server", lambda: node.poll() is None and is_running(layout), 120)
+
+    def ready() -> bool:
+        if node.poll() is not None:
+            raise StepError(f"the node ended: {(layout.logs / 'node.log').read_text()[-2000:]}")
+        return is_running(layout)
+
+    wait_for(f"API server (logs: {layout.logs})", ready, 120)
 
 
 def import_images(layout: Layout, archives: list[Path] | tuple[Path, ...]) -> list[str]:
@@ -122,6 +130,8 @@ def up() -> Layout:
 
 
 def _kill(layout: Layout) -> None:
+    if Path("/proc/self").readlink() != Path(str(os.getpid())):
+        raise StepError("/proc shows another process namespace than this one: its pids would hit the wrong processes")
     for _ in range(100):
         alive = set(network.processes(layout)) | set(cgroups.members(layout))
         if not alive:
@@ -149,14 +159,25 @@ def clear(layout: Layout) -> None:
 def down() -> bool:
     """Stop the cluster of this checkout; tell whether there was one."""
     layout = find()
-    if layout is None:
-        return False
+    if layout is not None:
+        _remove(layout)
+    return layout is not None
+
+
+def down_lost() -> int:
+    """Stop every cluster whose checkout is not there any more, and return how many there were."""
+    gone = lost()
+    for layout in gone:
+        _remove(layout)
+    return len(gone)
+
+
+def _remove(layout: Layout) -> None:
     with locked(state_home() / f"{layout.name}.lock"):
         with step(f"removing the cluster {layout.name}"):
             clear(layout)
         release(layout)
     (state_home() / f"{layout.name}.lock").unlink(missing_ok=True)
-    return True
 
 
 def servers(layout: Layout) -> dict[str, dict[str, object]]:

@@ -23,6 +23,7 @@ TOOLS = {
     "mount": ("mount",),
 }
 FILES = {
+    Path("/etc/ssl/certs/ca-certificates.crt"): ("ca-certificates",),
     Path("/usr/include/seccomp.h"): ("libseccomp-dev",),
     Path("/usr/include/stdio.h"): ("libc6-dev",),
 }

@@ -14,10 +14,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 Command = Sequence[object]  # words of a command line: strings, paths
+PROGRESS_EVERY = 20.0
 
 
 class StepError(Exception):
     """A step that could not be done; the message is for the person at the terminal."""
+
+
+def watch(command: Command, *, folder: Path, environment: Mapping[str, str], total: int, unit: str) -> None:
+    """Run a long command that reports each thing it did on a line of its error output, and show how far it is."""
+    words = [str(word) for word in command]
+    lines: list[str] = []
+    shown = time.monotonic()
+    with subprocess.Popen(words, cwd=folder, env=environment, text=True, stderr=subprocess.PIPE) as process:
+        for line in process.stderr or ():
+            lines.append(line)
+            if time.monotonic() - shown > PROGRESS_EVERY:
+                shown = time.monotonic()
+                print(f" {len(lines)} of at most {total} {unit} ...", end="", file=sys.stderr, flush=True)
+    if process.returncode:
+        raise StepError(f"{shlex.join(words)}\n  exited with {process.returncode}: {''.join(lines)[-3000:]}")
 
 
 @contextmanager
