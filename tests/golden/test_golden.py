@@ -84,7 +84,7 @@ def _yaml(value: object) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _data: object) -> bool:
         return True
 
 

@@ -5,6 +5,7 @@ Nothing here looks beyond that name, so a change of one Mailbox is a decision ab
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from postboat.api.mailbox import Access, MailboxSpec, MailboxType
 from postboat.api.resource import Refusal, Resource
@@ -16,6 +17,9 @@ from postboat.model.passwords import stored_password
 from postboat.model.platform import Account, Protocol
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
+
+_MOST_STORES: Final = 64
+"""As many as the schema allows; a status that says more is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,9 @@ def _access(access: Access) -> tuple[Protocol, ...]:
 
 
 def _placement(user: str, resource: Resource, shards: int) -> int:
-    placed = resource.status.get("store")
-    return placed if isinstance(placed, int) and placed >= 0 else names.store(user, shards)
+    placed = resource.status.get("store", -1)
+    known = isinstance(placed, int) and 0 <= placed < _MOST_STORES
+    return int(placed) if known else names.store(user, shards)
 
 
 def _password(user: str, spec: MailboxSpec, secrets: Mapping[str, SecretContent], key: bytes) -> str | Verdict:

@@ -5,6 +5,7 @@ Of two objects for one domain the older counts; a domain never fails because of 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from postboat.api.maildomain import Delivery, MailDomainSpec
 from postboat.api.resource import Refusal, Resource
@@ -14,6 +15,15 @@ from postboat.model.platform import Domain, Wanted, WantedKind
 from postboat.model.references import dkim_secret
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
+
+_MOST_KEYS: Final = 400
+"""So many keys of 2048 bits fit into the one Secret that the filter mounts."""
+_UNSIGNED: Final = Verdict(
+    Reason.TOO_LARGE,
+    f"{_MOST_KEYS} older domains sign already, and no more keys fit: mail is delivered, but not signed",
+    "spec.dkim",
+    effective=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +46,17 @@ def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretC
     domains: list[Domain] = []
     verdicts: list[tuple[Key, Verdict]] = []
     wanted: list[Wanted] = []
+    signed = 0
     for resource in sorted(resources, key=age):
         verdict, domain = _judge(resource, owners, secrets)
+        signed += domain is not None and domain.dkim is not None
+        if domain is not None and domain.dkim is not None and signed > _MOST_KEYS:
+            verdict, domain = _UNSIGNED, replace(domain, dkim=None)
         verdicts.append(((resource.kind, resource.name), verdict))
         if domain is not None:
             owners[domain.name] = resource.name
             domains.append(domain)
-            wanted.extend(_wanted(resource, domain))
+            wanted.extend(() if verdict is _UNSIGNED else _wanted(resource, domain))
     return Domains(tuple(sorted(domains, key=lambda domain: domain.name)), tuple(verdicts), tuple(wanted))
 
 

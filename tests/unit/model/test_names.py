@@ -1,0 +1,75 @@
+"""Names in the one form in which they are compared."""
+
+import pytest
+
+from postboat.model import names
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Example.ORG", "example.org"),
+        ("example.org.", "example.org"),
+        ("Bücher.example", "xn--bcher-kva.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("localhost", None),
+        ("example.123", None),
+        ("-a.example", None),
+        ("a..example", None),
+        ("", None),
+        (f"{'a' * 64}.example", None),
+        ("example.org\n", None),
+    ],
+)
+def test_domain(text: str, form: str | None) -> None:
+    assert names.domain(text) == form
+
+
+def test_spellings_of_an_international_domain() -> None:
+    assert names.spellings("xn--bcher-kva.example") == ("bücher.example", "xn--bcher-kva.example")
+    assert names.spellings("example.org") == ("example.org",)
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Jane.Doe", "jane.doe"),
+        ("a", "a"),
+        ("_x", "_x"),
+        (".a", None),
+        ("a.", None),
+        ("a..b", None),
+        ("a+b", None),
+        ("a/b", None),
+        ("..", None),
+        ("a*b", None),
+        ("lost+found", None),
+        ("x" * 65, None),
+        ("a\n", None),
+    ],
+)
+def test_user(text: str, form: str | None) -> None:
+    assert names.user(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Jane+tag@Example.org", "jane@example.org"),
+        ("o'hara@bücher.example", "o'hara@xn--bcher-kva.example"),
+        ("@example.org", None),
+        ("jane", None),
+        ("a b@example.org", None),
+    ],
+)
+def test_address(text: str, form: str | None) -> None:
+    assert names.address(text) == form
+
+
+def test_shards_never_move() -> None:
+    assert [names.shard(local) for local in ("", "alice", "bob", "Alice")] == [52, 9, 18, 9]
+
+
+def test_stores_are_within_their_count() -> None:
+    assert {names.store(f"user{number}", 3) for number in range(50)} == {0, 1, 2}

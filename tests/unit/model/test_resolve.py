@@ -1,0 +1,109 @@
+"""Decisions between objects: age, servers, placement, and what an object means that is not in force."""
+
+from dataclasses import replace
+
+import pytest
+
+from postboat.api import Resource
+from postboat.model.belonging import belonging
+from postboat.model.resolve import Resolver, resolve
+from postboat.model.snapshot import Gone, Snapshot
+from postboat.model.verdict import Reason, Verdict
+from tests.golden import world
+
+OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+
+
+def _snapshot(*resources: Resource, server: Resource | None = None) -> Snapshot:
+    return world.of(server or world.server(), resources, OWN)
+
+
+def test_the_oldest_mailbox_has_the_name_and_the_next_one_inherits_it() -> None:
+    old = world.resource("Mailbox", "old", {"username": "anna"}, "2026-01-01T00:00:00Z")
+    new = world.resource("Mailbox", "anna", {}, "2026-01-02T00:00:00Z")
+    resolver = Resolver(_snapshot(new, old))
+    loser = resolver.resolution.verdicts["Mailbox", "anna"]
+    assert loser.reason is Reason.CONFLICT
+    assert "Mailbox old" in loser.message
+    resolution = resolver.apply([Gone("Mailbox", "old")])
+    assert resolution.verdicts["Mailbox", "anna"].accepted
+    assert ("Mailbox", "old") not in resolution.verdicts
+    assert ("Mailbox", "anna") in resolution.touched
+
+
+def test_of_equal_age_the_smaller_uid_wins() -> None:
+    one, two = (
+        replace(world.resource("MailDomain", name, {"domain": "example.org"}), uid=uid)
+        for name, uid in (("one", "b"), ("two", "a"))
+    )
+    verdicts = resolve(_snapshot(one, two)).verdicts
+    assert verdicts["MailDomain", "two"].accepted
+    assert verdicts["MailDomain", "one"].reason is Reason.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("named", "servers", "expected"),
+    [
+        (None, ("mail",), "mail"),
+        ("mail", ("mail", "other"), "mail"),
+        ("other", ("mail",), Reason.SERVER_NOT_FOUND),
+        (None, (), Reason.SERVER_NOT_FOUND),
+        (None, ("mail", "other"), Reason.SERVER_AMBIGUOUS),
+    ],
+)
+def test_belonging(named: str | None, servers: tuple[str, ...], expected: object) -> None:
+    found = belonging(world.resource("Mailbox", "anna", {"server": named} if named else {}), servers)
+    assert (found.reason if isinstance(found, Verdict) else found) == expected
+
+
+def test_objects_of_another_server_are_not_judged() -> None:
+    theirs = world.resource("Mailbox", "anna", {"server": "other"})
+    verdicts = resolve(replace(_snapshot(theirs), servers=("mail", "other"))).verdicts
+    assert ("Mailbox", "anna") not in verdicts
+
+
+def test_a_mailbox_stays_on_its_store_when_stores_go_or_come() -> None:
+    placed = world.resource("Mailbox", "anna", {}, status={"store": 2})
+    for count in (1, 3, 5):
+        platform = resolve(_snapshot(placed, server=world.server(storage={"shards": count}))).platform
+        assert platform is not None
+        account = platform.account("anna")
+        assert account is not None
+        assert account.shard == 2
+        assert platform.store.replicas == max(count, 3)
+
+
+@pytest.mark.parametrize("store", ["2", -1, 64, 10**9, None, [], {}])
+def test_a_store_that_we_never_wrote_is_not_believed(store: object) -> None:
+    platform = resolve(_snapshot(world.resource("Mailbox", "anna", {}, status={"store": store}))).platform
+    assert platform is not None
+    assert platform.store.replicas == 1
+
+
+def test_fields_without_effect_are_named() -> None:
+    mailbox = world.resource("Mailbox", "anna", {"quota": "1Gi", "junk": {"move": True}, "displayName": "Anna"})
+    verdict = resolve(_snapshot(mailbox)).verdicts["Mailbox", "anna"]
+    assert verdict.accepted
+    assert verdict.reason is Reason.FIELD_NOT_IN_FORCE
+    assert "spec.junk.move, spec.quota" in verdict.message
+    assert "displayName" not in verdict.message
+
+
+def test_a_refused_server_leaves_the_rest_alone() -> None:
+    resolution = resolve(_snapshot(world.resource("Mailbox", "anna", {}), server=world.server("not a name")))
+    assert resolution.platform is None
+    assert resolution.verdicts["MailServer", "mail"].reason is Reason.INVALID
+    assert resolution.verdicts["Mailbox", "anna"].accepted
+
+
+def test_so_many_keys_fit_and_no_more() -> None:
+    domains = [
+        world.resource("MailDomain", f"d{number}.example", {"dkim": {"enabled": True, "secretName": "keys"}})
+        for number in range(402)
+    ]
+    secrets = OWN | {"keys": replace(world.dkim("mail", "keys"), name="keys")}
+    resolution = resolve(world.of(world.server(), domains, secrets))
+    assert resolution.platform is not None
+    assert len(resolution.platform.domains) == 402
+    assert sum(verdict.reason is Reason.TOO_LARGE for verdict in resolution.verdicts.values()) == 2
+    assert resolution.wanted == ()

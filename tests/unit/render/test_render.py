@@ -1,0 +1,122 @@
+"""Rendered files: what they must say whatever the server wants, and what each change asks of a daemon."""
+
+import json
+from collections.abc import Mapping
+from gzip import decompress
+
+from postboat.agent import manifest
+from postboat.model.resolve import resolve
+from postboat.render.files import Effect, File, Files
+from postboat.render.units import render
+from tests.golden import world
+from tests.property.readers import postfix_main
+
+
+def rendered(**spec: object) -> Files:
+    secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    secrets["example.org-dkim"] = world.dkim("mail", "example.org")
+    resources = [
+        world.resource("MailDomain", "example.org", {"dkim": {"enabled": True}}),
+        world.resource("Mailbox", "alice", {}),
+    ]
+    platform = resolve(world.of(world.server(**spec), resources, secrets)).platform
+    assert platform is not None
+    return render(platform)
+
+
+def file(files: Files, unit: str, key: str) -> File:
+    return next(file for file in files.units[unit] if file.key == key)
+
+
+def services(master: str) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    current = ""
+    for line in master.splitlines():
+        if line.startswith("  -o "):
+            found[current].append(line.strip().removeprefix("-o { ").removesuffix(" }"))
+        elif line and not line.startswith("#"):
+            current = line.split()[0]
+            found[current] = []
+    return found
+
+
+def test_nobody_is_trusted_for_being_near() -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    assert main["mynetworks"] == "127.0.0.0/8 [::1]/128"
+    assert main["smtpd_relay_restrictions"] == "permit_sasl_authenticated, reject_unauth_destination"
+    assert main["smtpd_sasl_auth_enable"] == "no"
+    assert main["smtpd_tls_auth_only"] == "yes"
+    assert main["milter_default_action"] == "tempfail"
+    assert main["non_smtpd_milters"] == ""
+    assert main["disable_vrfy_command"] == "yes"
+
+
+def test_each_port_has_its_rule() -> None:
+    listeners = services(file(rendered(), "smtp", "master.cf").content.decode())
+    assert listeners["10025"] == ["syslog_name = postfix/smtpd"]
+    for port in ("10587", "10465"):
+        assert "smtpd_relay_restrictions = permit_sasl_authenticated, reject" in listeners[port]
+        assert "smtpd_tls_security_level = encrypt" in listeners[port]
+    assert "smtpd_tls_wrappermode = yes" in listeners["10465"]
+    assert "smtpd_relay_restrictions = permit_tls_all_clientcerts, reject" in listeners["10026"]
+    assert "smtpd_tls_req_ccert = yes" in listeners["10026"]
+
+
+def test_settings_of_the_server_are_in_the_files() -> None:
+    files = rendered(
+        smtp={"messageSizeLimit": "1Mi", "queueLifetime": "1h30m", "helo": "Out.example.org"},
+        imap={"allowClearText": True, "maxConnectionsPerUserIP": 7, "protocols": ["POP3"]},
+    )
+    main = file(files, "smtp", "main.cf").content.decode()
+    assert "message_size_limit = 1048576\n" in main
+    assert "maximal_queue_lifetime = 5400s\n" in main
+    assert "smtp_helo_name = out.example.org\n" in main
+    edge = file(files, "imap", "dovecot.conf").content.decode()
+    assert "auth_allow_cleartext = yes\n" in edge
+    assert "pop3-login" in edge
+    assert "imap-login" not in edge
+    assert "mail_max_userip_connections = 7\n" in file(files, "store", "dovecot.conf").content.decode()
+
+
+def test_clear_text_is_refused_by_default() -> None:
+    edge = file(rendered(), "imap", "dovecot.conf").content.decode()
+    assert "auth_allow_cleartext = no\n" in edge
+    assert "\nssl = required\n" in edge
+
+
+def test_agents_understand_every_manifest() -> None:
+    for unit, files in rendered().units.items():
+        content = next(file.content for file in files if file.key == "manifest.json")
+        parsed = manifest.parse(content)
+        assert {entry.key for entry in parsed.files} == {file.key for file in files} - {"manifest.json"}, unit
+        assert content == (json.dumps(json.loads(content), sort_keys=True, separators=(",", ":")) + "\n").encode()
+
+
+def test_keys_are_secret_and_readable_by_their_daemon_only() -> None:
+    for files in rendered().units.values():
+        for entry in files:
+            if b"PRIVATE KEY" in entry.content or b"xxxxxxxx" in entry.content:
+                assert entry.secret
+                assert entry.mode == "0600"
+
+
+def test_certificates_count_after_a_reload_and_only_valkey_restarts() -> None:
+    effects = {(unit, entry.key): entry.effect for unit, files in rendered().units.items() for entry in files}
+    assert effects["smtp", "tls.pem"] is Effect.RELOAD
+    assert effects["imap", "tls.crt"] is Effect.RELOAD
+    assert effects["filter", "dkim-example.org.key"] is Effect.LIVE
+    assert {unit for (unit, _), effect in effects.items() if effect is Effect.RESTART} == {"valkey"}
+
+
+def test_shards_are_sorted_lines_and_say_nothing_of_the_time() -> None:
+    for shard in rendered().shards.values():
+        assert shard.content[4:8] == b"\0\0\0\0"
+        lines = decompress(shard.content).decode().splitlines(keepends=True)
+        assert lines == sorted(lines)
+        assert all(line.endswith("\n") and "\t" in line for line in lines)
+
+
+def test_every_file_ends_with_a_line_break() -> None:
+    for files in rendered().units.values():
+        for entry in files:
+            assert not entry.content or entry.content.endswith(b"\n"), entry.path

@@ -1,0 +1,93 @@
+"""Conditions keep their time, statuses are written only when they say something new."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from postboat.api import Resource
+from postboat.model.resolve import Resolution, resolve
+from postboat.model.verdict import Reason, Verdict
+from postboat.objects.plan import plan
+from postboat.status import conditions
+from postboat.status.observation import Moment, Observation, Workload
+from postboat.status.report import report
+from postboat.status.server import report_server
+from tests.golden import world
+
+LATER = Moment(world.NOW + timedelta(hours=1))
+MOMENT = Moment(world.NOW)
+ANNA = world.resource("Mailbox", "anna", {})
+OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+
+
+def _resolution(*resources: Resource) -> Resolution:
+    return resolve(world.of(world.server(), resources, OWN))
+
+
+def _condition(status: dict[str, object] | None, kind: str) -> dict[str, str]:
+    assert status is not None
+    listed = status["conditions"]
+    assert isinstance(listed, list)
+    return next(condition for condition in listed if condition["type"] == kind)
+
+
+def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
+    one = conditions.merge((), [conditions.Condition("Ready", False, Reason.PENDING, "a")], 1, world.NOW)  # noqa: FBT003
+    two = conditions.merge(one, [conditions.Condition("Ready", False, Reason.CONFLICT, "b")], 2, LATER.now)  # noqa: FBT003
+    three = conditions.merge(two, [conditions.Condition("Ready", True, Reason.IN_FORCE, "c")], 2, LATER.now)  # noqa: FBT003
+    times = [entry[0]["lastTransitionTime"] for entry in (one, two, three)]
+    assert times == ["2026-11-23T12:00:00Z", "2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z"]
+    assert two[0]["message"] == "b"
+
+
+def test_a_status_is_written_once() -> None:
+    resolution = _resolution(ANNA)
+    verdict = resolution.verdicts["Mailbox", "anna"]
+    status = report(ANNA, verdict, resolution.platform, MOMENT, in_force=True)
+    assert status is not None
+    assert status["store"] == 0
+    again = replace(ANNA, status=status | {"usage": {"bytes": 1}})
+    assert report(again, verdict, resolution.platform, LATER, in_force=True) is None
+    assert report(again, verdict, resolution.platform, LATER, in_force=False) is not None
+
+
+def test_ready_waits_for_the_replicas() -> None:
+    resolution = _resolution(ANNA)
+    verdict = resolution.verdicts["Mailbox", "anna"]
+    waiting = report(ANNA, verdict, resolution.platform, MOMENT, in_force=False)
+    assert _condition(waiting, "Accepted")["status"] == "True"
+    assert _condition(waiting, "Ready")["reason"] == "Pending"
+
+
+def test_a_refused_mailbox_keeps_its_store() -> None:
+    placed = replace(ANNA, status={"store": 2})
+    verdict = Verdict(Reason.CONFLICT, "taken", "spec.username")
+    status = report(placed, verdict, None, MOMENT, in_force=False)
+    assert status is not None
+    assert status["store"] == 2
+    assert _condition(status, "Accepted")["message"] == "spec.username: taken"
+
+
+def test_the_server_tells_what_keeps_it_from_being_ready() -> None:
+    server = world.server()
+    planned = plan(_resolution())
+    verdict = planned.verdicts["MailServer", "mail"]
+    whole = tuple(Workload(name, 1, 1, 1) for name in ("smtp", "store"))
+    cases = {
+        "InForce": Observation(workloads=whole, in_force=True),
+        "Pending": Observation(workloads=whole),
+        "WorkloadsNotReady": Observation(workloads=(*whole, Workload("imap", 2, 1, 1))),
+        "ConfigurationRefused": Observation(workloads=(Workload("smtp", 1, 1, 0, "InvalidConfiguration"),)),
+        "SyncFailed": Observation(sync_error="Secret mail-smtp could not be written", workloads=whole),
+    }
+    for reason, seen in cases.items():
+        status = report_server(server, verdict, planned, seen, MOMENT)
+        assert _condition(status, "Ready")["reason"] == reason
+        assert _condition(status, "CertificateTrusted")["reason"] == "SelfSigned"
+
+
+def test_without_keys_the_server_says_what_it_waits_for() -> None:
+    resolution = resolve(world.of(world.server(), (), {}))
+    planned = plan(resolution)
+    status = report_server(world.server(), resolution.verdicts["MailServer", "mail"], planned, Observation(), MOMENT)
+    assert "mail-internal, mail-selfsigned" in _condition(status, "ConfigSynced")["message"]
+    assert _condition(status, "Ready")["status"] == "False"
