@@ -1,0 +1,227 @@
+"""Build the container images of postboat with buildah, on a machine that has neither a container engine nor a registry.
+
+Every image is an archive named after the content of its Dockerfile and of the files it copies: an unchanged image costs
+nothing. The Dockerfiles are ordinary ones; their base image is pulled, or made by mmdebstrap and given that very name.
+"""
+# ruff: noqa: INP001  a command of the repository, not a module of the package
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "postboat"
+BASE = "debian:trixie-slim"
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+TOOLS = {
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
+POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+SLIM = ("doc", "info", "man", "locale", "lintian", "linda")
+
+
+class BuildError(Exception):
+    """A command of the build failed; the message is what to tell the caller."""
+
+
+def say(text: str) -> None:
+    """Write one line of progress to standard error, where it does not disturb the JSON map on standard output."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def run(*command: str | Path) -> str:
+    """Run a command, its output going to standard error, and return its last line; raise BuildError when it fails."""
+    argv = [str(word) for word in command]
+    last = ""
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603  our own words
+        for line in process.stdout or ():
+            last = line.strip()
+            say(f"    {last}")
+    if process.returncode:
+        raise BuildError(f"{shlex.join(argv)} ended with {process.returncode}")
+    return last
+
+
+def install_tools() -> None:
+    """Install what the build needs with apt where it is missing (Debian 12 or newer, as root)."""
+    missing = [package for probe, package in TOOLS.items() if not (shutil.which(probe) or Path(probe).exists())]
+    if missing:
+        say(f"installing {', '.join(missing)}")
+        run("apt-get", "update", "--quiet")
+        run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing)
+
+
+def copied(dockerfile: Path) -> list[str]:
+    """Return the paths below the repository that a Dockerfile copies into its image, in the order of the file."""
+    sources: list[str] = []
+    for line in dockerfile.read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["COPY"] and not any(word.startswith("--from") for word in words):
+            sources += [word for word in words[1:-1] if not word.startswith("--")]
+    return sources
+
+
+def collect(name: str, context: Path) -> str:
+    """Copy what image NAME is made of to the folder `context` and return its sha256 in hex.
+
+    The build sees this copy only, so a file that changes meanwhile cannot make an image that its key does not describe.
+    """
+    dockerfile = Path("images", name, "Dockerfile")
+    for source in [str(dockerfile), *copied(REPOSITORY / dockerfile)]:
+        origin, target = REPOSITORY / source, context / source
+        if origin.is_dir():
+            shutil.copytree(origin, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(origin, target)
+    digest = hashlib.sha256()
+    for path in sorted(path for path in context.rglob("*") if path.is_file()):
+        path.chmod(0o644)
+        os.utime(path, (0, 0))
+        digest.update(f"{path.relative_to(context)} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+class Builder:
+    """buildah with a store of its own in the cache, so that no other tool's images are seen or touched."""
+
+    def __init__(self, cache: Path, storage_driver: str) -> None:
+        cache.mkdir(parents=True, exist_ok=True)
+        self.cache = cache
+        policy = cache / "policy.json"
+        policy.write_text(POLICY)
+        self.store: list[str | Path] = [
+            "--root",
+            cache / "store",
+            "--runroot",
+            cache / "store-run",
+            "--storage-driver",
+            storage_driver,
+        ]
+        self.policy: list[str | Path] = ["--signature-policy", policy]
+
+    def buildah(self, verb: str, *words: str | Path) -> str:
+        """Run one verb of buildah on the store of this builder."""
+        return run("buildah", *self.store, verb, *words)
+
+    def holds(self, image: str) -> bool:
+        """Tell whether the store holds an image of that name."""
+        argv = ["buildah", *map(str, self.store), "images", "--quiet", image]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0  # noqa: S603  our own words
+
+    def prepare_base(self, how: str) -> None:
+        """Provide the base image: what the store holds, else pulled (`pull`) or made by mmdebstrap (`bootstrap`)."""
+        if self.holds(BASE):
+            return
+        if how == "pull":
+            self.buildah("pull", *self.policy, BASE)
+            return
+        say(f"making {BASE}")
+        archive = self.cache / "base.tar"
+        excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in SLIM]
+        run("mmdebstrap", "--variant=minbase", "--quiet", *excluded, "trixie", archive)
+        container = self.buildah("from", "scratch")
+        self.buildah("add", "--quiet", container, archive, "/")
+        self.buildah("config", "--cmd", "bash", container)
+        self.buildah("commit", "--quiet", "--rm", *self.policy, container, BASE)
+        archive.unlink()
+
+    def build(self, name: str, context: Path, tag: str) -> None:
+        """Build image NAME from the folder `context` as localhost/postboat/NAME:TAG."""
+        authorities = ["--secret", f"id=ca,src={AUTHORITIES}"] if AUTHORITIES.exists() else []
+        self.buildah(
+            "build", "--isolation", "chroot", "--layers", "--pull-never", "--timestamp", "0", *self.policy,
+            *authorities, "--label", f"org.opencontainers.image.version={tag}",
+            "--file", context / "images" / name / "Dockerfile", "--tag", f"localhost/postboat/{name}:{tag}", context,
+        )  # fmt: skip
+
+    def export(self, name: str, tag: str, archive: Path) -> None:
+        """Write the image as a docker archive that carries both its own tag and `dev`."""
+        with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+            plain, named = Path(folder, "plain.tar"), Path(folder, "named.tar")
+            reference = f"localhost/postboat/{name}:{tag}"
+            self.buildah("push", "--quiet", *self.policy, reference, f"docker-archive:{plain}:{reference}")
+            add_tag(plain, named, f"localhost/postboat/{name}:dev")
+            named.rename(archive)
+
+
+def add_tag(source: Path, target: Path, tag: str) -> None:
+    """Copy a docker archive and give its image one more tag."""
+    with tarfile.open(source) as old, tarfile.open(target, "w") as new:
+        for member in old:
+            stream = old.extractfile(member) if member.isfile() else None
+            if member.name == "manifest.json" and stream:
+                manifest = json.loads(stream.read())
+                manifest[0]["RepoTags"].append(tag)
+                content = json.dumps(manifest).encode()
+                member.size, stream = len(content), io.BytesIO(content)
+            new.addfile(member, stream)
+
+
+def make(builder: Builder, name: str, output: Path, base: str) -> tuple[str, Path]:
+    """Return the reference and the archive of image NAME, building it when its content has no archive yet."""
+    with tempfile.TemporaryDirectory(prefix="postboat-context-") as folder:
+        context = Path(folder)
+        content = collect(name, context)
+        tag = content[:12]
+        reference, archive = f"localhost/postboat/{name}:{tag}", output / f"{name}-{content}.tar"
+        if archive.exists():
+            say(f"{name}: unchanged, {reference}")
+            return reference, archive
+        started = time.monotonic()
+        say(f"{name}: building {reference}")
+        install_tools()
+        builder.prepare_base(base)
+        builder.build(name, context, tag)
+        builder.export(name, tag, archive)
+        say(f"{name}: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size >> 20} MiB")
+        return reference, archive
+
+
+def arguments(names: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "name", nargs="*", choices=[*names, []], help=f"images to build: {', '.join(names)}; default all"
+    )
+    parser.add_argument("--output", type=Path, default=CACHE / "images", help="folder of the archives (%(default)s)")
+    parser.add_argument("--base", choices=["bootstrap", "pull"], default="bootstrap", help=f"where {BASE} comes from")
+    parser.add_argument("--storage-driver", choices=["overlay", "vfs"], default="overlay", help="vfs works everywhere")
+    parser.add_argument("--json", action="store_true", help="print a map of names to image references and archives")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Build the images that the command line names and return the exit status."""
+    names = sorted(path.parent.name for path in (REPOSITORY / "images").glob("*/Dockerfile"))
+    options = arguments(names)
+    options.output.mkdir(parents=True, exist_ok=True)
+    builder = Builder(CACHE / "buildah", options.storage_driver)
+    try:
+        images = {name: make(builder, name, options.output, options.base) for name in options.name or names}
+    except BuildError as error:
+        say(f"error: {error}")
+        return 1
+    if options.json:
+        built = {name: {"image": image, "archive": str(archive)} for name, (image, archive) in images.items()}
+        sys.stdout.write(json.dumps(built, indent=2, sort_keys=True) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

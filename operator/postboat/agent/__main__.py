@@ -1,0 +1,141 @@
+"""`python3 -m postboat.agent DAEMON`: PID 1 of a daemon's container.
+
+The main thread does nothing but reap processes and take signals; whatever takes time happens in other threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from postboat.agent.activation import Activator
+from postboat.agent.children import Children
+from postboat.agent.server import Page, Server, plain
+from postboat.agent.stage import Stage
+from postboat.agent.status import Status
+from postboat.agent.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from postboat.agent.daemons.base import Daemon
+
+log = logging.getLogger("postboat.agent")
+
+DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot", "rspamd": "Rspamd", "valkey": "Valkey"}
+_STACK = 256 * 1024
+_FRESH = 1.0  # seconds for which the result of a probe counts
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment of the agent; `grace` is in seconds."""
+
+    config: Path
+    state: Path
+    run: Path
+    port: int
+    grace: float
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings; raise ValueError for a number that is none."""
+        return cls(
+            config=Path(environment.get("POSTBOAT_CONFIG", "/etc/postboat")),
+            state=Path(environment.get("POSTBOAT_STATE", "/var/lib/postboat")),
+            run=Path(environment.get("POSTBOAT_RUN", "/run/postboat")),
+            port=int(environment.get("POSTBOAT_PORT", "9100")),
+            grace=float(environment.get("POSTBOAT_GRACE", "20")),
+        )
+
+
+class Agent:
+    """All parts of the agent together."""
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        self._settings = settings
+        self._status = Status(name)
+        self._children = Children()
+        stage = Stage(settings.run)
+        module = importlib.import_module(f"postboat.agent.daemons.{name}")
+        make: Callable[[Path, Path, Children], Daemon] = getattr(module, DAEMONS[name])
+        self._daemon = make(stage.active, settings.state, self._children)
+        self._supervisor = Supervisor(self._daemon, self._children, self._status, settings.grace)
+        self._activator = Activator(settings.config, stage, self._daemon, self._supervisor, self._status)
+        self._probing = threading.Lock()
+        self._probed = 0.0
+        self._ready = self._stopping = False
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT and the end of the daemon, and return the exit status."""
+        pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics, "/status": self._page}
+        receiving, sending = socket.socketpair()
+        receiving.settimeout(0)
+        sending.settimeout(0)
+        signal.set_wakeup_fd(sending.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        Server(self._settings.port, pages).start()
+        self._activator.start()
+        while not (self._stopping and self._supervisor.wait_stopped(0)):
+            select.select([receiving], [], [], 0.1 if self._stopping else 5.0)
+            with contextlib.suppress(BlockingIOError):
+                receiving.recv(4096)
+            self._children.reap()
+        return 0
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+        self._supervisor.stop()
+
+    def _is_ready(self) -> bool:
+        """Probe the daemon, at most once a second however many ask."""
+        with self._probing:
+            if time.monotonic() - self._probed >= _FRESH:
+                self._ready = self._supervisor.running and self._daemon.ready()
+                self._probed = time.monotonic()
+            ready = self._ready and not self._stopping
+            self._status.ready(ready)
+            return ready
+
+    def _livez(self) -> Page:
+        well = self._activator.alive and not self._supervisor.hopeless
+        return plain(200, "ok") if well else plain(503, "the daemon does not stay up")
+
+    def _readyz(self) -> Page:
+        return plain(200, "ok") if self._is_ready() else plain(503, "not ready")
+
+    def _page(self) -> Page:
+        self._is_ready()
+        return 200, "application/json", self._status.page()
+
+    def _metrics(self) -> Page:
+        self._is_ready()
+        return 200, "text/plain; version=0.0.4; charset=utf-8", self._status.metrics(self._daemon.metrics())
+
+
+def main() -> int:
+    """Run the agent for the daemon that the command line names."""
+    if sys.argv[1:] not in ([name] for name in DAEMONS):
+        sys.stderr.write(f"usage: python3 -m postboat.agent {{{','.join(DAEMONS)}}}\n")
+        return 2
+    logging.basicConfig(level=logging.INFO, format="agent: %(levelname)s %(message)s", stream=sys.stdout)
+    os.umask(0o022)
+    threading.stack_size(_STACK)
+    return Agent(sys.argv[1], Settings.read(os.environ)).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

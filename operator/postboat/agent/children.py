@@ -1,0 +1,192 @@
+"""All processes below this one: starting them, reaping them as PID 1 must, and finding those that a dead daemon left.
+
+One place calls waitpid, so that no thread takes the exit status another one waits for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_PR_SET_CHILD_SUBREAPER = 36
+_OUTPUT_LIMIT = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended: its exit status (negative: the signal) and what it wrote, both streams together."""
+
+    status: int
+    output: str
+
+
+class Child:
+    """A process that this one started; `status` is None until it was reaped."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_exit: Callable[[], None] | None) -> None:
+        self._process = process
+        self._on_exit = on_exit
+        self._ended = threading.Event()
+        self.pid = process.pid
+        self.status: int | None = None
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until the process was reaped and return whether it was."""
+        return self._ended.wait(seconds)
+
+    def send(self, number: int) -> None:
+        """Send a signal unless the process has ended; between exit and reaping its id cannot belong to another one."""
+        if self.status is None:
+            send(self.pid, number)
+
+    def finish(self, status: int) -> None:
+        """Take the exit status from the reaper; Popen learns it too, so that it never waits for a reused id."""
+        self._process.returncode = self.status = status
+        self._ended.set()
+        if self._on_exit:
+            self._on_exit()
+
+
+class Children:
+    """The processes of this container below PID 1."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[int, Child] = {}
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int = subprocess.DEVNULL,
+        output: int | None = None,
+        on_exit: Callable[[], None] | None = None,
+    ) -> Child:
+        """Start a command in a session of its own; raise OSError when it cannot be executed."""
+        with self._lock:
+            process = subprocess.Popen(  # noqa: S603  the commands are the daemons' own, without a shell
+                command, stdin=stdin, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            )
+            child = self._known[process.pid] = Child(process, on_exit)
+        return child
+
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+        """Run a command with `given` as its input and return how it ended; one that outlives its time is killed.
+
+        Input and output are files in memory: a daemon that inherits them cannot make the caller wait.
+        """
+        with open(os.memfd_create("input"), "w+b") as source, open(os.memfd_create("output"), "w+b") as sink:  # noqa: PTH123
+            source.write(given)
+            source.seek(0)
+            try:
+                child = self.start(command, stdin=source.fileno(), output=sink.fileno())
+            except OSError as error:
+                return Outcome(127, str(error))
+            if not child.wait(seconds):
+                child.send(signal.SIGKILL)
+                child.wait(1)
+            size = sink.seek(0, os.SEEK_END)
+            sink.seek(max(0, size - _OUTPUT_LIMIT))
+            output = sink.read(_OUTPUT_LIMIT).decode(errors="replace").strip()
+        return Outcome(-signal.SIGKILL if child.status is None else child.status, output)
+
+    def reap(self) -> None:
+        """Take the exit status of every process that ended, whether it was started here or inherited."""
+        while True:
+            with self._lock:
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    return
+                child = self._known.pop(pid, None)
+            if not pid:
+                return
+            if child:
+                child.finish(os.waitstatus_to_exitcode(status))
+
+    def end_others(self, seconds: float) -> None:
+        """End every process that no running command started: SIGTERM, and SIGKILL to what is left after `seconds`."""
+        for number, limit in ((signal.SIGTERM, seconds), (signal.SIGKILL, 1.0)):
+            for pid in self.others():
+                send(pid, number)
+            if wait_until(lambda: not self.others(), limit):
+                return
+
+    def others(self, program: str | None = None) -> frozenset[int]:
+        """Return the ids of living processes below this one outside the sessions of the commands that still run.
+
+        With `program`, only those of that name, whatever their session.
+        """
+        with self._lock:
+            sessions = frozenset(self._known)
+        return frozenset(
+            process.pid
+            for process in descendants()
+            if (process.program == program if program else process.session not in sessions)
+        )
+
+
+def send(pid: int, number: int) -> None:
+    """Send a signal to a process that may be gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition that no event announces and return whether it came true within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A living process as /proc shows it."""
+
+    pid: int
+    parent: int
+    session: int
+    program: str
+
+
+def descendants() -> tuple[Process, ...]:
+    """Return the living processes below this one; processes of `kubectl exec` are not below PID 1."""
+    below = {os.getpid()}
+    found: list[Process] = []
+    rest = _processes()
+    while True:
+        generation = [process for process in rest if process.parent in below]
+        if not generation:
+            return tuple(found)
+        found += generation
+        below = {process.pid for process in generation}
+        rest = [process for process in rest if process.pid not in below]
+
+
+def _processes() -> list[Process]:
+    processes: list[Process] = []
+    for entry in os.listdir("/proc"):  # noqa: PTH208  called often while a daemon stops
+        if entry.isdecimal():
+            try:
+                name, _, rest = Path("/proc", entry, "stat").read_text(errors="replace").rpartition(")")
+            except OSError:
+                continue
+            state, parent, _, session = rest.split()[:4]
+            if state not in "ZX":
+                processes.append(Process(int(entry), int(parent), int(session), name.partition("(")[2]))
+    return processes

@@ -1,0 +1,113 @@
+"""The questions that the agent asks about its daemon, with the answers that fit most of them.
+
+A daemon's own module answers the rest; no other module of the agent knows one daemon from another.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from postboat.agent.children import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import override
+
+    from postboat.agent.children import Child, Children
+    from postboat.agent.probe import Probe
+    from postboat.agent.tables import Driver
+else:
+
+    def override(method):  # noqa: ANN001, ANN201  typing has it from Python 3.12 on
+        """Mark a method that replaces one of its base class."""
+        return method
+
+
+__all__ = ["Daemon", "Idle", "empty", "override"]
+
+
+class Daemon(ABC):
+    """One daemon: `name` on the agent's command line, `reload_signal` to its main process (None: a restart reloads)."""
+
+    name: ClassVar[str]
+    reload_signal: ClassVar[int | None] = signal.SIGHUP
+    stop_signals: ClassVar[tuple[int, ...]] = (signal.SIGTERM,)
+
+    def __init__(self, active: Path, state: Path, children: Children) -> None:
+        self.active = active
+        self.state = state
+        self.children = children
+
+    @abstractmethod
+    def command(self) -> tuple[str, ...]:
+        """Return the command that runs the daemon in the foreground with the active configuration."""
+
+    @abstractmethod
+    def complaint(self, staged: Path) -> str:
+        """Return why the configuration in the folder `staged` cannot be used, for the log; empty when it can."""
+
+    @abstractmethod
+    def probes(self) -> tuple[Probe, ...]:
+        """Return what must answer for the daemon to be ready, by the active configuration."""
+
+    def drivers(self) -> Mapping[str, Driver]:
+        """Return the kinds of tables that the daemon reads."""
+        return {}
+
+    def clean(self) -> None:  # noqa: B027  most leave nothing behind
+        """Remove what a daemon that was killed left behind and that keeps the next one from starting."""
+
+    def metrics(self) -> str:
+        """Return lines of the Prometheus text format about the daemon."""
+        return ""
+
+    def ready(self) -> bool:
+        """Return whether everything that should answer does."""
+        return all(probe.answers() for probe in self.probes())
+
+    def stop(self, main: Child, seconds: float) -> None:
+        """Stop taking sessions, let those in progress end within `seconds`, and leave no process behind."""
+        for number in self.stop_signals:
+            main.send(number)
+            if wait_until(self.idle(main), seconds):
+                break
+            seconds = 3.0
+        main.send(signal.SIGTERM)
+        self.children.end_others(2.0)
+        main.send(signal.SIGKILL)
+        main.wait(2.0)
+
+    def idle(self, main: Child) -> Idle:
+        """Return the condition that the daemon is gone, and every session of it."""
+        return Idle(main, self.children)
+
+    def check(self, *command: str, given: bytes = b"") -> str:
+        """Run a validator and return its output when it fails, the empty text when it passes."""
+        outcome = self.children.run(command, given=given, seconds=60)
+        return "" if outcome.status == 0 else f"{command[0]} ended with {outcome.status}: {outcome.output[-4000:]}"
+
+
+class Idle:
+    """The condition that the main process and all others of its session and below are gone."""
+
+    def __init__(self, main: Child, children: Children) -> None:
+        self._main = main
+        self._children = children
+
+    def __call__(self) -> bool:
+        """Return whether nothing is left."""
+        return self._main.status is not None and not self._children.others()
+
+
+def empty(folder: Path) -> None:
+    """Remove everything in a folder that may not exist, but not the folder: it may be a mount."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+"""Postfix: master is run directly, so that its signals are ours to send and no stale pid file is ever asked.
+
+Facts behind it: `postfix check` passes values that kill smtpd, SIGTERM to master ends open sessions in mid-sentence,
+and so does a reload that disables a listener, whereas one that changes its options lets sessions end by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from postboat.agent.children import wait_until
+from postboat.agent.daemons.base import Daemon, override
+from postboat.agent.lmdb import LmdbDriver
+from postboat.agent.probe import Probe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from postboat.agent.children import Child
+    from postboat.agent.tables import Driver
+
+_LIBEXEC = "/usr/lib/postfix/sbin"
+_PORT = 10025
+_QUEUE = Path("/var/spool/postfix")
+_QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
+# New sessions are refused at the banner with 421, which asks the client to come again: elsewhere, or later.
+_REFUSAL = (
+    " -o smtpd_delay_reject=no"
+    " -o { smtpd_client_restrictions = check_client_access static:{421 4.3.2 Service shutting down} }"
+)
+_ESTABLISHED = "01"
+_OPTION = re.compile(r"(?P<service>[^/\s]+/inet)/(?P<name>\S+) = (?P<value>.*)")
+
+
+class Postfix(Daemon):
+    """Postfix with its queue on a volume and its tables in LMDB."""
+
+    name: ClassVar[str] = "postfix"
+
+    @override
+    def command(self) -> tuple[str, ...]:
+        """Return master in the foreground; `-s` leaves standard output to `maillog_file = /dev/stdout`."""
+        return ("env", f"MAIL_CONFIG={self.active}", f"{_LIBEXEC}/master", "-s")
+
+    @override
+    def drivers(self) -> Mapping[str, Driver]:
+        """Return LMDB."""
+        return {"lmdb": LmdbDriver(self.state / "tables", self.state / "postmap", self.children)}
+
+    @override
+    def probes(self) -> tuple[Probe, ...]:
+        """Return the banner of smtpd."""
+        return (Probe(_PORT, (b"220",), farewell=b"QUIT\r\n"),)
+
+    @override
+    def clean(self) -> None:
+        """Nothing: the lock on `pid/master.pid` went with its process, and master writes the file anew."""
+
+    @override
+    def complaint(self, staged: Path) -> str:
+        """Check the queue's structure (creating what an empty volume lacks), master.cf, and every smtpd there is.
+
+        A real smtpd is started as `sendmail -bs` does, once plainly and once with the options of each listener.
+        """
+        complaint = self.check("postfix", "-c", str(staged), "check")
+        complaint = complaint or self.check("postconf", "-c", str(staged), "-M")
+        for options in ((), *self._listeners(staged)):
+            complaint = complaint or self._smtpd(staged, options)
+        return complaint
+
+    @override
+    def stop(self, main: Child, seconds: float) -> None:
+        """Refuse new sessions, wait until no client is connected or the time is over, then end everything."""
+        deadline = time.monotonic() + seconds
+        master = self.active / "master.cf"
+        text = master.read_text()
+        ports = frozenset(listeners(text))
+        _replace(master, refusing(text))
+        main.send(signal.SIGHUP)
+        wait_until(lambda: main.status is not None or not connected(ports), deadline - time.monotonic())
+        super().stop(main, 5.0)
+        _replace(master, text)
+
+    @override
+    def metrics(self) -> str:
+        """Return the number of messages in each queue of this pod."""
+        metric = "postboat_postfix_queue_messages"
+        rows = (f'{metric}{{queue="{name}"}} {_files(_QUEUE / name)}\n' for name in _QUEUES)
+        return f"# HELP {metric} Messages in the queue of this pod.\n# TYPE {metric} gauge\n{''.join(rows)}"
+
+    def _listeners(self, staged: Path) -> list[tuple[str, ...]]:
+        """Return the distinct sets of `-o` options of the smtpd listeners in a staged master.cf."""
+        commands = self.children.run(("postconf", "-c", str(staged), "-F", "*/inet/command")).output
+        smtpd = {match["service"] for match in _OPTION.finditer(commands) if match["value"].split()[:1] == ["smtpd"]}
+        options: dict[str, tuple[str, ...]] = {}
+        for match in _OPTION.finditer(self.children.run(("postconf", "-c", str(staged), "-P", "*/inet/*")).output):
+            if match["service"] in smtpd:
+                option = ("-o", f"{match['name']}={match['value']}")
+                options[match["service"]] = options.get(match["service"], ()) + option
+        return sorted(set(options.values()))
+
+    def _smtpd(self, staged: Path, options: tuple[str, ...]) -> str:
+        """Say QUIT to a real smtpd; it speaks plainly, since no client is there to begin with TLS or PROXY."""
+        plain = ("-o", "smtpd_tls_wrappermode=no", "-o", "smtpd_upstream_proxy_protocol=")
+        command = ("env", f"MAIL_CONFIG={staged}", f"{_LIBEXEC}/smtpd", "-S", *options, *plain)
+        outcome = self.children.run(command, given=b"QUIT\r\n", seconds=30)
+        if outcome.status == 0 and "\n221 " in f"\n{outcome.output}":
+            return ""
+        return f"smtpd {' '.join(options)} ended with {outcome.status}: {outcome.output[-4000:]}"
+
+
+def listeners(master: str) -> Iterator[int]:
+    """Yield the ports of the smtpd listeners of a master.cf."""
+    for line in master.splitlines():
+        fields = line.split()
+        if _is_listener(line, fields):
+            port = fields[0].rpartition(":")[2]
+            if port.isdecimal():
+                yield int(port)
+
+
+def refusing(master: str) -> str:
+    """Return a master.cf whose smtpd listeners refuse every new client with 421."""
+    lines: list[str] = []
+    pending = False
+    for line in master.splitlines():
+        if line[:1] not in ("", " ", "\t", "#"):  # the first line of an entry ends the entry before it
+            if pending:
+                lines.append(_REFUSAL)
+            pending = _is_listener(line, line.split())
+        lines.append(line)
+    return "\n".join([*lines, *([_REFUSAL] if pending else [])]) + "\n"
+
+
+def connected(ports: frozenset[int]) -> bool:
+    """Return whether a client is connected to one of the ports of this pod, by /proc/net/tcp (proc_net_tcp.rst)."""
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for row in rows:
+            _, local, _, state = row.split()[:4]
+            if state == _ESTABLISHED and int(local.rpartition(":")[2], 16) in ports:
+                return True
+    return False
+
+
+def _is_listener(line: str, fields: list[str]) -> bool:
+    return line[:1] not in ("", " ", "\t", "#") and fields[1:2] == ["inet"] and fields[7:8] == ["smtpd"]
+
+
+def _replace(path: Path, text: str) -> None:
+    replacement = path.with_name(f"{path.name}.new")
+    replacement.write_text(text)
+    replacement.replace(path)
+
+
+def _files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))

@@ -1,0 +1,47 @@
+"""Valkey: the memory of the filter, which saves what it has when it is asked to stop.
+
+It has no reload: a changed configuration restarts it, which takes as long as reading its file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from postboat.agent.daemons.base import Daemon, override
+from postboat.agent.probe import Probe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from postboat.agent.children import Child
+
+_PORT = 6379
+_SAVING = 60.0
+
+
+class Valkey(Daemon):
+    """Valkey with its append-only file on a volume."""
+
+    name: ClassVar[str] = "valkey"
+    reload_signal: ClassVar[int | None] = None
+
+    @override
+    def command(self) -> tuple[str, ...]:
+        """Return the server; it stays in the foreground unless its configuration says otherwise."""
+        return ("valkey-server", str(self.active / "valkey.conf"))
+
+    @override
+    def complaint(self, staged: Path) -> str:
+        """Nothing is checked: the server has no such mode, and its file is the operator's alone."""
+        del staged
+        return ""
+
+    @override
+    def probes(self) -> tuple[Probe, ...]:
+        """Return the ping; the demand for a password is an answer too, `-LOADING` is not."""
+        return (Probe(_PORT, (b"+PONG", b"-NOAUTH"), ask=b"PING\r\n"),)
+
+    @override
+    def stop(self, main: Child, seconds: float) -> None:
+        """Let it save, however short the grace for sessions is."""
+        super().stop(main, max(seconds, _SAVING))

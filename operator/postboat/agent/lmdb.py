@@ -1,0 +1,73 @@
+"""Tables as Postfix LMDB files, written by postmap and by nothing else.
+
+Postfix guards LMDB by its own locks on the file (LMDB_README), so another writer would corrupt what smtpd is reading.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from postboat.agent.children import Children
+    from postboat.agent.manifest import Table
+    from postboat.agent.tables import Delta, Row
+
+log = logging.getLogger(__name__)
+
+# What postmap needs of a main.cf; the daemon's own is not there yet when the first table is built.
+_MAIN = "compatibility_level = 3.10\ndefault_database_type = lmdb\n"
+_KEY = re.compile(r'[^\s#"\\][^\s"\\]*\Z')
+_SECONDS = 120
+
+
+class LmdbDriver:
+    """The LMDB tables in one folder."""
+
+    def __init__(self, folder: Path, settings: Path, children: Children) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._children = children
+
+    def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
+        """Write each table to a new file and rename it into place."""
+        self._settings.mkdir(parents=True, exist_ok=True)
+        (self._settings / "main.cf").write_text(_MAIN)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for table, rows in tables.items():
+            source = self._folder / f"new-{table.name}"
+            source.write_bytes(_source(table, rows))
+            self._postmap("-r", f"lmdb:{source}")
+            source.with_suffix(".lmdb").rename(self._folder / f"{table.name}.lmdb")
+            source.unlink()
+
+    def update(self, deltas: Mapping[Table, Delta]) -> None:
+        """Insert and replace rows in place, then delete; readers see each step at once, even in open sessions."""
+        for table, delta in deltas.items():
+            target = f"lmdb:{self._folder / table.name}"
+            if delta.changed:
+                self._postmap("-r", "-i", target, given=_source(table, delta.changed.values()))
+            if delta.removed:
+                keys = "".join(f"{key}\n" for key in sorted(delta.removed) if _KEY.match(key))
+                self._postmap("-d", "-", target, given=keys.encode(), fine=(0, 1))
+
+    def _postmap(self, *words: str, given: bytes = b"", fine: tuple[int, ...] = (0,)) -> None:
+        """Run postmap; with `-d -` it ends with 1 when no key was there to delete, which is what was wanted."""
+        outcome = self._children.run(["postmap", "-c", str(self._settings), *words], given=given, seconds=_SECONDS)
+        if outcome.status not in fine or "fatal:" in outcome.output:
+            raise OSError(f"postmap {' '.join(words)} ended with {outcome.status}: {outcome.output}")
+
+
+def _source(table: Table, rows: Iterable[Row]) -> bytes:
+    """Return rows in the syntax of postmap(1): key, space, the other columns; a key it cannot express is left out."""
+    lines: list[str] = []
+    for row in sorted(rows):
+        if _KEY.match(row[0]):
+            lines.append(f"{row[0]} {' '.join(row[1:]) or '-'}\n")
+        else:
+            log.warning("table %s: key %r cannot be written", table.name, row[0])
+    return "".join(lines).encode()

@@ -1,0 +1,119 @@
+"""Keeping one daemon alive: start it, start it again when it ends, stop it so that sessions in progress can end.
+
+One thread does all of it in turn, so a daemon is never started while another one of it is still being stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from postboat.agent.children import Child, Children
+    from postboat.agent.daemons.base import Daemon
+    from postboat.agent.status import Status
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 5.0
+HEALTHY = 30.0  # seconds after which a daemon counts as having been well
+MANY = 10  # ends in a row without having been well, after which the container should be started anew
+
+
+class Supervisor:
+    """The life of the daemon."""
+
+    def __init__(self, daemon: Daemon, children: Children, status: Status, grace: float) -> None:
+        self._daemon = daemon
+        self._children = children
+        self._status = status
+        self._grace = grace
+        self._change = threading.Condition()
+        self._wanted = self._stopping = self._restarting = False
+        self._main: Child | None = None
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+        self._thread.start()
+
+    def begin(self) -> None:
+        """Start the daemon: its configuration is in force. Later calls change nothing."""
+        self._set("_wanted")
+
+    def restart(self) -> None:
+        """Stop the daemon as at the end of the container and start it again."""
+        self._set("_restarting")
+
+    def reload(self, number: int) -> None:
+        """Send the daemon the signal to read its configuration again; one that just ended will read it anyway."""
+        main = self._main
+        if main:
+            main.send(number)
+
+    def stop(self) -> None:
+        """Stop the daemon for good; return at once."""
+        self._set("_stopping")
+
+    def wait_stopped(self, seconds: float) -> bool:
+        """Wait until the daemon was stopped for good and return whether it was."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon runs and nobody asked it to stop."""
+        main = self._main
+        return main is not None and main.status is None and not self._stopping
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether the daemon ended so often in a row that only a new container may help."""
+        return self._failures >= MANY or not (self._thread.is_alive() or self._stopping)
+
+    def _set(self, name: str) -> None:
+        with self._change:
+            setattr(self, name, True)
+            self._change.notify_all()
+
+    def _exited(self) -> None:
+        with self._change:
+            self._change.notify_all()
+
+    def _run(self) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._wanted or self._stopping)
+        while not self._stopping:
+            try:
+                self._live_once()
+            except Exception:
+                log.exception("supervision failed")
+                self._pause()
+
+    def _live_once(self) -> None:
+        """Start the daemon, wait for its end or for a wish, and tidy up after it."""
+        self._children.end_others(2.0)
+        self._daemon.clean()
+        started = time.monotonic()
+        main = self._main = self._children.start(self._daemon.command(), on_exit=self._exited)
+        log.info("%s started as %d", self._daemon.name, main.pid)
+        with self._change:
+            self._change.wait_for(lambda: main.status is not None or self._stopping or self._restarting)
+            asked = main.status is None
+            self._restarting = False
+        if asked:
+            log.info("stopping %s", self._daemon.name)
+            self._daemon.stop(main, self._grace)
+            log.info("%s stopped", self._daemon.name)
+            return
+        log.error("%s ended by itself with %s", self._daemon.name, main.status)
+        self._status.restarted()
+        self._failures = 1 if time.monotonic() - started > HEALTHY else self._failures + 1
+        self._children.end_others(2.0)
+        self._pause()
+
+    def _pause(self) -> None:
+        seconds = min(FIRST_PAUSE * 2 ** max(0, self._failures - 1), LONGEST_PAUSE)
+        with self._change:
+            self._change.wait_for(lambda: self._stopping, seconds)
