@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from e2e.cluster import build, lifecycle
+from e2e.cluster import lifecycle
 from e2e.cluster.layout import Layout, find
 from e2e.cluster.steps import StepError
 
@@ -62,7 +62,7 @@ def _kubeconfig(_: argparse.Namespace) -> None:
 def _env(_: argparse.Namespace) -> None:
     layout = _existing()
     print(f"export KUBECONFIG={layout.kubeconfig}")
-    print(f"export PATH={build.binary_folder()}:$PATH")
+    print(f"export PATH={layout.programs}:$PATH")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +91,7 @@ def _pass_on(program: str, arguments: list[str]) -> None:
     layout = _existing()
     environment = os.environ | {"KUBECONFIG": str(layout.kubeconfig), "CONTAINERD_ADDRESS": str(layout.containerd)}
     environment["CONTAINERD_NAMESPACE"] = "k8s.io"
-    os.execve(build.binary_folder() / program, [program, *arguments], environment)  # noqa: S606
+    os.execve(layout.programs / program, [program, *arguments], environment)  # noqa: S606
 
 
 def main() -> None:

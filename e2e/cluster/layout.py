@@ -123,6 +123,11 @@ class Layout:
         return self.state / "kubeconfig"
 
     @property
+    def programs(self) -> Path:
+        """The folder of kubectl, helm and the rest as they were built for the running cluster."""
+        return self.state / "bin"
+
+    @property
     def containerd(self) -> Path:
         return self.run / "containerd.sock"
 

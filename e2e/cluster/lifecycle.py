@@ -32,12 +32,12 @@ def kubectl(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
 
 
 def _kubectl(layout: Layout) -> list[str]:
-    return [str(build.binary_folder() / "kubectl"), f"--kubeconfig={layout.kubeconfig}"]
+    return [str(layout.programs / "kubectl"), f"--kubeconfig={layout.kubeconfig}"]
 
 
 def is_running(layout: Layout) -> bool:
     """Tell whether the node runs and its API server is ready."""
-    if not layout.kubeconfig.exists() or not network.processes(layout):
+    if not (layout.programs / "kubectl").exists() or not network.processes(layout):
         return False
     return attempt([*_kubectl(layout), "get", "--raw=/readyz", "--request-timeout=5s"])
 
@@ -66,6 +66,7 @@ def _prepare(layout: Layout) -> None:
     for target in NODE_FILES.values():
         Path(target).touch()
     layout.volumes.mkdir()
+    layout.programs.symlink_to(build.binary_folder())
     (layout.state / "checkout").write_text(f"{layout.checkout}\n")
     certificates.write(layout)
     configuration.write(layout, build.published_folder())
@@ -101,7 +102,7 @@ def import_images(layout: Layout, archives: list[Path] | tuple[Path, ...]) -> li
     for archive in archives:
         if not archive.is_file():
             raise StepError(f"no such image archive: {archive}")
-        ctr = [str(build.binary_folder() / "ctr"), "-a", str(layout.containerd), "-n", "k8s.io"]
+        ctr = [str(layout.programs / "ctr"), "-a", str(layout.containerd), "-n", "k8s.io"]
         names.append(run([*ctr, "images", "import", "--local", str(archive)]).strip())
     return names
 
