@@ -32,7 +32,6 @@ class Settings:
     log_format: str = "json"
     probe_port: int = 8080
     metrics_port: int = 8081
-    watch_secrets: bool = True
     watch_silence: float = 70.0
     resync: float = 600.0
 
@@ -53,7 +52,6 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         log_format=known.get("POSTBOAT_LOG_FORMAT", "json"),
         probe_port=int(known.get("POSTBOAT_PROBE_PORT", "8080")),
         metrics_port=int(known.get("POSTBOAT_METRICS_PORT", "8081")),
-        watch_secrets=known.get("POSTBOAT_WATCH_SECRETS", "true").lower() != "false",
         watch_silence=float(known.get("POSTBOAT_WATCH_SILENCE_SECONDS", "70")),
         resync=float(known.get("POSTBOAT_RESYNC_SECONDS", "600")),
     )

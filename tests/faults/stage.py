@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from postboat.api import KINDS
-from postboat.cluster.observe import EDGE_PORT, AGENT_PORT, Pod, pod_of
+from postboat.cluster.observe import AGENT_PORT, EDGE_PORT, Pod, pod_of
 from postboat.cluster.reflector import Reflector, Source
 from postboat.cluster.types import POD, Json, Key, ResourceType
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from postboat.cluster.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
-CRD = ResourceType("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
+CRD = ResourceType(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
 RESOURCES = {kind.kind: ResourceType("postboat.dev", "v1alpha1", kind.plural, kind.kind) for kind in KINDS.values()}
 CONTAINERS = {
     "smtp": ("postfix", "edge"),

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from postboat.cluster.children import Child, Children, fingerprint, older
-from postboat.cluster.types import BY_KIND, Json, Key, ResourceType
+from postboat.cluster.types import BY_KIND, FencedError, Json, Key, ResourceType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,7 +110,8 @@ class Applier:
         try:
             meta = self._client.apply(dict(item.body), kind)["metadata"]
         except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
-            log.warning("%s/%s was not applied: %s", item.kind, item.name, failure)
+            level = logging.DEBUG if isinstance(failure, FencedError) else logging.WARNING
+            log.log(level, "%s/%s was not applied: %s", item.kind, item.name, failure)
             return failure
         managed = fingerprint(meta.get("managedFields") or ())
         applied = Applied(item.digest, meta["uid"], meta["resourceVersion"], managed, time.monotonic())

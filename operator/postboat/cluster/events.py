@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from postboat.cluster.types import EVENT, Json
+from postboat.cluster.types import EVENT, FencedError, Json
 
 if TYPE_CHECKING:
     from postboat.cluster.client import Client
@@ -88,6 +88,8 @@ class EventRecorder:
                 continue
             try:
                 self._client.create(EVENT, _body(notice, self._identity))
+            except FencedError:
+                continue
             except Exception as failure:  # noqa: BLE001 - a lost Event harms nobody
                 log.info("an Event was not written: %s", failure)
             time.sleep(1 / PER_SECOND)

@@ -94,7 +94,7 @@ class Agents:
 
     def __init__(self) -> None:
         timeout = urllib3.Timeout(connect=0.4, read=0.8)
-        self._http = urllib3.PoolManager(num_pools=512, maxsize=1, retries=False, timeout=timeout)
+        self._http = urllib3.PoolManager(num_pools=512, maxsize=2, retries=False, timeout=timeout)
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="agents")
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from postboat import telemetry
 from postboat.cluster.observe import DIGEST, touched
+from postboat.cluster.types import FencedError
 from postboat.controller.rollout import NEVER, Ledger, Progress, lagging, workload_progress
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Observer(threading.Thread):
             digests = self._ledger.digests
             patches = self._patches(pods, behind, now)
         for failure in self._annotator.annotate(patches):
-            log.warning("a pod was not annotated: %s", failure, extra={"mailserver": self._key.name})
+            level = logging.DEBUG if isinstance(failure, FencedError) else logging.WARNING
+            log.log(level, "a pod was not annotated: %s", failure, extra={"mailserver": self._key.name})
         everybody = now - self._asked_all >= self._beat.rest
         if everybody:
             self._asked_all = now

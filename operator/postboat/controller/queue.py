@@ -185,7 +185,13 @@ class ExpectedError(Exception):
     """A failure whose cause is outside: it is told without a traceback."""
 
 
+class NotLeadingError(ExpectedError):
+    """The Lease was lost while working: somebody else goes on, so nobody needs to be told."""
+
+
 def _severity(failure: Exception) -> tuple[int, str]:
+    if isinstance(failure, NotLeadingError):
+        return logging.DEBUG, "a reconcile stopped without the Lease"
     if isinstance(failure, ExpectedError):
         return logging.WARNING, "a reconcile was not finished and is tried again"
     return logging.ERROR, "a reconcile failed and is tried again"

@@ -25,7 +25,7 @@ from postboat.cluster.types import (
 from postboat.controller import keys
 from postboat.controller.intake import Inbox, View
 from postboat.controller.observer import Observer
-from postboat.controller.queue import ExpectedError, Worker
+from postboat.controller.queue import ExpectedError, NotLeadingError, Worker
 from postboat.controller.reconcile import Decided, Planner
 from postboat.controller.reporter import Echoes, Reporter
 from postboat.controller.snapshot import Assembly, assemble
@@ -157,7 +157,9 @@ class MailServerControl:
             decided = self._decide()
             if decided is not None:
                 self._bring_about(decided)
-        except (ExpectedError, ApiError, ConnectionFailedError, FencedError) as failure:
+        except (FencedError, NotLeadingError) as failure:
+            raise NotLeadingError from failure
+        except (ExpectedError, ApiError, ConnectionFailedError) as failure:
             self._reporter.failed(decided, str(failure))
             raise ExpectedError(str(failure)) from failure
         except Exception:
@@ -275,6 +277,8 @@ class MailServerControl:
             self._check(pruned)
 
     def _check(self, outcome: Outcome) -> None:
+        if any(isinstance(failure, FencedError) for failure in outcome.failures):
+            raise NotLeadingError
         if outcome.failures:
             raise ExpectedError(f"{len(outcome.failures)} objects could not be written: {outcome.failures[0]}")
 

@@ -86,10 +86,9 @@ class World:
         ]
         self.children = Children(client, namespaces, listener.child_changed, tuning=tuning)
         self.secrets = SecretCache(client, listener.secret_changed)
-        watched = namespaces if settings.watch_secrets else ()
         self.labelled = [
             Reflector(client, Source(SECRET, namespace, WATCH_LABEL), content_of, self.secrets.noticed, tuning=tuning)
-            for namespace in watched
+            for namespace in namespaces
         ]
 
     @property

@@ -103,7 +103,9 @@ class StatusWriter:
             try:
                 self._write(judgement)
                 failed = False
-            except (ConnectionFailedError, FencedError) as failure:
+            except FencedError:
+                failed = True
+            except ConnectionFailedError as failure:
                 log.info("the status of %s %s/%s was not written: %s", *name, failure)
                 failed = True
             except Exception:
