@@ -35,7 +35,8 @@ log = logging.getLogger("postboat.agent")
 
 DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot", "rspamd": "Rspamd", "valkey": "Valkey"}
 _STACK = 256 * 1024
-_FRESH = 1.0  # seconds for which the result of a probe counts
+_GOOD = 10.0  # seconds for which a good answer counts: every probe is a session that the daemon logs
+_BAD = 1.0  # seconds for which a bad one does
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Agent:
         self._activator = Activator(settings.config, stage, self._daemon, self._supervisor, self._status)
         self._probing = threading.Lock()
         self._probed = 0.0
+        self._answered = 0
         self._ready = self._stopping = False
 
     def run(self) -> int:
@@ -101,12 +103,14 @@ class Agent:
         self._supervisor.stop()
 
     def _is_ready(self) -> bool:
-        """Probe the daemon, at most once a second however many ask."""
+        """Probe the daemon, rarely while it is well; a daemon that ended or a new one needs no probe or a new one."""
         with self._probing:
-            if time.monotonic() - self._probed >= _FRESH:
-                self._ready = self._supervisor.running and self._daemon.ready()
+            process = self._supervisor.process
+            known = self._ready and process == self._answered
+            if process and time.monotonic() - self._probed >= (_GOOD if known else _BAD):
+                self._ready, self._answered = self._daemon.ready(), process
                 self._probed = time.monotonic()
-            ready = self._ready and not self._stopping
+            ready = self._ready and bool(process) and process == self._answered and not self._stopping
             self._status.ready(ready)
             return ready
 

@@ -142,7 +142,7 @@ class Activator:
         deadline = time.monotonic() + _SETTLE
         while True:
             time.sleep(0.1)
-            if self._supervisor.running and self._daemon.ready():
+            if self._supervisor.process and self._daemon.ready():
                 return True
             if time.monotonic() >= deadline:
                 return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Sequence
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -85,22 +87,25 @@ class Children:
     def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
         """Run a command with `given` as its input and return how it ended; one that outlives its time is killed.
 
-        Input and output are files in memory: a daemon that inherits them cannot make the caller wait.
+        The end of the command counts, not that of its output: a daemon that inherits the pipe cannot make us wait.
         """
-        with open(os.memfd_create("input"), "w+b") as source, open(os.memfd_create("output"), "w+b") as sink:  # noqa: PTH123
+        receiving, sending = os.pipe2(os.O_CLOEXEC)
+        with open(os.memfd_create("input"), "w+b") as source, open(receiving, "rb", buffering=0) as sink:  # noqa: PTH123
             source.write(given)
             source.seek(0)
             try:
-                child = self.start(command, stdin=source.fileno(), output=sink.fileno())
+                child = self.start(command, stdin=source.fileno(), output=sending)
             except OSError as error:
                 return Outcome(127, str(error))
-            if not child.wait(seconds):
+            finally:
+                os.close(sending)
+            output = _read_until_end(child, sink, time.monotonic() + seconds)
+            if child.status is None:
                 child.send(signal.SIGKILL)
                 child.wait(1)
-            size = sink.seek(0, os.SEEK_END)
-            sink.seek(max(0, size - _OUTPUT_LIMIT))
-            output = sink.read(_OUTPUT_LIMIT).decode(errors="replace").strip()
-        return Outcome(-signal.SIGKILL if child.status is None else child.status, output)
+        return Outcome(
+            -signal.SIGKILL if child.status is None else child.status, output.decode(errors="replace").strip()
+        )
 
     def reap(self) -> None:
         """Take the exit status of every process that ended, whether it was started here or inherited."""
@@ -136,6 +141,20 @@ class Children:
             for process in descendants()
             if (process.program == program if program else process.session not in sessions)
         )
+
+
+def _read_until_end(child: Child, sink: io.FileIO, deadline: float) -> bytes:
+    """Return the end of what a command writes until it ends or its time is over."""
+    output = b""
+    opened = True
+    while (remaining := deadline - time.monotonic()) > 0:
+        if opened and select.select([sink], [], [], min(remaining, 0.05))[0]:
+            part = sink.read(_OUTPUT_LIMIT)
+            opened = bool(part)
+            output = (output + part)[-_OUTPUT_LIMIT:]
+        elif child.wait(0 if opened else min(remaining, 1.0)):
+            break
+    return output
 
 
 def send(pid: int, number: int) -> None:

@@ -32,7 +32,7 @@ class Supervisor:
         self._status = status
         self._grace = grace
         self._change = threading.Condition()
-        self._wanted = self._stopping = self._restarting = False
+        self._wanted = self._stopping = self._restarting = self._leaving = False
         self._main: Child | None = None
         self._failures = 0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -62,10 +62,10 @@ class Supervisor:
         return not self._thread.is_alive()
 
     @property
-    def running(self) -> bool:
-        """Whether the daemon runs and nobody asked it to stop."""
+    def process(self) -> int:
+        """The id of the daemon's main process, 0 when none runs or it was asked to stop."""
         main = self._main
-        return main is not None and main.status is None and not self._stopping
+        return main.pid if main and main.status is None and not (self._stopping or self._leaving) else 0
 
     @property
     def hopeless(self) -> bool:
@@ -97,12 +97,14 @@ class Supervisor:
         self._daemon.clean()
         started = time.monotonic()
         main = self._main = self._children.start(self._daemon.command(), on_exit=self._exited)
+        self._leaving = False
         log.info("%s started as %d", self._daemon.name, main.pid)
         with self._change:
             self._change.wait_for(lambda: main.status is not None or self._stopping or self._restarting)
             asked = main.status is None
             self._restarting = False
         if asked:
+            self._leaving = True
             log.info("stopping %s", self._daemon.name)
             self._daemon.stop(main, self._grace)
             log.info("%s stopped", self._daemon.name)

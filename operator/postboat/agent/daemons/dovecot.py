@@ -20,14 +20,19 @@ if TYPE_CHECKING:
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
-_LISTENERS: Mapping[str, Probe] = {
-    r"port\s*=\s*10143\b": Probe(10143, (b"* OK",), farewell=b"a LOGOUT\r\n"),
-    r"port\s*=\s*10110\b": Probe(10110, (b"+OK",), farewell=b"QUIT\r\n"),
-    r"port\s*=\s*14190\b": Probe(14190, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
-    r"port\s*=\s*10024\b": Probe(10024, (b"220",), farewell=b"QUIT\r\n"),
-    r"unix_listener\s+/run/edge/lmtp\b": Probe("/run/edge/lmtp", (b"220",), farewell=b"QUIT\r\n"),
-    r"unix_listener\s+/run/edge/auth\b": Probe("/run/edge/auth", (b"VERSION",)),
-}
+_LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
+_SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
+# The first login protocol that is there stands for all of them: each probe is a line in the log.
+_LOGIN = (
+    Probe(10143, (b"* OK",), farewell=b"a LOGOUT\r\n"),
+    Probe(10110, (b"+OK",), farewell=b"QUIT\r\n"),
+    Probe(14190, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
+)
+_OTHERS = (
+    Probe(10024, (b"220",), farewell=b"QUIT\r\n"),
+    Probe("/run/edge/lmtp", (b"220",), farewell=b"QUIT\r\n"),
+    Probe("/run/edge/auth", (b"VERSION",)),
+)
 
 
 class Dovecot(Daemon):
@@ -57,7 +62,18 @@ class Dovecot(Daemon):
 
     @override
     def probes(self) -> tuple[Probe, ...]:
-        """Return the greetings of every known listener that the active configuration has and whose protocol is on."""
-        text = (self.active / "dovecot.conf").read_text()
-        found = tuple(probe for pattern, probe in _LISTENERS.items() if re.search(pattern, text))
-        return found or (Probe(10143, (b"* OK",)),)
+        """Return the greetings to expect: one login protocol, LMTP and SASL, as far as the configuration has them."""
+        there = listeners((self.active / "dovecot.conf").read_text())
+        login = [probe for probe in _LOGIN if probe.address in there][:1]
+        return (*login, *(probe for probe in _OTHERS if probe.address in there))
+
+
+def listeners(configuration: str) -> frozenset[int | str]:
+    """Return the ports and socket paths that a rendered configuration listens on in plain, without TLS or PROXY."""
+    found: set[int | str] = set()
+    for listener in _LISTENER.finditer(configuration):
+        settings = {setting["name"]: setting["value"] for setting in _SETTING.finditer(listener["settings"])}
+        if "yes" not in (settings.get("ssl"), settings.get("haproxy")):
+            port = settings.get("port", "")
+            found.add(int(port) if port.isdecimal() else settings.get("path", listener["name"]))
+    return frozenset(found - {0})

@@ -14,7 +14,10 @@ from postboat.agent.probe import Probe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from postboat.agent.children import Child
+
 _CONTROLLER = 11334
+_IN_WORK = 10.0
 
 
 class Rspamd(Daemon):
@@ -38,3 +41,8 @@ class Rspamd(Daemon):
     def probes(self) -> tuple[Probe, ...]:
         """Return the controller's ping, the one page that needs no password."""
         return (Probe(_CONTROLLER, (b"pong",), ask=b"GET /ping HTTP/1.0\r\n\r\n", anywhere=True),)
+
+    @override
+    def stop(self, main: Child, seconds: float) -> None:
+        """Let the messages in work end; what waits longer is only Postfix holding its connections open."""
+        super().stop(main, min(seconds, _IN_WORK))
