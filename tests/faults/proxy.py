@@ -57,6 +57,7 @@ class FaultProxy:
         self.chance = random.Random(seed)  # noqa: S311 - chance, not a secret
         self.faults = faults
         self.behave = False
+        self.required = ""
         self.counts: dict[str, int] = {}
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -117,6 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
     def serve(self) -> None:
         fault, dice = self.owner.pick()
         self.close_connection = True
+        required = self.owner.required
+        if required and self.headers.get("Authorization", "").lower() != f"bearer {required}":
+            self.reply(401, b'{"kind":"Status","code":401,"reason":"Unauthorized"}')
+            return
         watching = "watch=true" in self.path
         with contextlib.suppress(OSError, http.client.HTTPException):
             if fault == "refuse":

@@ -164,8 +164,14 @@ def test_a_pod_that_refuses_is_told_and_recovers(platform: Platform) -> None:
 
 
 def test_drift_is_repaired(platform: Platform) -> None:
+    def uid() -> str:
+        raw = platform.client.get(CONFIG_MAP, platform.namespace, "mail-smtp")
+        return str(raw["metadata"]["uid"]) if raw else ""
+
+    before = uid()
+    assert before
     platform.client.delete(CONFIG_MAP, platform.namespace, "mail-smtp")
-    eventually(lambda: platform.client.get(CONFIG_MAP, platform.namespace, "mail-smtp"))
+    eventually(lambda: uid() not in {"", before})
 
 
 def test_a_restart_writes_nothing_and_forgets_nothing(platform: Platform) -> None:

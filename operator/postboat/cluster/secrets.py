@@ -1,7 +1,7 @@
 """The Secrets that users refer to, read one by one by name and never listed.
 
 Those labelled `postboat.dev/watch=true` are watched; the others are read again in rotation, the missing and the
-important ones first. RBAC knows no labels: the right to list is granted for the labelled ones and never used for others.
+important ones first. RBAC knows no labels: the right to list is meant for the labelled ones only.
 """
 
 from __future__ import annotations
