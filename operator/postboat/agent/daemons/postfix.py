@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 _LIBEXEC = "/usr/lib/postfix/sbin"
 _PORT = 10025
+_INNER = 10026  # no milter stands before its banner, so it tells of Postfix alone
 _QUEUE = Path("/var/spool/postfix")
+_DATA = Path("/var/lib/postfix")
+_OWNER = "postfix"
 _QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
 # New sessions are refused at the banner with 421, which asks the client to come again: elsewhere, or later.
 _REFUSAL = (
@@ -34,6 +38,11 @@ _REFUSAL = (
     " -o { smtpd_client_restrictions = check_client_access static:{421 4.3.2 Service shutting down} }"
 )
 _ESTABLISHED = "01"
+_PLAIN = tuple(
+    word
+    for option in ("smtpd_tls_security_level=none", "smtpd_tls_wrappermode=no", "smtpd_upstream_proxy_protocol=")
+    for word in ("-o", option)
+)
 _OPTION = re.compile(r"(?P<service>[^/\s]+/inet)/(?P<name>\S+) = (?P<value>.*)")
 
 
@@ -55,11 +64,14 @@ class Postfix(Daemon):
     @override
     def probes(self) -> tuple[Probe, ...]:
         """Return the banner of smtpd."""
-        return (Probe(_PORT, (b"220",), farewell=b"QUIT\r\n"),)
+        there = frozenset(listeners((self.active / "master.cf").read_text()))
+        return (Probe(_INNER if _INNER in there else _PORT, (b"220",), farewell=b"QUIT\r\n"),)
 
     @override
     def clean(self) -> None:
-        """Nothing: the lock on `pid/master.pid` went with its process, and master writes the file anew."""
+        """Give a new data folder its owner; the lock on `pid/master.pid` went with the process that held it."""
+        shutil.chown(_DATA, _OWNER, _OWNER)
+        _DATA.chmod(0o700)
 
     @override
     def complaint(self, staged: Path) -> str:
@@ -105,8 +117,8 @@ class Postfix(Daemon):
         return sorted(set(options.values()))
 
     def _smtpd(self, staged: Path, options: tuple[str, ...]) -> str:
-        """Say QUIT to a real smtpd; it speaks plainly, since no client is there to begin with TLS or PROXY."""
-        plain = ("-o", "smtpd_tls_wrappermode=no", "-o", "smtpd_upstream_proxy_protocol=")
+        """Say QUIT to a real smtpd; a listener's must not wait for a client's TLS or for a tlsmgr that does not run."""
+        plain = _PLAIN if options else ()
         command = ("env", f"MAIL_CONFIG={staged}", f"{_LIBEXEC}/smtpd", "-S", *options, *plain)
         outcome = self.children.run(command, given=b"QUIT\r\n", seconds=30)
         if outcome.status == 0 and "\n221 " in f"\n{outcome.output}":
