@@ -232,3 +232,12 @@ def test_many_mailboxes_cost_one_status_write_each(
     for raw in platform.client.pages(MAILBOX, platform.namespace):
         times = {one["lastTransitionTime"] for one in raw["status"]["conditions"]}
         assert len(times) == 1, "accepted and ready in one write"
+
+
+def test_an_object_without_a_server_says_so_and_order_makes_no_noise(platform: Platform) -> None:
+    platform.put("Mailbox", "astray", server="nobody", passwordSecret={"name": "pw", "key": "password"})
+    eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") == "False")
+    platform.put("MailServer", "nobody", hostname="nobody.example.test")
+    eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") != "False", 30)
+    platform.client.delete(RESOURCES["MailServer"], platform.namespace, "nobody")
+    eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") == "False")

@@ -91,7 +91,7 @@ class EventRecorder:
             except FencedError:
                 continue
             except Exception as failure:  # noqa: BLE001 - a lost Event harms nobody
-                log.info("an Event was not written: %s", failure)
+                log.debug("an Event was not written: %s", failure)
             time.sleep(1 / PER_SECOND)
 
 

@@ -44,7 +44,6 @@ class View:
 
     def __init__(self) -> None:
         self.resources: dict[Key, Resource] = {}
-        self._names: dict[Key, frozenset[str]] = {}
         self._uses: Counter[str] = Counter()
         self._referenced: frozenset[str] | None = frozenset()
 
@@ -56,12 +55,10 @@ class View:
                 continue
             key = (change.kind, change.name)
             touched.add(key)
-            if isinstance(change, Gone):
-                self.resources.pop(key, None)
-                self._refer(key, frozenset())
-            else:
+            old = self.resources.pop(key, None)
+            if not isinstance(change, Gone):
                 self.resources[key] = change
-                self._refer(key, secret_names(change))
+            self._refer(_names(old), _names(self.resources.get(key)))
         return touched
 
     def of_kind(self, kind: str) -> tuple[Resource, ...]:
@@ -75,21 +72,20 @@ class View:
             self._referenced = frozenset(self._uses)
         return self._referenced
 
-    def _refer(self, key: Key, names: frozenset[str]) -> None:
-        old = self._names.get(key, frozenset())
-        if names == old:
-            return
-        for name in names - old:
+    def _refer(self, old: frozenset[str], new: frozenset[str]) -> None:
+        for name in new - old:
             self._uses[name] += 1
-        for name in old - names:
+            if self._uses[name] == 1:
+                self._referenced = None
+        for name in old - new:
             self._uses[name] -= 1
             if not self._uses[name]:
                 del self._uses[name]
-        self._referenced = None
-        if names:
-            self._names[key] = names
-        else:
-            self._names.pop(key, None)
+                self._referenced = None
+
+
+def _names(resource: Resource | None) -> frozenset[str]:
+    return frozenset() if resource is None else secret_names(resource)
 
 
 def _key(change: Change) -> tuple[str, str]:

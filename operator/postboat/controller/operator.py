@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from postboat.cluster.children import Child
     from postboat.cluster.observe import Pod
     from postboat.model.snapshot import SecretContent
-    from postboat.model.verdict import Verdict
     from postboat.settings import Settings
 
 log = logging.getLogger(__name__)
+
+
+STRAY_PATIENCE = 2.0
+"""Seconds that an object waits for its MailServer before its status says that there is none: order never matters."""
 
 
 class Operator:
@@ -197,9 +200,10 @@ class Operator:
         for kind in RESOURCES:
             self.strays.look(self.world.of_namespace(kind, namespace), servers)
 
-    def _judge_stray(self, resource: Resource, verdict: Verdict) -> None:
-        status = stray_status(self.world, self.echoes, self.events, resource, verdict)
-        self.writer.put(Judgement(RESOURCES[resource.kind], resource.namespace, resource.name, status))
+    def _judge_stray(self, resource: Resource) -> None:
+        status = stray_status(self.world, self.echoes, self.events, resource)
+        judgement = Judgement(RESOURCES[resource.kind], resource.namespace, resource.name, status)
+        self.writer.put(judgement, after=STRAY_PATIENCE)
 
     def secret_changed(self, content: SecretContent) -> None:
         """Route a Secret to the MailServers of its namespace."""

@@ -15,8 +15,11 @@ from postboat.api import GROUP, VERSION, Resource
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
 from postboat.controller.statuses import Due, StatusBoard
+from postboat.controller.strays import STRAY
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
+from postboat.model.belonging import belonging
+from postboat.model.verdict import Verdict
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
 from postboat.status.server import report_server
@@ -27,10 +30,10 @@ if TYPE_CHECKING:
     from postboat.cluster.events import EventRecorder
     from postboat.controller.reconcile import Decided
     from postboat.controller.rollout import Progress
-    from postboat.controller.world import World
+    from postboat.controller.strays import STRAY
+from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
     from postboat.model.verdict import Key as ObjectKey
-    from postboat.model.verdict import Verdict
     from postboat.objects.plan import Plan
 
 SERVER_PAUSE = 1.0
@@ -98,7 +101,7 @@ class Reporter:
             self._facts = replace(self._facts, plan=plan, sync_error="", in_force=False)
             for key, resource in touched.items():
                 verdict = plan.verdicts.get(key)
-                if resource is None or verdict is None or resource.deleting:
+                if resource is None or verdict is None or verdict.reason in STRAY or resource.deleting:
                     self._board.gone((key,))
                 elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
                     due = self._board.changed(key, resource.generation, verdict, sequence, now)
@@ -183,13 +186,16 @@ class Reporter:
 
 
 def stray_status(
-    world: World, echoes: Echoes, events: EventRecorder, resource: Resource, verdict: Verdict
+    world: World, echoes: Echoes, events: EventRecorder, resource: Resource
 ) -> Callable[[], Mapping[str, Any] | None]:
     """Make the status of an object that belongs to no MailServer."""
 
     def status() -> Mapping[str, Any] | None:
         newest = world.get(resource.kind, Key(resource.namespace, resource.name))
         if newest is None or newest.deleting or newest.generation != resource.generation:
+            return None
+        verdict = belonging(newest, world.servers(newest.namespace))
+        if not isinstance(verdict, Verdict):
             return None
         known = echoes.newest(newest)
         return told(known, report(known, verdict, None, _moment(), in_force=False), events, echoes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from postboat.model.belonging import belonging
-from postboat.model.verdict import Verdict
+from postboat.model.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from postboat.api import Resource
 
 
+STRAY = frozenset({Reason.SERVER_NOT_FOUND, Reason.SERVER_AMBIGUOUS})
+"""Why an object belongs nowhere; every other refusal is told by the MailServers of its namespace."""
+
+
 class Strays:
     """Judges the objects that no MailServer claims."""
 
-    def __init__(self, judge: Callable[[Resource, Verdict], None]) -> None:
+    def __init__(self, judge: Callable[[Resource], None]) -> None:
         self._judge = judge
 
     def look(self, resources: Iterable[Resource], servers: Collection[str]) -> None:
@@ -28,5 +32,5 @@ class Strays:
             if resource.kind == "MailServer" or resource.deleting:
                 continue
             where = belonging(resource, servers)
-            if isinstance(where, Verdict):
-                self._judge(resource, where)
+            if isinstance(where, Verdict) and (where.reason in STRAY or not servers):
+                self._judge(resource)

@@ -6,7 +6,7 @@ It tells which MailServers a change concerns and otherwise decides nothing.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from postboat.api import GROUP, KINDS, VERSION, Resource, parse
 from postboat.cluster.children import Child, Children
@@ -17,7 +17,6 @@ from postboat.cluster.types import POD, SECRET, Json, Key, ResourceType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
 
     from postboat.cluster.client import Client
     from postboat.model.snapshot import SecretContent

@@ -74,11 +74,15 @@ class StatusWriter:
             self._failures.clear()
             self._held.clear()
 
-    def put(self, judgement: Judgement) -> None:
-        """Take a judgement; an older one of the same object is superseded."""
+    def put(self, judgement: Judgement, *, after: float = 0.0) -> None:
+        """Take a judgement, to be written after so many seconds; an older one of the same object is superseded."""
         name = (judgement.kind.kind, judgement.namespace, judgement.name)
         with self._condition:
             self._due[name] = judgement
+            if after:
+                self._held[name] = time.monotonic() + after
+            elif name not in self._failures:
+                self._held.pop(name, None)
             self._condition.notify()
 
     def __len__(self) -> int:
