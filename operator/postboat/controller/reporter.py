@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from postboat.cluster.events import EventRecorder
     from postboat.controller.reconcile import Decided
     from postboat.controller.rollout import Progress
-    from postboat.controller.strays import STRAY
-from postboat.controller.world import World
+    from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
     from postboat.model.verdict import Key as ObjectKey
     from postboat.objects.plan import Plan
