@@ -15,8 +15,10 @@ from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
 from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, Json, ResourceType
 
+from .proxy import FAULTS, FaultProxy
 from .stage import RESOURCES, FakePods, RunningOperator, condition, install_definitions, resource
 from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
+from .test_secrets import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,13 +33,14 @@ MAILBOX = RESOURCES["Mailbox"]
 class Platform:
     """A MailServer with a domain, fake pods, and an operator."""
 
-    def __init__(self, client: Client, namespace: str, log: Path) -> None:
+    def __init__(self, client: Client, namespace: str, log: Path, *, kubeconfig: str = KUBECONFIG) -> None:
         self.client, self.namespace, self.log = client, namespace, log
+        self.kubeconfig = kubeconfig
         self.pods = FakePods(client, namespace, "mail")
         self.operators = [self.operator()]
 
     def operator(self, **environment: str) -> RunningOperator:
-        return RunningOperator(KUBECONFIG, self.namespace, self.log, **environment)
+        return RunningOperator(self.kubeconfig, self.namespace, self.log, **environment)
 
     def put(self, kind: str, name: str, **spec: object) -> None:
         self.client.apply(resource(kind, self.namespace, name, **spec), RESOURCES[kind])
@@ -241,3 +244,33 @@ def test_an_object_without_a_server_says_so_and_order_makes_no_noise(platform: P
     eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") != "False", 30)
     platform.client.delete(RESOURCES["MailServer"], platform.namespace, "nobody")
     eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") == "False")
+
+
+def test_a_bad_network_delays_and_loses_nothing(client: Client, tmp_path: Path) -> None:
+    """All faults of the proxy at once, on reads and writes, while mailboxes come, change and go."""
+    name = f"operator-{uuid.uuid4().hex[:8]}"
+    client.create(NAMESPACE_TYPE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    proxy = FaultProxy(client.connection.credentials(), 7, faults=FAULTS)
+    proxy.behave = True
+    kubeconfig(tmp_path / "config", proxy.url, "any")
+    platform = Platform(client, name, tmp_path / "operator.log", kubeconfig=str(tmp_path / "config"))
+    try:
+        platform.password("pw", "a password")
+        platform.put("MailServer", "mail", hostname="mail.example.test")
+        eventually(lambda: platform.get("MailServer", "mail").get("status"), 30)  # type: ignore[union-attr]
+        proxy.behave = False
+        platform.put("MailDomain", "example.test")
+        for number in range(60):
+            platform.mailbox(f"m{number}")
+            if number % 3 == 0:
+                platform.client.delete(MAILBOX, name, f"m{number // 2}")
+            time.sleep(0.3)
+        platform.client.delete(CONFIG_MAP, name, "mail-imap")
+        left = {raw["metadata"]["name"] for raw in client.pages(MAILBOX, name)}
+        proxy.behave = True
+        eventually(lambda: all(platform.ready("Mailbox", one) for one in left), 60)
+        eventually(lambda: platform.ready("MailServer", "mail") and _count(platform) == len(left), 60)
+        assert client.get(CONFIG_MAP, name, "mail-imap") is not None
+    finally:
+        platform.stop()
+        proxy.stop()

@@ -14,22 +14,19 @@ from typing import TYPE_CHECKING
 
 from postboat import telemetry
 from postboat.cluster.types import (
-    SERVICE,
-    STATEFUL_SET,
     ApiError,
     ConnectionFailedError,
     FencedError,
-    Json,
     Key,
 )
 from postboat.controller import keys
 from postboat.controller.intake import Inbox, View
+from postboat.controller.lookups import addresses, volume_claims
 from postboat.controller.observer import Observer
 from postboat.controller.queue import ExpectedError, NotLeadingError, Worker
 from postboat.controller.reconcile import Decided, Planner
 from postboat.controller.reporter import Echoes, Reporter
 from postboat.controller.snapshot import Assembly, assemble
-from postboat.model.platform import Volume
 from postboat.model.references import secret_names
 
 if TYPE_CHECKING:
@@ -158,8 +155,11 @@ class MailServerControl:
             if decided is not None:
                 self._bring_about(decided)
         except (FencedError, NotLeadingError) as failure:
+            self._fresh.set()
             raise NotLeadingError from failure
         except (ExpectedError, ApiError, ConnectionFailedError) as failure:
+            if decided is None:
+                self._fresh.set()
             self._reporter.failed(decided, str(failure))
             raise ExpectedError(str(failure)) from failure
         except Exception:
@@ -173,8 +173,8 @@ class MailServerControl:
     def _decide(self) -> Decided | None:
         """Feed what has changed to the planner; what it lacks is made on the spot."""
         if self._claims_due:
+            self._planner.claims = volume_claims(self._means.client, self._means.world, self.key)
             self._claims_due = False
-            self._planner.claims = self._claims()
         if self._fresh.is_set():
             decided = self._decide_anew()
         else:
@@ -203,17 +203,6 @@ class MailServerControl:
             return None
         assembly = Assembly(self._view, contents, self._means.environment, dt.datetime.now(dt.UTC))
         return self._planner.begin(assemble(server, assembly))
-
-    def _claims(self) -> dict[str, Volume]:
-        """Read the volume claims of the StatefulSets that exist."""
-        found = {}
-        for kind, child in self._means.world.children.of_instance(self.key.namespace, self.key.name):
-            if kind is STATEFUL_SET:
-                raw = self._means.client.get(STATEFUL_SET, self.key.namespace, child.name)
-                templates = ((raw or {}).get("spec") or {}).get("volumeClaimTemplates") or ()
-                if templates:
-                    found[child.name] = _volume(templates[0])
-        return found
 
     def _everything(self) -> list[Change]:
         world = self._means.world
@@ -253,7 +242,7 @@ class MailServerControl:
         self._judge(decided, self.observer.follow(plan.digests, desired))
         if self._endpoints_due:
             self._endpoints_due = False
-            self._look_up_endpoints()
+            self._reporter.endpoints(addresses(self._means.client, self.key))
 
     def _judge(self, decided: Decided, sequence: int) -> None:
         touched = {key: self._view.resources.get(key) for key in self._touched}
@@ -281,22 +270,6 @@ class MailServerControl:
             raise NotLeadingError
         if outcome.failures:
             raise ExpectedError(f"{len(outcome.failures)} objects could not be written: {outcome.failures[0]}")
-
-    def _look_up_endpoints(self) -> None:
-        """Read the addresses that a load balancer has given to the client Services."""
-        found = {}
-        for name in ("smtp", "imap"):
-            raw = self._means.client.get(SERVICE, self.key.namespace, f"{self.key.name}-{name}") or {}
-            ingress = ((raw.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-            host = ingress[0].get("hostname") or ingress[0].get("ip")
-            if host:
-                found[name] = str(host)
-        self._reporter.endpoints(found)
-
-
-def _volume(template: Json) -> Volume:
-    spec = template["spec"]
-    return Volume(spec["resources"]["requests"]["storage"], spec.get("storageClassName"))
 
 
 def _few(outcome: Outcome) -> str:
