@@ -109,8 +109,8 @@ class StatusWriter:
                 failed = False
             except FencedError:
                 failed = True
-            except ConnectionFailedError as failure:
-                log.info("the status of %s %s/%s was not written: %s", *name, failure)
+            except (ApiError, ConnectionFailedError) as failure:
+                log.warning("the status of %s %s/%s was not written: %s", *name, failure)
                 failed = True
             except Exception:
                 log.exception("the status of %s %s/%s was not written", *name)
