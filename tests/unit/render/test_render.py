@@ -120,3 +120,8 @@ def test_every_file_ends_with_a_line_break() -> None:
     for files in rendered().units.values():
         for entry in files:
             assert not entry.content or entry.content.endswith(b"\n"), entry.path
+
+
+def test_no_side_channel_within_tls_to_a_store() -> None:
+    edge = file(rendered(), "imap", "dovecot.conf").content.decode()
+    assert edge.count("starttls = y\n") == edge.count("proxy_no_multiplex = y\n") == 3
