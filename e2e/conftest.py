@@ -12,9 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.clients import Account, Directory
-from e2e.kube import Kube
+from e2e.kube import Kube, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform
+from e2e.processes import container_processes
+from e2e.stranger import Stranger
+from e2e.world import World
 
 PEOPLE = ("alice", "bob")
 
@@ -72,6 +75,38 @@ def alice(platform: Platform, passwords: dict[str, str]) -> Account:
 @pytest.fixture(scope="session")
 def bob(platform: Platform, passwords: dict[str, str]) -> Account:
     return platform.account("bob", passwords["bob"])
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """The outside: clients, mail servers and DNS zones beyond the cluster's networks."""
+    with World() as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def stranger(kube: Kube, world: World) -> Iterator[Stranger]:
+    """Somebody outside, and somebody in a pod of a namespace that has nothing to do with mail."""
+    namespace = f"stranger-{secrets.token_hex(3)}"
+    container = {"name": "shell", "image": "postboat.test/busybox:latest", "command": ["sleep", "86400"]}
+    kube.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "stranger", "namespace": namespace},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+        },
+    )
+
+    def first_process() -> int | None:
+        pod = kube.get("v1", "Pod", namespace, "stranger")
+        running = container_processes(pod) if pod and pod["status"].get("containerStatuses") else {}
+        return next((process.pid for process in running.get("shell", [])), None)
+
+    pid = eventually(first_process, "the stranger's pod", timeout=60)
+    yield Stranger(outside=f"/run/netns/{world.outside.namespace}", pod=f"/proc/{pid}/ns/net")
+    kube.delete("v1", "Namespace", None, namespace)
 
 
 @pytest.fixture

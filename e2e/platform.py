@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from e2e.clients import Account, Directory
+from e2e.clients import Account, Directory, rcpt
 from e2e.kube import GROUP, Kube, Object
 
 HOSTNAME = "mail.example.test"
@@ -114,6 +114,11 @@ class Platform:
     def remove_mailbox(self, user: str) -> None:
         self.kube.delete(GROUP, "Mailbox", self.namespace, user)
         self.kube.delete("v1", "Secret", self.namespace, f"{user}-password")
+
+    def answer(self, recipient: str) -> int:
+        """The reply code to RCPT in a session of its own: smtpd remembers the last answer for the session."""
+        with self.smtp() as session:
+            return rcpt(session, recipient)[0]
 
     def smtp(self, port: int = 25) -> smtplib.SMTP:
         """A plain SMTP session from this node to the public port."""

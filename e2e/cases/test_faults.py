@@ -5,9 +5,7 @@ What was acknowledged is never lost; while something is away mail is deferred, a
 
 from __future__ import annotations
 
-import signal
 import smtplib
-import subprocess
 
 import pytest
 
@@ -15,27 +13,9 @@ from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import Object, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.platform import Platform
+from e2e.processes import container_processes, kill
 
 COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
-
-
-def processes(pod: Object) -> dict[str, list[tuple[int, bool, str]]]:
-    """The pod's processes as this node sees them: container -> (pid, is it PID 1 there, name)."""
-    found: dict[str, list[tuple[int, bool, str]]] = {}
-    listed = subprocess.run(["ps", "-eo", "pid=,comm="], check=True, capture_output=True, text=True).stdout
-    ids = {status["containerID"].rpartition("/")[2]: status["name"] for status in pod["status"]["containerStatuses"]}
-    for line in listed.splitlines():
-        pid, name = line.split(None, 1)
-        try:
-            groups = open(f"/proc/{pid}/cgroup").read()  # noqa: PTH123, SIM115
-            status = open(f"/proc/{pid}/status").read()  # noqa: PTH123, SIM115
-        except OSError:
-            continue
-        for container, named in ids.items():
-            if container in groups:
-                inner = status.partition("NSpid:")[2].split("\n", 1)[0].split()[-1]
-                found.setdefault(named, []).append((int(pid), inner == "1", name.strip()))
-    return found
 
 
 def one_pod(platform: Platform, component: str) -> Object:
@@ -52,11 +32,6 @@ def ready_again(platform: Platform, component: str) -> None:
     eventually(look, f"{component} is ready again", timeout=90)
 
 
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        subprocess.run(["kill", f"-{signal.SIGKILL.value}", str(pid)], check=False, capture_output=True)
-
-
 @pytest.mark.row("B2")
 @pytest.mark.parametrize("component", COMPONENTS)
 @pytest.mark.parametrize("victim", ["pid 1", "daemons"])
@@ -67,8 +42,8 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed(
     ledger = Ledger()
     with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
         eventually(lambda: len(ledger.acknowledged) >= 5, "the stream flows")
-        for container, running in processes(one_pod(platform, component)).items():
-            chosen = [pid for pid, first, _ in running if first == (victim == "pid 1")]
+        for container, running in container_processes(one_pod(platform, component)).items():
+            chosen = [process for process in running if (process.inner == 1) == (victim == "pid 1")]
             assert chosen, f"{container} has no such process: {running}"
             kill(chosen)
         before = len(ledger.acknowledged)
@@ -115,7 +90,7 @@ def one_pod_is_new(platform: Platform, component: str, old: Object) -> bool:
 @pytest.mark.row("B2")
 def test_without_the_filter_mail_is_deferred_and_comes_later(platform: Platform, alice: Account) -> None:
     pod = one_pod(platform, "filter")
-    kill([pid for running in processes(pod).values() for pid, first, _ in running if not first])
+    kill(process for running in container_processes(pod).values() for process in running if process.inner != 1)
     message = letter("stranger@outside.test", "alice@example.test")
 
     def taken() -> bool:

@@ -139,8 +139,7 @@ def test_a_deleted_mailbox_is_closed_at_once(platform: Platform) -> None:
     with platform.smtp() as session:
         assert rcpt(session, f"{account.user}@example.test")[0] == 250
     platform.remove_mailbox(account.user)
-    with platform.smtp() as session:
-        eventually(lambda: rcpt(session, f"{account.user}@example.test")[0] == 550, "the deleted mailbox is refused")
+    eventually(lambda: platform.answer(f"{account.user}@example.test") == 550, "the deleted mailbox is refused")
     with pytest.raises(LoginError):
         account.imap()
 

@@ -1,0 +1,51 @@
+"""The processes of a pod as this machine sees them, so that a case can kill exactly the one it means.
+
+A container's processes carry its id in their control group; the last number of `NSpid` (proc_pid_status(5)) is the
+pid inside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.kube import Object
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process: its pid here, its pid in the container, and its name."""
+
+    pid: int
+    inner: int
+    name: str
+
+
+def container_processes(pod: Object) -> dict[str, list[Process]]:
+    """Container name -> its living processes."""
+    ids = {
+        status["containerID"].rpartition("/")[2]: status["name"]
+        for status in pod["status"]["containerStatuses"]
+        if status.get("containerID")
+    }
+    found: dict[str, list[Process]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            groups = (folder / "cgroup").read_text()
+            name = next((name for container, name in ids.items() if container in groups), None)
+            if name:
+                fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+                inner = int(fields["NSpid"].split()[-1])
+                found.setdefault(name, []).append(Process(int(folder.name), inner, fields["Name"].strip()))
+    return found
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """Kill without warning; who is gone already is fine."""
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
