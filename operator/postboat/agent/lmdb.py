@@ -9,6 +9,8 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
+from postboat.agent.stage import age
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -36,7 +38,9 @@ class LmdbDriver:
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Write each table to a new file and rename it into place."""
         self._settings.mkdir(parents=True, exist_ok=True)
-        (self._settings / "main.cf").write_text(_MAIN)
+        main = self._settings / "main.cf"
+        main.write_text(_MAIN)
+        age(main)
         self._folder.mkdir(parents=True, exist_ok=True)
         for table, rows in tables.items():
             source = self._folder / f"new-{table.name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ACTIVE = "active"
 _GENERATIONS = "generations"
 _RECORD = ".generation.json"
+_AGE = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,15 @@ def _write(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with open(descriptor, "wb") as stream:  # noqa: PTH123  a descriptor: the file must never exist with a wider mode
         stream.write(content)
+        stream.flush()
         os.fchmod(descriptor, mode)
+        age(descriptor)
+
+
+def age(file: int | Path) -> None:
+    """Date a file back, always by the same time, so that later stays later.
+
+    Postfix reads a main.cf younger than about two seconds again and again until it is older (dict_load_file_xt).
+    """
+    then = time.time() - _AGE
+    os.utime(file, (then, then))
