@@ -78,20 +78,38 @@ test: venv ## every check and every test, the cluster included
 	if (( $${#failed[@]} )); then echo "make test: FAILED in $$((SECONDS - begun)) s: $${failed[*]}"; exit 1; fi; \
 	echo "make test: passed in $$((SECONDS - begun)) s: $(SUITES)"
 
-.PHONY: lint
-lint: venv ## style, types, layers, generated files, YAML, Dockerfiles, shell, Go
+LINTS := lint-style lint-types lint-layers lint-yaml lint-images lint-shell lint-generated lint-go
+.PHONY: lint $(LINTS)
+lint: venv ## style, types, layers, YAML, Dockerfiles, shell, generated files, Go; goes on after a finding
+	@$(MAKE) --keep-going $(LINTS)
+
+lint-style: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-types: venv
 	$(BIN)/mypy
 	$(BIN)/mypy tools e2e conftest.py tests/chart tests/programs
+
+lint-layers: venv
 	$(BIN)/lint-imports
+
+lint-yaml: venv
 	$(BIN)/yamllint --strict --config-file tools/yamllint.yaml crds examples charts/postboat/{Chart,values}.yaml charts/postboat/tests
+
+lint-images: venv
 	$(BIN)/hadolint images/*/Dockerfile
+
+lint-shell:
 	bash -n .ci/run
 	@! command -v shellcheck >/dev/null || shellcheck .ci/run
+
+lint-generated: venv
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; $(BIN)/python -m postboat crds "$$made"; \
 	  diff -r "$$made" crds || { echo "crds/ is not what the models say: run make crds"; exit 1; }
 	@diff -r crds charts/postboat/files/crds || { echo "the chart lags behind crds/: run make chart"; exit 1; }
+
+lint-go:
 	@for module in $(GO_MODULES); do \
 	  unformatted=$$(gofmt -l $$module); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }; \
 	  (cd $$module && nice go vet ./...); \
