@@ -53,13 +53,11 @@ class Stage:
     def __init__(self, root: Path) -> None:
         self.active = root / ACTIVE
         self._generations = root / _GENERATIONS
-        self._number = 0
 
     def plan(self, mount: Mount, manifest: Manifest) -> Generation:
-        """Return the generation that a mount asks for, without writing anything."""
-        self._number += 1
+        """Return the generation that a mount asks for, without writing anything; its name is never used again."""
         files = {file.path: (mount.sha256[file.key], file.effect, file.mode) for file in manifest.files}
-        return Generation(self._generations / f"{os.getpid()}-{self._number}", files, mount.digest)
+        return Generation(self._generations / str(time.time_ns()), files, mount.digest)
 
     def write(self, generation: Generation, mount: Mount, manifest: Manifest) -> None:
         """Write the files of a generation."""
