@@ -21,6 +21,14 @@ _CLIENT_PORTS: Final = {
     Protocol.POP3: (("pop3", 10110), ("pop3s", 10995)),
     Protocol.SIEVE: (("sieve", 14190),),
 }
+# A session within TLS or through a proxy stays in the login process for its whole life: one for each would mean that
+# the hundred-and-first session is dropped.
+_LOGIN_SETTINGS: Final = (
+    "chroot =",
+    "client_limit = 1000",
+    "process_min_avail = 2",
+    "restart_request_count = unlimited",
+)
 _WITH_TLS: Final = frozenset({"imaps", "pop3s"})
 _ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "sieve": ("sieve",)}
 
@@ -68,7 +76,7 @@ def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
     open_ports = tuple(_port(name, port) for name, port in ports)
     used = {block.name for block in open_ports}
     closed = tuple(Block("inet_listener", name, ("port = 0",)) for name in _ALL_LISTENERS[protocol] if name not in used)
-    return Service(_LOGIN[protocol], ("chroot =", "client_limit = 1000", "process_min_avail = 1"), open_ports + closed)
+    return Service(_LOGIN[protocol], _LOGIN_SETTINGS, open_ports + closed)
 
 
 def _query(columns: str, *conditions: str) -> str:

@@ -125,3 +125,11 @@ def test_every_file_ends_with_a_line_break() -> None:
 def test_no_side_channel_within_tls_to_a_store() -> None:
     edge = file(rendered(), "imap", "dovecot.conf").content.decode()
     assert edge.count("starttls = y\n") == edge.count("proxy_no_multiplex = y\n") == 3
+
+
+def test_a_login_process_serves_many_sessions() -> None:
+    files = rendered()
+    for unit in ("imap", "store"):
+        conf = file(files, unit, "dovecot.conf").content.decode()
+        assert conf.count("-login {\n") == conf.count("restart_request_count = unlimited\n") == 3
+        assert conf.count("client_limit = 1000\n") == 3
