@@ -54,8 +54,9 @@ lock: $(UV_STAMP) ## resolve the dependencies anew and write the lock files (UPG
 # --- generated files --------------------------------------------------------------------------------------------------
 
 .PHONY: crds
-crds: venv ## write crds/ from the models in operator/postboat/api, and copy them into the chart
+crds: venv ## write crds/ and the tables of docs/kinds/ from the models in operator/postboat/api, and copy them into the chart
 	@$(BIN)/python -m postboat crds crds
+	@$(BIN)/python -m tools.pages
 	@$(MAKE) chart
 
 .PHONY: chart

@@ -11,7 +11,7 @@ import poplib
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -45,6 +45,16 @@ class Directory:
             yield
 
 
+@contextmanager
+def closing_on_refusal(close: Callable[[], object]) -> Iterator[None]:
+    """Close a session whose login was refused, and pass the refusal on."""
+    try:
+        yield
+    except Exception:
+        close()
+        raise
+
+
 @dataclass(frozen=True)
 class Account:
     """How one user reaches one platform."""
@@ -68,7 +78,8 @@ class Account:
     def submission(self, port: int = 587) -> smtplib.SMTP:
         """A logged-in submission session."""
         session = self.secure(port)
-        session.login(self.user, self.password)
+        with closing_on_refusal(session.close):
+            session.login(self.user, self.password)
         return session
 
     def imap(self, port: int = 993) -> IMAPClient:
@@ -78,7 +89,8 @@ class Account:
         else:
             session = IMAPClient(self.hostname, port, ssl=False, timeout=SECONDS)
             session.starttls(self.context())
-        session.login(self.user, self.password)
+        with closing_on_refusal(session.shutdown):
+            session.login(self.user, self.password)
         return session
 
     def pop3(self, port: int = 995) -> poplib.POP3:
@@ -89,8 +101,9 @@ class Account:
         else:
             session = poplib.POP3(self.hostname, port, timeout=SECONDS)
             session.stls(self.context())
-        session.user(self.user)
-        session.pass_(self.password)
+        with closing_on_refusal(session.close):
+            session.user(self.user)
+            session.pass_(self.password)
         return session
 
 

@@ -109,7 +109,7 @@ _KINDS: Final = (
         MailboxStatus,
         (
             Column("User", ".status.username"),
-            Column("Type", ".spec.type"),
+            Column("Type", ".status.type"),
             Column("Quota", ".spec.quota"),
             Column("Usage", ".status.usage.bytes", "integer", wide=True),
             Column("Percent", ".status.usage.percent", "integer", wide=True),

@@ -170,12 +170,10 @@ class MailboxStatus(Status):
     """What is known about a mailbox."""
 
     username: Word | None = None
-    """The user name in force."""
+    """The user name in force; with `@` and any local domain it is an address of the mailbox."""
+    type: Word | None = None
+    """The type in force."""
     store: Count | None = None
     """Number of the store pod that keeps the mail; it stays the same."""
-    addresses: Annotated[tuple[Word, ...], Field(max_length=32), AS_SET] = ()
-    """Addresses that reach the mailbox; the first 32 of them."""
-    address_count: Count | None = None
-    """Number of addresses that reach the mailbox."""
     usage: Usage | None = None
     """How much of its space the mailbox uses."""

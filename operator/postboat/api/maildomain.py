@@ -85,7 +85,7 @@ class Dkim(Model):
     """The signature under mail that users of the domain submit on ports 587 and 465."""
 
     enabled: Flag | None = None
-    """Sign mail from this domain; false when absent."""
+    """Sign mail from this domain; true when absent."""
     selector: Selector | None = None
     """Selector of the key in the DNS; `default` when absent. A new selector makes a new key."""
     secret_name: ObjectName | None = None

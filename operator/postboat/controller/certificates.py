@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFE = dt.timedelta(days=3650)
-LEAF_LIFE = dt.timedelta(days=397)
+LEAF_LIFE = dt.timedelta(days=365)
 BACKDATED = dt.timedelta(hours=1)
 LONGEST_COMMON_NAME = 64
 

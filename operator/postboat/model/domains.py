@@ -12,7 +12,7 @@ from postboat.api.resource import Refusal, Resource
 from postboat.model import names, signing
 from postboat.model.in_force import fields_verdict
 from postboat.model.platform import Domain, Wanted, WantedKind
-from postboat.model.references import dkim_secret
+from postboat.model.references import dkim_secret, signs
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
@@ -84,7 +84,7 @@ def _judge(
 def _signed(
     domain: Domain, resource: Resource, spec: MailDomainSpec, secrets: Mapping[str, SecretContent]
 ) -> tuple[Verdict, Domain]:
-    if spec.dkim is None or not spec.dkim.enabled:
+    if not signs(spec):
         return fields_verdict(resource), domain
     key = signing.from_secret(secrets.get(dkim_secret(resource.name, spec)), resource.name, spec)
     if isinstance(key, Verdict):
@@ -94,6 +94,6 @@ def _signed(
 
 def _wanted(resource: Resource, domain: Domain) -> Iterator[Wanted]:
     spec = resource.spec
-    if not isinstance(spec, MailDomainSpec) or spec.dkim is None or not spec.dkim.enabled or domain.dkim is not None:
+    if not isinstance(spec, MailDomainSpec) or not signs(spec) or domain.dkim is not None:
         return
     yield Wanted(WantedKind.DKIM, dkim_secret(resource.name, spec), selector=signing.selector(spec))

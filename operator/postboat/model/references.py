@@ -19,7 +19,7 @@ def secret_names(resource: Resource) -> frozenset[str]:
                 own.add(spec.tls.secret_name)
             return frozenset(own)
         case MailDomainSpec():
-            return frozenset({dkim_secret(resource.name, spec)}) if _signs(spec) else frozenset()
+            return frozenset({dkim_secret(resource.name, spec)}) if signs(spec) else frozenset()
         case MailboxSpec():
             return frozenset({spec.password_secret.name}) if spec.password_secret is not None else frozenset()
         case _:
@@ -46,5 +46,6 @@ def dkim_secret(name: str, spec: MailDomainSpec) -> str:
     return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{name}-dkim"
 
 
-def _signs(spec: MailDomainSpec) -> bool:
-    return spec.dkim is not None and bool(spec.dkim.enabled)
+def signs(spec: MailDomainSpec) -> bool:
+    """Tell whether mail from the domain is to be signed: always, unless the domain says no."""
+    return spec.dkim is None or spec.dkim.enabled is not False

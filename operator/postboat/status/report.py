@@ -14,11 +14,10 @@ from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
 
-_MOST_ADDRESSES: Final = 32
 _FIELDS: Final = {
     "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
     "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
-    "Mailbox": ("addressCount", "addresses", "conditions", "observedGeneration", "store", "username"),
+    "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
 }
 _COMMON: Final = ("conditions", "observedGeneration")
 
@@ -69,9 +68,7 @@ def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[
     account = platform.account(spec.username or resource.name)
     if account is None or account.resource != resource.name:
         return _placement(resource)
-    addresses = [f"{account.user}@{domain.name}" for domain in platform.domains[:_MOST_ADDRESSES]]
-    facts: dict[str, Any] = {"username": account.user, "store": account.shard, "addressCount": len(platform.domains)}
-    return facts | ({"addresses": addresses} if addresses else {})
+    return {"username": account.user, "type": spec.effective_type.value, "store": account.shard}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
