@@ -90,7 +90,7 @@ class Activator:
 
     def _put_in_force(self, mount: Mount) -> None:
         manifest = mount.manifest()
-        self._directory.apply(manifest.tables, mount.shards)
+        reopen = self._directory.apply(manifest.tables, mount.shards)
         generation = self._stage.plan(mount, manifest)
         if self._current is None:
             self._validate(generation, mount, manifest)
@@ -98,6 +98,8 @@ class Activator:
             self._supervisor.begin()
             return
         effect = self._current.effect_of_change(generation)
+        if reopen and effect in (None, Effect.LIVE):
+            self._carry_out(Effect.RELOAD)
         if effect is None:
             return
         if self._refused and self._refused.effect_of_change(generation) is None:

@@ -6,6 +6,7 @@ The file is in WAL mode: readers never wait for the writer nor it for them, and 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ _SECONDS = 10
 
 class SqliteDriver:
     """The tables of a container in the SQLite file `path`."""
+
+    limit = sys.maxsize
+    replaces = False
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -32,7 +32,13 @@ class Delta:
 
 
 class Driver(Protocol):
-    """One kind of table file."""
+    """One kind of table file.
+
+    More than `limit` changed rows are worth a rebuild; with `replaces`, readers must open the tables again after one.
+    """
+
+    limit: int
+    replaces: bool
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Write whole tables, replacing what there is; raise OSError or ValueError when that fails."""
@@ -51,7 +57,7 @@ class Directory:
         self._known = False
 
     def apply(self, tables: tuple[Table, ...], shards: Mapping[str, bytes]) -> bool:
-        """Bring the tables in force and return whether anything changed.
+        """Bring the tables in force and return whether those who read them must open them again.
 
         The first time, after a failure and when the tables themselves differ, everything is rebuilt from the shards.
         Raises ActivationError (TableUpdateFailed); the next call then rebuilds.
@@ -60,17 +66,14 @@ class Directory:
             return False
         incremental, self._known = self._known and tables == self._tables, False
         try:
-            if incremental:
-                self._update(shards)
-            else:
-                self._rebuild(tables, shards)
+            reopen = self._update(shards) if incremental else self._rebuild(self._drivers, tables, shards)
         except (OSError, ValueError, EOFError, zlib.error) as error:
             raise ActivationError(Failure.TABLE_UPDATE_FAILED, str(error)) from error
         self._tables, self._shards, self._known = tables, dict(shards), True
-        return True
+        return reopen
 
-    def _rebuild(self, tables: tuple[Table, ...], shards: Mapping[str, bytes]) -> None:
-        for name, driver in self._drivers.items():
+    def _rebuild(self, drivers: Mapping[str, Driver], tables: tuple[Table, ...], shards: Mapping[str, bytes]) -> bool:
+        for name, driver in drivers.items():
             mine = {table.name: table for table in tables if table.driver == name}
             rows: dict[Table, list[Row]] = {table: [] for table in mine.values()}
             for content in shards.values():
@@ -78,15 +81,20 @@ class Directory:
                     rows[table].append(row)
             if rows:
                 driver.rebuild(rows)
+        return any(driver.replaces for driver in drivers.values())
 
-    def _update(self, shards: Mapping[str, bytes]) -> None:
+    def _update(self, shards: Mapping[str, bytes]) -> bool:
         changed = [name for name in shards.keys() | self._shards.keys() if shards.get(name) != self._shards.get(name)]
         old = {line for name in changed for line in _lines(self._shards.get(name))}
         new = {line for name in changed for line in _lines(shards.get(name))}
+        reopen = False
         for name, driver in self._drivers.items():
             deltas = difference(old, new, {table.name: table for table in self._tables if table.driver == name})
-            if deltas:
+            if sum(len(delta.changed) + len(delta.removed) for delta in deltas.values()) > driver.limit:
+                reopen |= self._rebuild({name: driver}, self._tables, shards)
+            elif deltas:
                 driver.update(deltas)
+        return reopen
 
 
 def difference(old: set[bytes], new: set[bytes], tables: Mapping[str, Table]) -> dict[Table, Delta]:

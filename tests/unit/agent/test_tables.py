@@ -1,0 +1,152 @@
+"""Tables: only the difference is written, and what a failure left behind is built anew."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from postboat.agent.errors import ActivationError, Failure
+from postboat.agent.lmdb import _source
+from postboat.agent.manifest import Table
+from postboat.agent.sqlite import SqliteDriver
+from postboat.agent.tables import Delta, Directory, Row, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+USERS = Table("users", "sqlite", ("user", "quota"))
+ALIASES = Table("aliases", "lmdb", ("key", "value"))
+
+
+def shard(*lines: str) -> bytes:
+    return gzip.compress("".join(f"{line}\n" for line in sorted(lines)).encode(), mtime=0)
+
+
+class Recorder:
+    """A driver that keeps what it was told, and can be told to fail."""
+
+    def __init__(self, limit: int = sys.maxsize, *, replaces: bool = False) -> None:
+        self.limit, self.replaces = limit, replaces
+        self.calls: list[tuple[str, object]] = []
+        self.broken = False
+
+    def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
+        self.calls.append(("rebuild", {table.name: sorted(rows) for table, rows in tables.items()}))
+
+    def update(self, deltas: Mapping[Table, Delta]) -> None:
+        if self.broken:
+            raise OSError("disk full")
+        self.calls.append(("update", {table.name: (delta.removed, delta.changed) for table, delta in deltas.items()}))
+
+
+def test_the_first_time_builds_and_the_next_times_write_the_difference() -> None:
+    driver = Recorder()
+    directory = Directory({"sqlite": driver})
+    directory.apply((USERS,), {"00": shard("users\ta\t1", "users\tb\t1"), "01": shard("users\tc\t1")})
+    directory.apply((USERS,), {"00": shard("users\ta\t2"), "01": shard("users\tc\t1"), "02": shard("users\td\t1")})
+    directory.apply((USERS,), {"00": shard("users\ta\t2"), "01": shard("users\tc\t1"), "02": shard("users\td\t1")})
+    assert driver.calls == [
+        ("rebuild", {"users": [("a", "1"), ("b", "1"), ("c", "1")]}),
+        ("update", {"users": ({"b"}, {"a": ("a", "2"), "d": ("d", "1")})}),
+    ]
+
+
+def test_a_row_that_moves_to_another_shard_is_not_deleted() -> None:
+    deltas = difference({b"users\ta\t1"}, {b"users\ta\t2"}, {"users": USERS})
+    assert deltas[USERS].removed == set()
+    assert deltas[USERS].changed == {"a": ("a", "2")}
+
+
+def test_rows_of_tables_that_the_manifest_does_not_name_are_ignored() -> None:
+    driver = Recorder()
+    Directory({"sqlite": driver}).apply((USERS,), {"00": shard("users\ta\t1", "future\tx\ty\tz")})
+    assert driver.calls == [("rebuild", {"users": [("a", "1")]})]
+
+
+def test_another_table_rebuilds_all() -> None:
+    driver = Recorder()
+    directory = Directory({"sqlite": driver})
+    shards = {"00": shard("users\ta\t1", "domain\texample.org")}
+    directory.apply((USERS,), shards)
+    directory.apply((USERS, Table("domain", "sqlite", ("domain",))), shards)
+    assert [name for name, _ in driver.calls] == ["rebuild", "rebuild"]
+
+
+def test_many_rows_are_a_rebuild_and_readers_open_again() -> None:
+    driver = Recorder(limit=1, replaces=True)
+    directory = Directory({"sqlite": driver})
+    assert directory.apply((USERS,), {})
+    assert not directory.apply((USERS,), {"00": shard("users\ta\t1")})
+    assert directory.apply((USERS,), {"00": shard("users\ta\t1", "users\tb\t1", "users\tc\t1")})
+    assert [name for name, _ in driver.calls] == ["rebuild", "update", "rebuild"]
+
+
+def test_after_a_failure_everything_is_built_anew() -> None:
+    driver = Recorder()
+    directory = Directory({"sqlite": driver})
+    directory.apply((USERS,), {})
+    driver.broken = True
+    with pytest.raises(ActivationError) as failed:
+        directory.apply((USERS,), {"00": shard("users\ta\t1")})
+    assert failed.value.failure is Failure.TABLE_UPDATE_FAILED
+    directory.apply((USERS,), {"00": shard("users\ta\t1")})
+    assert driver.calls[1:] == [("rebuild", {"users": [("a", "1")]})]
+
+
+@pytest.mark.parametrize("content", [b"no gzip", shard("users\ta"), shard("users\ta\t1\t2"), gzip.compress(b"\xff\t1")])
+def test_a_damaged_shard_is_a_failure_and_no_crash(content: bytes) -> None:
+    with pytest.raises(ActivationError) as failed:
+        Directory({"sqlite": Recorder()}).apply((USERS,), {"00": content})
+    assert failed.value.failure is Failure.TABLE_UPDATE_FAILED
+
+
+def rows(path: Path, query: str = "SELECT * FROM users ORDER BY user") -> list[Row]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_sqlite_changes_in_place_under_an_open_reader(tmp_path: Path) -> None:
+    path = tmp_path / "tables" / "directory.sqlite"
+    driver = SqliteDriver(path)
+    driver.rebuild({USERS: [("a", "1"), ("b", "1")]})
+    inode = path.stat().st_ino
+    with closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        assert len(reader.execute("SELECT * FROM users").fetchall()) == 2
+        driver.update({USERS: Delta({"b"}, {"a": ("a", "9"), "c": ("c", "'; DROP TABLE users")})})
+        assert reader.execute("SELECT quota FROM users WHERE user = 'a'").fetchall() == [("1",)]
+        reader.execute("COMMIT")
+        assert reader.execute("SELECT quota FROM users WHERE user = 'a'").fetchall() == [("9",)]
+    assert rows(path) == [("a", "9"), ("c", "'; DROP TABLE users")]
+    driver.rebuild({Table("users", "sqlite", ("user",)): [("z",)]})
+    assert rows(path) == [("z",)]
+    assert path.stat().st_ino == inode
+
+
+def test_sqlite_replaces_a_damaged_file(tmp_path: Path) -> None:
+    path = tmp_path / "directory.sqlite"
+    path.write_bytes(b"not a database, but long enough to look like one" * 50)
+    SqliteDriver(path).rebuild({USERS: [("a", "1")]})
+    assert rows(path) == [("a", "1")]
+
+
+def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "directory.sqlite"
+    driver = SqliteDriver(path)
+    driver.rebuild({USERS: [("a", "1")]})
+    other = Table("missing", "sqlite", ("key",))
+    with pytest.raises(ValueError, match="missing"):
+        driver.update({USERS: Delta({"a"}), other: Delta({"x"})})
+    assert rows(path) == [("a", "1")]
+
+
+def test_what_postmap_cannot_express_is_left_out() -> None:
+    given = [("a@x", "b@x, c@x"), ("#a@x", "b"), ("a b@x", "c"), ('"q"@x', "d"), ("@x", "all")]
+    assert _source(ALIASES, given) == b"@x all\na@x b@x, c@x\n"
+    assert _source(Table("domains", "lmdb", ("key",)), [("x",)]) == b"x -\n"
