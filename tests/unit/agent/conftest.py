@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.agent.children import Children
-from postboat.agent.daemons.base import Daemon
+from postboat.agent.daemons.base import Daemon, override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,15 +25,19 @@ class FakeDaemon(Daemon):
     script = "exec sleep 600"
     answers = True
 
+    @override
     def command(self) -> tuple[str, ...]:
         return ("sh", "-c", self.script)
 
+    @override
     def complaint(self, staged: Path) -> str:
         return "bad" if any(b"bad" in path.read_bytes() for path in staged.rglob("*.cf")) else ""
 
+    @override
     def probes(self) -> tuple[Probe, ...]:
         return ()
 
+    @override
     def ready(self) -> bool:
         return self.answers
 
