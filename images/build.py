@@ -31,6 +31,7 @@ TOOLS = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
+KEPT = 3  # archives of one image; older ones are built again within seconds
 SLIM = ("doc", "info", "man", "locale", "lintian", "linda")
 
 
@@ -151,13 +152,16 @@ class Builder:
         )  # fmt: skip
 
     def export(self, name: str, tag: str, archive: Path) -> None:
-        """Write the image as a docker archive that carries both its own tag and `dev`."""
+        """Write the image as a docker archive with its own tag and `dev`, and remove the oldest archives of it."""
         with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
             plain, named = Path(folder, "plain.tar"), Path(folder, "named.tar")
             reference = f"localhost/postboat/{name}:{tag}"
             self.buildah("push", "--quiet", *self.policy, reference, f"docker-archive:{plain}:{reference}")
             add_tag(plain, named, f"localhost/postboat/{name}:dev")
             named.rename(archive)
+        archives = sorted(archive.parent.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
+        for old in archives[:-KEPT]:
+            old.unlink(missing_ok=True)
 
 
 def add_tag(source: Path, target: Path, tag: str) -> None:
