@@ -85,10 +85,10 @@ def world() -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def stranger(kube: Kube, world: World) -> Iterator[Stranger]:
+def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[Stranger]:
     """Somebody outside, and somebody in a pod of a namespace that has nothing to do with mail."""
     namespace = f"stranger-{secrets.token_hex(3)}"
-    container = {"name": "shell", "image": "postboat.test/busybox:latest", "command": ["sleep", "86400"]}
+    container = {"name": "shell", "image": operator.image(), "command": ["sleep", "86400"]}
     kube.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {

@@ -71,6 +71,14 @@ class Kube:
             applied.append(cast("Object", result.to_dict()))
         return applied
 
+    def create(self, one: Mapping[str, Any]) -> Object:
+        """Create, strictly; unlike server-side apply, a field of a wrong name or type is refused as such (400)."""
+        meta = one["metadata"]
+        created = self._resource(one["apiVersion"], one["kind"]).create(
+            body=dict(one), namespace=meta.get("namespace"), field_validation="Strict"
+        )
+        return cast("Object", created.to_dict())
+
     def apply_file(self, path: Path) -> list[Object]:
         return self.apply(*(one for one in yaml.safe_load_all(path.read_text()) if one))
 

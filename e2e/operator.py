@@ -39,6 +39,12 @@ class Operator:
         found = self.kube.objects("v1", "Pod", self.namespace, f"app.kubernetes.io/name={self.name}")
         return [pod["metadata"]["name"] for pod in found]
 
+    def image(self) -> str:
+        """The image that the operator runs, for a pod that only has to stand somewhere."""
+        found = self.kube.get("apps/v1", "Deployment", self.namespace, self.name)
+        assert found is not None
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
     def leader(self) -> str | None:
         """The pod that holds the Lease."""
         for lease in self.kube.objects("coordination.k8s.io/v1", "Lease", self.namespace):

@@ -128,6 +128,7 @@ def test_tls_policy_is_mozilla_intermediate(platform: Platform, port: int) -> No
 
 
 @pytest.mark.row("P1")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 @pytest.mark.parametrize("port", [465, 993, 995])
 def test_old_tls_is_refused(platform: Platform, port: int) -> None:
     context = ssl.create_default_context()

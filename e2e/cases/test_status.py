@@ -115,7 +115,7 @@ def test_the_api_server_refuses_malformed_objects_with_the_field(platform: Platf
     )
     for one, field in wrong:
         with pytest.raises(ApiException) as caught:
-            platform.kube.apply(one)
+            platform.kube.create(one)
         assert 400 <= caught.value.status < 500
         assert field in json.loads(caught.value.body)["message"]
 
@@ -148,7 +148,7 @@ def test_a_hostile_value_changes_nothing_but_its_own_status(platform: Platform, 
     before = children(platform)
     for one in string_fields(platform, value):
         try:
-            platform.kube.apply(one)
+            platform.kube.create(one)
         except ApiException as error:
             assert 400 <= error.status < 500, error.body
             continue

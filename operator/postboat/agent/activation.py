@@ -106,9 +106,10 @@ class Activator:
             raise ActivationError(Failure.INVALID_CONFIGURATION, "the files are those that were refused before")
         self._validate(generation, mount, manifest)
         previous, answered = self._current, effect > Effect.LIVE and self._daemon.ready()
+        before = self._daemon.serving()
         self._switch(generation)
         self._carry_out(effect)
-        if answered and not self._settled():
+        if answered and not self._settled(before):
             self._switch(previous)
             self._carry_out(effect)
             self._refused = generation
@@ -139,12 +140,16 @@ class Activator:
         elif effect is Effect.RELOAD and number is not None:
             self._supervisor.reload(number)
 
-    def _settled(self) -> bool:
-        """Wait until the daemon answers with its new configuration; a moment passes before it can have read it."""
+    def _settled(self, before: frozenset[int]) -> bool:
+        """Wait until the daemon answers with its new configuration; a moment passes before it can have read it.
+
+        Where processes serve with what they began with, those of `before` do not count.
+        """
         deadline = time.monotonic() + _SETTLE
         while True:
             time.sleep(0.1)
-            if self._supervisor.process and self._daemon.ready():
+            begun = not before or bool(self._daemon.serving() - before)
+            if self._supervisor.process and begun and self._daemon.ready():
                 return True
             if time.monotonic() >= deadline:
                 return False

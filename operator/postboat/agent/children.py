@@ -197,6 +197,14 @@ def descendants() -> tuple[Process, ...]:
         rest = [process for process in rest if process.pid not in below]
 
 
+def command_line(pid: int) -> bytes:
+    """Return what a process shows as its command line, empty when it is gone."""
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def _processes() -> list[Process]:
     processes: list[Process] = []
     for entry in os.listdir("/proc"):  # noqa: PTH208  called often while a daemon stops

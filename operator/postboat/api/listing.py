@@ -16,9 +16,13 @@ from postboat.api.base import camel
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A marker of a tuple: its entries are unique, by these fields or, without any, as they are."""
+    """A marker of a tuple: its entries are unique, by these fields or, without any, as they are.
+
+    `whole` lists belong to one manager: server-side apply cannot merge a set of objects, and fails on one (500).
+    """
 
     keys: tuple[str, ...] = ()
+    whole: bool = False
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the entries after everything else about them is known to be right."""
@@ -27,7 +31,7 @@ class Listing:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """Tell Kubernetes how entries are merged."""
         written = handler(schema)
-        written["x-kubernetes-list-type"] = "map" if self.keys else "set"
+        written["x-kubernetes-list-type"] = "map" if self.keys else "atomic" if self.whole else "set"
         if self.keys:
             written["x-kubernetes-list-map-keys"] = [camel(key) for key in self.keys]
         return written
@@ -44,6 +48,7 @@ class Listing:
 
 
 AS_SET: Final = Listing()
+AS_WHOLE: Final = Listing(whole=True)
 
 
 def keyed_by(*keys: str) -> Listing:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from postboat.api.base import Model, Rule
 from postboat.api.conditions import Status, Word
-from postboat.api.listing import AS_SET
+from postboat.api.listing import AS_SET, AS_WHOLE
 from postboat.api.values import Count, DomainName, EmailAddress, Flag, LocalPart, ObjectName, ServerName
 
 
@@ -40,7 +40,7 @@ class MailAddressSpec(Model):
     """The part before the @, like info; the name of the object when absent. It never changes."""
     domain: DomainName | None = None
     """The one domain that the address is in; all local domains when absent."""
-    destinations: Annotated[tuple[Destination, ...], Field(min_length=1, max_length=500), AS_SET]
+    destinations: Annotated[tuple[Destination, ...], Field(min_length=1, max_length=500), AS_WHOLE]
     """Where mail goes; each destination gets a message once."""
     internal: Flag | None = None
     """Refuse mail from outside; accounts of the system still reach the address. False when absent."""

@@ -32,8 +32,9 @@ def _maps(platform: Platform) -> tuple[File, ...]:
         for domain, dkim in signed
     )
     return (
-        File("dkim-selectors.map", "maps/dkim-selectors.map", selectors.encode()),
-        File("dkim-paths.map", "maps/dkim-paths.map", paths.encode()),
+        # Rspamd looks at its maps again only after a while: a reload makes a new domain signed when it is said to be.
+        File("dkim-selectors.map", "maps/dkim-selectors.map", selectors.encode(), effect=Effect.RELOAD),
+        File("dkim-paths.map", "maps/dkim-paths.map", paths.encode(), effect=Effect.RELOAD),
         *keys,
     )
 

@@ -66,6 +66,10 @@ class Daemon(ABC):
         """Return lines of the Prometheus text format about the daemon."""
         return ""
 
+    def serving(self) -> frozenset[int]:
+        """Return the processes that serve with the configuration they began with; none where a reload reaches all."""
+        return frozenset()
+
     def ready(self) -> bool:
         """Return whether everything that should answer does."""
         return all(probe.answers() for probe in self.probes())

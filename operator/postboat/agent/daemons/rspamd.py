@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent.children import command_line, descendants
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.probe import Probe
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CONTROLLER = 11334
 _IN_WORK = 10.0
+_WORKER = b"rspamd_proxy process"
 
 
 class Rspamd(Daemon):
@@ -41,6 +43,11 @@ class Rspamd(Daemon):
     def probes(self) -> tuple[Probe, ...]:
         """Return the controller's ping, the one page that needs no password."""
         return (Probe(_CONTROLLER, (b"pong",), ask=b"GET /ping HTTP/1.0\r\n\r\n", anywhere=True),)
+
+    @override
+    def serving(self) -> frozenset[int]:
+        """Return the milter workers: a reload leaves the old ones to their work and begins new ones."""
+        return frozenset(process.pid for process in descendants() if _WORKER in command_line(process.pid))
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
