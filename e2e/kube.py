@@ -55,7 +55,7 @@ class Kube:
         return self.dynamic.resources.get(api_version=api_version, kind=kind)
 
     def apply(self, *objects: Mapping[str, Any]) -> list[Object]:
-        """Apply as one field manager, strictly: an unknown field is refused by the API server."""
+        """Apply as one field manager; server-side apply refuses an unknown field."""
         applied = []
         for one in objects:
             meta = one["metadata"]
@@ -66,18 +66,18 @@ class Kube:
                 namespace=meta.get("namespace"),
                 field_manager="e2e",
                 force_conflicts=True,
-                field_validation="Strict",
             )
             applied.append(cast("Object", result.to_dict()))
         return applied
 
     def create(self, one: Mapping[str, Any]) -> Object:
-        """Create, strictly; unlike server-side apply, a field of a wrong name or type is refused as such (400)."""
-        meta = one["metadata"]
-        created = self._resource(one["apiVersion"], one["kind"]).create(
-            body=dict(one), namespace=meta.get("namespace"), field_validation="Strict"
+        """Create a custom resource, strictly; unlike server-side apply, a field of a wrong name or type is refused as such (400)."""
+        group, version = one["apiVersion"].split("/")
+        plural = self._resource(one["apiVersion"], one["kind"]).name
+        created = client.CustomObjectsApi(self.api).create_namespaced_custom_object(
+            group, version, one["metadata"]["namespace"], plural, dict(one), field_validation="Strict"
         )
-        return cast("Object", created.to_dict())
+        return cast("Object", created)
 
     def apply_file(self, path: Path) -> list[Object]:
         return self.apply(*(one for one in yaml.safe_load_all(path.read_text()) if one))

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,10 @@ def test_sessions_and_streams_survive_changes_and_a_renewal(
     receiver = platform.add_mailbox()
     sender = platform.add_mailbox()
     ledger = Ledger()
-    with bob.imap() as held, Stream(sender, f"{receiver.user}@example.test", ledger) as stream:
+    with (
+        replace(bob, ca=platform.ca()).imap() as held,
+        Stream(sender, f"{receiver.user}@example.test", ledger) as stream,
+    ):
         held.select_folder("INBOX")
         for _ in range(100):
             platform.kube.apply(platform.mailbox("churn", displayName=f"{time.monotonic_ns()}"))
@@ -125,13 +129,12 @@ class Certificate:
         self.folder = folder
 
     def renew(self) -> None:
-        """Write a new key and certificate under the same name."""
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-days", "30", "-subj", f"/CN={HOSTNAME}", "-addext", f"subjectAltName=DNS:{HOSTNAME}",
-             "-keyout", "tls.key", "-out", "tls.crt"],
-            check=True, capture_output=True, cwd=self.folder,
-        )  # fmt: skip
+        """Write a new key and certificate under the same name, by the same authority."""
+        if not (self.folder / "ca.crt").exists():
+            self._openssl("-x509", "-subj", "/CN=Case", "-keyout", "ca.key", "-out", "ca.crt")
+        name = f"subjectAltName=DNS:{HOSTNAME}"
+        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", name, "-addext", "basicConstraints=CA:FALSE")
+        self._openssl("-x509", "-subj", f"/CN={HOSTNAME}", *signed, "-keyout", "tls.key", "-out", "tls.crt")
         self.platform.kube.apply({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
             "metadata": {
@@ -139,6 +142,10 @@ class Certificate:
             },
             "stringData": {name: (self.folder / name).read_text() for name in ("tls.crt", "tls.key")},
         })  # fmt: skip
+
+    def _openssl(self, *words: str) -> None:
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30")
+        subprocess.run(["openssl", "req", *key, *words], check=True, capture_output=True, cwd=self.folder)
 
     def serial(self) -> str:
         return ssl.PEM_cert_to_DER_cert((self.folder / "tls.crt").read_text()).hex()
@@ -162,7 +169,7 @@ def certificate(platform: Platform, tmp_path: Path) -> Iterator[Certificate]:
         GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"tls": {"secretName": "given-tls"}}}
     )
     eventually(lambda: given.served(465) == given.serial(), "the given certificate", timeout=60)
-    platform.ca_override = (tmp_path / "tls.crt").read_text()
+    platform.ca_override = (tmp_path / "ca.crt").read_text()
     yield given
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"tls": None}})
     platform.ca_override = ""

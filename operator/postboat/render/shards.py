@@ -3,9 +3,10 @@
 A row lives in the shard of its local part (`model.names.shard`), and a domain in that of the empty local part.
 """
 
-from gzip import compress
 from hashlib import sha256
+from struct import pack
 from typing import Final
+from zlib import MAX_WBITS, compressobj, crc32
 
 from postboat.model import names
 from postboat.model.platform import Domain, Platform
@@ -14,6 +15,8 @@ from postboat.render.files import ShardFile, ShardKey
 from postboat.render.tables import KEYS, TABLES, Directory, Row
 
 _LEVEL: Final = 6
+_GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+"""RFC 1952: deflate, no flags, no time, unknown system. Versions of Python differ here, and bytes must not."""
 
 
 def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
@@ -23,7 +26,7 @@ def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
     for key in KEYS:
         lines = sorted(line(table.name, row) for table in TABLES if table.key == key for row in table.rows(directory))
         if lines:
-            content = compress("".join(lines).encode(), compresslevel=_LEVEL, mtime=0)
+            content = _gzip("".join(lines).encode())
             files[number, key] = ShardFile(content, sha256(content).hexdigest())
     return files
 
@@ -41,3 +44,10 @@ def line(table: str, row: Row) -> str:
 
 def _domains(platform: Platform, number: int) -> tuple[Domain, ...]:
     return platform.domains if number == names.shard("") else ()
+
+
+def _gzip(content: bytes) -> bytes:
+    """Compress to the same bytes wherever it is done."""
+    deflate = compressobj(_LEVEL, wbits=-MAX_WBITS)
+    body = deflate.compress(content) + deflate.flush()
+    return _GZIP_HEADER + body + pack("<II", crc32(content), len(content) & 0xFFFFFFFF)
