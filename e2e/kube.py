@@ -71,7 +71,7 @@ class Kube:
         return applied
 
     def create(self, one: Mapping[str, Any]) -> Object:
-        """Create a custom resource, strictly; unlike server-side apply, a field of a wrong name or type is refused as such (400)."""
+        """Create a custom resource, strictly; server-side apply would answer a wrong name or type with 500."""
         group, version = one["apiVersion"].split("/")
         plural = self._resource(one["apiVersion"], one["kind"]).name
         created = client.CustomObjectsApi(self.api).create_namespaced_custom_object(
