@@ -129,8 +129,7 @@ test-chart: venv ## the chart: lint, unit tests, schemas of three Kubernetes ver
 .PHONY: test-api
 test-api: venv ## the definitions and the cluster layer against a real API server, faults included
 	@mkdir -p reports
-	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install --without-operator | tail -1); \
-	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) tests --ignore=tests/chart -m api $(call REPORT,api) $(ARGS)
+	$(BIN)/python -m e2e.cluster.api_only $(PYTEST) tests --ignore=tests/chart -m api $(call REPORT,api) $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart

@@ -145,14 +145,10 @@ def uninstall(cluster: Cluster) -> None:
 def main() -> int:
     """Install into the cluster at hand and print the path of its kubeconfig."""
     parser = argparse.ArgumentParser(prog="python -m tools.install", description=__doc__)
-    parser.add_argument("--without-operator", action="store_true", help="take an installed operator away instead")
-    options = parser.parse_args()
+    parser.parse_args()
     try:
         cluster = at_hand()
-        if options.without_operator:
-            uninstall(cluster)
-        else:
-            install(cluster)
+        install(cluster)
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
