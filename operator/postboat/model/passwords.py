@@ -33,6 +33,7 @@ _SCHEMES: Final = frozenset(
         "SSHA512",
     }
 )
+_PLAIN_DIGESTS: Final = frozenset({"SHA256", "SHA512", "SSHA", "SSHA256", "SSHA512"})
 _CRYPT_PREFIXES: Final = (
     ("$argon2id$", "ARGON2ID"),
     ("$argon2i$", "ARGON2I"),
@@ -43,7 +44,16 @@ _CRYPT_PREFIXES: Final = (
     ("$6$", "SHA512-CRYPT"),
     ("$y$", "CRYPT"),
 )
-_SCHEME: Final = pattern(r"\{([A-Z0-9-]+)(?:\.(?:B64|HEX|b64|hex))?\}(.*)", ASCII)
+_SCHEME: Final = pattern(r"\{([A-Z0-9-]+)(\.(?:B64|HEX|b64|hex))?\}(.*)", ASCII)
+_COSTS: Final = (
+    (pattern(r"\$argon2id?\$(?:v=[0-9]+\$)?m=([0-9]+)", ASCII), 262_144),
+    (pattern(r"\$argon2id?\$(?:v=[0-9]+\$)?m=[0-9]+,t=([0-9]+)", ASCII), 16),
+    (pattern(r"\$2[aby]\$([0-9]+)", ASCII), 15),
+    (pattern(r"\$[56]\$rounds=([0-9]+)", ASCII), 2_000_000),
+    (pattern(r"\$1\$[^$]*\$([0-9]+)\$", ASCII), 2_000_000),
+    (pattern(r"([0-9]+),", ASCII), 2_000_000),
+)
+"""What a hash may ask for: whoever writes one must not keep the processes busy that check everybody's password."""
 _HASH: Final = pattern(r"[!-~]{8,1024}", ASCII)
 _LONGEST: Final = 1024
 _SALT_BYTES: Final = 16
@@ -68,12 +78,23 @@ def _given_hash(text: bytes) -> str | Verdict | None:
         return None
     match = _SCHEME.fullmatch(known)
     if match and match[1] in _SCHEMES:
-        return known if _HASH.fullmatch(match[2]) else _invalid(f"what follows {{{match[1]}}} is no hash")
+        hidden = match[2] and match[1] not in _PLAIN_DIGESTS
+        if hidden or not _HASH.fullmatch(match[3]):
+            return _invalid(f"what follows {{{match[1]}}} is no hash")
+        return _costly(match[3]) or known
     for prefix, scheme in _CRYPT_PREFIXES:
         if known.startswith(prefix):
-            return (
-                f"{{{scheme}}}{known}" if _HASH.fullmatch(known) else _invalid(f"what begins with {prefix} is no hash")
-            )
+            if not _HASH.fullmatch(known):
+                return _invalid(f"what begins with {prefix} is no hash")
+            return _costly(known) or f"{{{scheme}}}{known}"
+    return None
+
+
+def _costly(known: str) -> Verdict | None:
+    for cost, limit in _COSTS:
+        match = cost.match(known)
+        if match and int(match[1]) > limit:
+            return _invalid(f"the hash takes too much to check: {limit} is the most where it asks for more")
     return None
 
 

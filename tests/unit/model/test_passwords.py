@@ -59,3 +59,28 @@ def test_braces_of_no_scheme_are_plain_text() -> None:
 
 def test_any_bytes_can_be_a_password() -> None:
     assert str(stored_password("pässwörd".encode("latin-1"), "alice", KEY)).startswith("{SSHA512}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{ARGON2ID}$argon2id$v=19$m=262145,t=3,p=1$c2FsdA$aGFzaA",
+        b"$argon2i$v=19$m=65536,t=17,p=1$c2FsdA$aGFzaA",
+        b"{CRYPT}$2y$31$abcdefghijklmnopqrstuv",
+        b"$2b$16$abcdefghijklmnopqrstuv",
+        b"$6$rounds=999999999$salt$hashhashhash",
+        b"{PBKDF2}$1$salt$99999999$hashhash",
+        b"{SCRAM-SHA-256}99999999,c2FsdA==,aGFzaA==,aGFzaA==",
+        b"{BLF-CRYPT.b64}JDJ5JDMxJGFiY2RlZmdoaWprbG1ub3BxcnN0dXY=",
+    ],
+)
+def test_a_hash_that_would_keep_the_checker_busy_is_refused(content: bytes) -> None:
+    verdict = stored_password(content, "alice", KEY)
+    assert isinstance(verdict, Verdict)
+    assert verdict.reason is Reason.INVALID_SECRET
+    assert "salt" not in verdict.message
+
+
+def test_the_costliest_hash_that_is_allowed() -> None:
+    known = "{ARGON2ID}$argon2id$v=19$m=262144,t=16,p=1$c2FsdA$aGFzaA"
+    assert stored_password(known.encode(), "alice", KEY) == known
