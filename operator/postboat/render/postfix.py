@@ -13,6 +13,9 @@ from postboat.render.template import ACTIVE, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
+# Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
+_LONGEST_LIFETIME: Final = 2**31 - 1
+_LARGEST_MESSAGE: Final = 2**53
 
 _SUBMISSION: Final = (
     "smtpd_tls_security_level = encrypt",
@@ -57,8 +60,8 @@ def files(platform: Platform) -> tuple[File, ...]:
         helo=escape.postfix_word(platform.smtp.helo),
         ciphers=CIPHERS,
         milter=escape.postfix_word(f"inet:{platform.fqdn('filter')}:11332"),
-        message_size=platform.smtp.message_size,
-        queue_lifetime=platform.smtp.queue_lifetime,
+        message_size=min(platform.smtp.message_size, _LARGEST_MESSAGE),
+        queue_lifetime=min(platform.smtp.queue_lifetime, _LONGEST_LIFETIME),
         lmtp_concurrency=LMTP_CONCURRENCY,
     )
     certificate, internal = platform.certificate, platform.internal

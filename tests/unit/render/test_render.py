@@ -1,6 +1,7 @@
 """Rendered files: what they must say whatever the server wants, and what each change asks of a daemon."""
 
 import json
+import re
 from collections.abc import Mapping
 from gzip import decompress
 
@@ -76,6 +77,30 @@ def test_settings_of_the_server_are_in_the_files() -> None:
     assert "pop3-login" in edge
     assert "imap-login" not in edge
     assert "mail_max_userip_connections = 7\n" in file(files, "store", "dovecot.conf").content.decode()
+
+
+def test_amounts_stay_within_what_postfix_can_read() -> None:
+    smtp = {"messageSizeLimit": "999999999999999P", "queueLifetime": "999999w999999w"}
+    main = postfix_main(file(rendered(smtp=smtp), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    assert int(main["message_size_limit"]) < 2**63
+    assert int(main["maximal_queue_lifetime"].removesuffix("s")) < 2**31
+    assert int(main["bounce_queue_lifetime"].removesuffix("s")) < 2**31
+
+
+def test_a_user_whom_an_edge_does_not_know_yet_is_no_bounce() -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    rule = re.fullmatch(r"regexp:\{\{/(.*)/ (.*)\}\}", main["lmtp_delivery_status_filter"])
+    assert rule is not None
+    result = rule[2].replace("$1", r"\1")
+    assert re.sub(rule[1], result, "5.1.1 <a@b> no such user") == "4.1.1 <a@b> no such user"
+    assert re.sub(rule[1], result, "5.2.2 mailbox is full") == "5.2.2 mailbox is full"
+
+
+def test_wrong_passwords_of_one_keep_no_other_from_sending() -> None:
+    files = rendered()
+    closed = "  unix_listener anvil-auth-penalty {\n    mode = 0\n  }\n"
+    assert closed in file(files, "smtp-edge", "dovecot.conf").content.decode()
+    assert closed not in file(files, "imap", "dovecot.conf").content.decode()
 
 
 def test_clear_text_is_refused_by_default() -> None:
