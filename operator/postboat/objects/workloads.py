@@ -14,6 +14,7 @@ from postboat.objects.meta import RESTART_DIGEST, Body, metadata, selector
 from postboat.render.files import Effect, Files
 
 _READABLE: Final = 0o444
+_READABLE_BY_ROOT: Final = 0o400
 _STOP_SLACK: Final = 5
 
 
@@ -165,6 +166,8 @@ def _mounts(component: Component, container: Container) -> list[Body]:
 
 def _volumes(platform: Platform, container: Container) -> list[Body]:
     name = f"{platform.name}-{container.unit}"
+    # Where daemons run as somebody else than the agent, keys are not for them.
+    mode = _READABLE if container.uid else _READABLE_BY_ROOT
     sources: list[Body] = [
         {"configMap": {"name": name, "optional": True}},
         {"secret": {"name": name, "optional": True}},
@@ -172,7 +175,7 @@ def _volumes(platform: Platform, container: Container) -> list[Body]:
     if container.shard_key:
         sources.extend(_shard_source(platform, number, container.shard_key) for number in range(names.SHARDS))
     return [
-        {"name": f"{container.suffix}config", "projected": {"defaultMode": _READABLE, "sources": sources}},
+        {"name": f"{container.suffix}config", "projected": {"defaultMode": mode, "sources": sources}},
         {"name": f"{container.suffix}run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
         {"name": f"{container.suffix}state", "emptyDir": {}},
         {"name": f"{container.suffix}tmp", "emptyDir": {}},

@@ -72,6 +72,12 @@ def test_mounts_have_volumes_and_ports_have_names(case: str) -> None:
         assert all(len(name) <= 15 for name in names)
 
 
+def test_unprivileged_processes_of_postfix_cannot_read_what_is_mounted() -> None:
+    pod = bodies("quickstart", "StatefulSet")["mail-smtp"]["spec"]["template"]["spec"]
+    modes = {item["name"]: item["projected"]["defaultMode"] for item in pod["volumes"] if "projected" in item}
+    assert modes == {"config": 0o400, "edge-config": 0o444}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_digests_are_those_of_the_mounted_files(case: str) -> None:
     plan_ = planned(case)
