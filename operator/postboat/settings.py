@@ -34,6 +34,8 @@ class Settings:
     metrics_port: int = 8081
     watch_silence: float = 70.0
     resync: float = 600.0
+    touch_pods: bool = True
+    """Whether pods are annotated so that their kubelets look at once; off, they look when they do by themselves."""
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
@@ -54,4 +56,12 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         metrics_port=int(known.get("POSTBOAT_METRICS_PORT", "8081")),
         watch_silence=float(known.get("POSTBOAT_WATCH_SILENCE_SECONDS", "70")),
         resync=float(known.get("POSTBOAT_RESYNC_SECONDS", "600")),
+        touch_pods=_switch(known, "POSTBOAT_TOUCH_PODS", default=True),
     )
+
+
+def _switch(known: Mapping[str, str], name: str, *, default: bool) -> bool:
+    word = known.get(name, "").strip().lower()
+    if word not in {"", "true", "false"}:
+        raise ValueError(f"{name}: write true or false")
+    return default if not word else word == "true"

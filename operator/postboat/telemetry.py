@@ -5,6 +5,7 @@ Nothing that a Secret holds is ever given to either of them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -42,6 +43,16 @@ OBJECTS = Gauge("postboat_objects", "Objects known, by kind.", ["kind"])
 RELISTS = Gauge("postboat_watch_lists", "Complete lists read since the start, by type.", ["type"])
 WATCH_FAILURES = Gauge("postboat_watch_failures", "Interruptions of a watch since the start, by type.", ["type"])
 LEADER = Gauge("postboat_leader", "1 while this process holds the Lease.")
+
+_OF_ONE_SERVER = (RECONCILES, RECONCILE_ERRORS, LAST_SUCCESS, AGENTS_BEHIND)
+
+
+def forget(namespace: str, name: str) -> None:
+    """Drop the series of a MailServer that is gone, so that no alert about it stays."""
+    for metric in _OF_ONE_SERVER:
+        with contextlib.suppress(KeyError):
+            metric.remove(namespace, name)
+
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "settings"}
 

@@ -20,7 +20,8 @@ import yaml
 from postboat.api import KINDS
 from postboat.cluster.observe import AGENT_PORT, EDGE_PORT, Pod, pod_of
 from postboat.cluster.reflector import Reflector, Source
-from postboat.cluster.types import POD, Json, Key, ResourceType
+from postboat.cluster.types import POD, STATEFUL_SET, Json, Key, ResourceType
+from postboat.objects.meta import TEMPLATE_DIGEST
 
 if TYPE_CHECKING:
     from postboat.cluster.client import Client
@@ -46,6 +47,7 @@ class FakePods:
         self.client, self.namespace, self.name = client, namespace, name
         self.pause = pause
         self.refuse: set[str] = set()
+        self.unrolled: set[str] = set()
         self.frozen: set[str] = set()
         self._digests: dict[tuple[str, str], str] = {}
         self._addresses: dict[str, str] = {}
@@ -58,9 +60,12 @@ class FakePods:
         selector = "app.kubernetes.io/instance=" + name
         self.reflector = Reflector(client, Source(POD, namespace, selector), pod_of, self._heard)
         self.reflector.start()
+        self.sets = Reflector(client, Source(STATEFUL_SET, namespace, selector), dict, self._rolled)
+        self.sets.start()
 
     def stop(self) -> None:
         self.reflector.stop()
+        self.sets.stop()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -81,6 +86,23 @@ class FakePods:
         conditions = [{"type": "Ready", "status": "True"}]
         status = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": conditions}
         self.client.merge(POD, self.namespace, name, {"status": status}, subresource="status")
+
+    def roll(self, name: str) -> None:
+        """Let the pod of a StatefulSet be made anew."""
+        raw = self.client.get(STATEFUL_SET, self.namespace, name)
+        assert raw is not None
+        self._rolled(Key(self.namespace, name), None, raw)
+
+    def versions(self) -> list[str]:
+        return [raw["metadata"]["resourceVersion"] for raw in self.client.pages(POD, self.namespace)]
+
+    def _rolled(self, key: Key, _old: Json | None, new: Json | None) -> None:
+        """Let a pod be of the newest template, as if it had been made anew."""
+        if new is None or key.name.rpartition("-")[2] in self.unrolled:
+            return
+        digest = new["spec"]["template"]["metadata"]["annotations"][TEMPLATE_DIGEST]
+        body = {"metadata": {"annotations": {TEMPLATE_DIGEST: digest}}}
+        self.client.merge(POD, self.namespace, f"{key.name}-0", body)
 
     def _heard(self, _key: Key, old: Pod | None, new: Pod | None) -> None:
         if new is None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.cluster.apply import Applier
+from postboat.cluster.apply import Applier, Family
 from postboat.cluster.children import Child, Children
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
-from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, Json, Key, ResourceType
+from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, ApiError, Json, Key, ResourceType
 from postboat.objects.plan import KubeObject
 
 from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
@@ -49,6 +49,7 @@ class Stage:
         raw = client.get(CONFIG_MAP, namespace, "owner")
         assert raw is not None
         self.owner = raw["metadata"]["uid"]
+        self.family = Family(namespace, "mail", self.owner, frozenset({"mail-internal"}))
         assert eventually(lambda: self.children.synced)
         client.writes.clear()
 
@@ -66,6 +67,10 @@ class Stage:
 
     def config_map(self, name: str, **entries: str) -> KubeObject:
         return KubeObject.of({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.meta(name), "data": entries})
+
+    def versions(self) -> dict[str, str]:
+        listed = [raw for kind in (CONFIG_MAP, STATEFUL_SET) for raw in self.client.pages(kind, self.namespace)]
+        return {raw["metadata"]["name"]: raw["metadata"]["resourceVersion"] for raw in listed}
 
     def settled(self) -> int:
         """Let the watch catch up, then give the number of writes so far and begin to count anew."""
@@ -189,12 +194,46 @@ def test_prunes_its_own_and_never_keys_or_strangers(stage: Stage) -> None:
     elsewhere = stage.meta("elsewhere", **{"app.kubernetes.io/instance": "other"})
     stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere})
     stage.settled()
-    outcome = stage.applier.prune(stage.namespace, "mail", stage.owner, objects[:1])
+    outcome = stage.applier.prune(stage.family, objects[:1])
     assert (outcome.pruned, outcome.failures) == (["ConfigMap/b"], [])
     for kind, name in ((CONFIG_MAP, "a"), (SECRET, "keys"), (CONFIG_MAP, "stranger"), (CONFIG_MAP, "elsewhere")):
         assert stage.client.get(kind, stage.namespace, name) is not None
     stage.settled()
-    assert stage.applier.prune(stage.namespace, "mail", stage.owner, objects[:1]).pruned == []
+    assert stage.applier.prune(stage.family, objects[:1]).pruned == []
+
+
+def test_keys_stay_even_when_somebody_takes_their_label_away(stage: Stage) -> None:
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": stage.meta("mail-internal")}
+    stage.client.create(SECRET, key)
+    stage.settled()
+    assert stage.applier.prune(stage.family, []).pruned == []
+    assert stage.client.get(SECRET, stage.namespace, "mail-internal") is not None
+
+
+def test_a_trial_names_what_would_change_and_writes_nothing(stage: Stage) -> None:
+    objects = [stage.config_map("a", x="1"), stage.config_map("b", x="1"), stateful_set(stage)]
+    stage.applier.apply([*objects, stage.config_map("surplus")])
+    stage.settled()
+    versions = stage.versions()
+    stage.applier.forget()
+    assert stage.applier.differing(stage.family, objects[:2]) == ("ConfigMap/surplus", "StatefulSet/set")
+    assert stage.applier.differing(stage.family, [*objects, stage.config_map("surplus")]) == ()
+    changed = [
+        stage.config_map("a", x="2"),
+        objects[1],
+        objects[2],
+        stage.config_map("new"),
+        stage.config_map("surplus"),
+    ]
+    assert stage.applier.differing(stage.family, changed) == ("ConfigMap/a", "ConfigMap/new")
+    assert stage.versions() == versions
+
+
+def test_a_namespace_that_ends_is_told_apart(stage: Stage) -> None:
+    stage.client.delete(NAMESPACE_TYPE, "", stage.namespace)
+    (failure,) = stage.applier.apply([stage.config_map("late")]).failures
+    assert isinstance(failure, ApiError)
+    assert failure.ending
 
 
 def test_a_refused_object_stops_what_comes_after_it_and_is_told(stage: Stage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 import uuid
@@ -12,105 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.cluster.client import Client
-from postboat.cluster.connection import Connection
-from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, Json, ResourceType
+from postboat.cluster.types import CONFIG_MAP
 
+from .platform import Platform, eventually
 from .proxy import FAULTS, FaultProxy
-from .stage import RESOURCES, FakePods, RunningOperator, condition, install_definitions, resource
-from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
+from .stage import RESOURCES, condition
+from .test_reflector import NAMESPACE_TYPE
 from .test_secrets import kubeconfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
 MANY = int(os.environ.get("POSTBOAT_MANY_MAILBOXES", "500"))
-NODE = ResourceType("", "v1", "nodes", "Node", namespaced=False)
 MAILBOX = RESOURCES["Mailbox"]
-
-
-class Platform:
-    """A MailServer with a domain, fake pods, and an operator."""
-
-    def __init__(self, client: Client, namespace: str, log: Path, *, kubeconfig: str = KUBECONFIG) -> None:
-        self.client, self.namespace, self.log = client, namespace, log
-        self.kubeconfig = kubeconfig
-        self.pods = FakePods(client, namespace, "mail")
-        self.operators = [self.operator()]
-
-    def operator(self, **environment: str) -> RunningOperator:
-        return RunningOperator(self.kubeconfig, self.namespace, self.log, **environment)
-
-    def put(self, kind: str, name: str, **spec: object) -> None:
-        self.client.apply(resource(kind, self.namespace, name, **spec), RESOURCES[kind])
-
-    def get(self, kind: str, name: str) -> Json | None:
-        return self.client.get(RESOURCES[kind], self.namespace, name)
-
-    def password(self, name: str, word: str) -> None:
-        data = {"password": base64.b64encode(word.encode()).decode()}
-        meta = {"namespace": self.namespace, "name": name}
-        self.client.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data}, SECRET)
-
-    def mailbox(self, name: str, **spec: object) -> None:
-        self.put("Mailbox", name, passwordSecret={"name": "pw", "key": "password"}, **spec)
-
-    def ready(self, kind: str, name: str) -> bool:
-        return condition(self.get(kind, name), "Ready") == "True"
-
-    def versions(self) -> dict[str, str]:
-        kinds = [*RESOURCES.values(), CONFIG_MAP, SECRET, STATEFUL_SET]
-        return {
-            f"{kind.kind}/{raw['metadata']['name']}": raw["metadata"]["resourceVersion"]
-            for kind in kinds
-            for raw in self.client.pages(kind, self.namespace)
-        }
-
-    def stop(self) -> None:
-        for operator in self.operators:
-            if operator.process.poll() is None:
-                operator.stop()
-        self.pods.stop()
-
-
-def eventually(condition: Callable[[], object], seconds: float = 15) -> float:
-    """Wait until something is true; the result is how long that took."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, "this should have become true"
-        time.sleep(0.02)
-    return time.monotonic() - begun
-
-
-@pytest.fixture(scope="module")
-def client() -> Client:
-    if not KUBECONFIG:
-        pytest.skip("no KUBECONFIG: this test needs a real API server")
-    client = Client(Connection(KUBECONFIG))
-    if any(True for _ in client.pages(NODE)):
-        pytest.skip("this test plays the pods itself, so it needs an API server without nodes")
-    install_definitions(client)
-    return client
-
-
-@pytest.fixture
-def platform(client: Client, tmp_path: Path) -> Iterator[Platform]:
-    name = f"operator-{uuid.uuid4().hex[:8]}"
-    client.create(NAMESPACE_TYPE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    platform = Platform(client, name, tmp_path / "operator.log")
-    platform.password("pw", "a password")
-    platform.put("MailServer", "mail", hostname="mail.example.test")
-    platform.put("MailDomain", "example.test")
-    try:
-        eventually(lambda: platform.ready("MailServer", "mail"), 30)
-        yield platform
-        assert platform.operators[0].complaints() == []
-    finally:
-        platform.stop()
-        for kind in RESOURCES.values():
-            client._json("DELETE", kind.path(name), timeout=60)
-        client.delete(NAMESPACE_TYPE, "", name)
 
 
 def test_a_change_is_in_force_within_two_seconds_and_then_all_is_quiet(platform: Platform) -> None:

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from postboat.cluster.children import Child, Children, fingerprint, older
-from postboat.cluster.types import BY_KIND, FencedError, Json, Key, ResourceType
+from postboat.cluster.types import BY_KIND, SECRET, ApiError, FencedError, Json, Key, ResourceType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,16 @@ class Applied:
     version: str
     fingerprint: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The MailServer that children belong to, and the names of Secrets that stay even without the label for that."""
+
+    namespace: str
+    instance: str
+    uid: str
+    spared: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -82,6 +92,20 @@ class Applier:
                 break
         return outcome
 
+    def differing(self, family: Family, objects: Sequence[KubeObject]) -> tuple[str, ...]:
+        """Name the objects that applying and pruning would change, writing nothing: the server is asked for a trial."""
+        unsure = [item for item in objects if not self._current(item)]
+        differ = list(self._pool.map(self._differs, unsure))
+        named = [f"{item.kind}/{item.name}" for item, differs in zip(unsure, differ, strict=True) if differs]
+        return (*named, *(f"{kind.kind}/{child.name}" for kind, child in self._surplus(family, objects)))
+
+    def _differs(self, item: KubeObject) -> bool:
+        kind, key = _identity(item.body)
+        held = self._client.get(kind, key.namespace, key.name)
+        if held is None:
+            return True
+        return _substance(held) != _substance(self._client.trial(dict(item.body), kind))
+
     def drifted(self, kind: ResourceType, key: Key, child: Child | None) -> bool:
         """Whether a child, as the watch shows it, is no longer what was applied here."""
         with self._lock:
@@ -110,7 +134,8 @@ class Applier:
         try:
             meta = self._client.apply(dict(item.body), kind)["metadata"]
         except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
-            level = logging.DEBUG if isinstance(failure, FencedError) else logging.WARNING
+            quiet = isinstance(failure, FencedError) or (isinstance(failure, ApiError) and failure.ending)
+            level = logging.DEBUG if quiet else logging.WARNING
             log.log(level, "%s/%s was not applied: %s", item.kind, item.name, failure)
             return failure
         managed = fingerprint(meta.get("managedFields") or ())
@@ -128,25 +153,37 @@ class Applier:
             del self._applied[kind, key]
             return True
 
-    def prune(self, namespace: str, instance: str, owner: str, objects: Iterable[KubeObject]) -> Outcome:
+    def prune(self, family: Family, objects: Iterable[KubeObject]) -> Outcome:
         """Delete the children of a MailServer that its plan no longer has, but nothing that holds data or keys."""
         outcome = Outcome()
-        if not self._children.synced:
-            return outcome
-        planned = {_identity(item.body) for item in objects}
-        for kind, child in self._children.of_instance(namespace, instance):
-            key = Key(child.namespace, child.name)
-            if (kind, key) in planned or child.kept or child.deleting or child.owner != owner:
-                continue
+        for kind, child in self._surplus(family, objects):
             try:
-                self._client.delete(kind, namespace, child.name, uid=child.uid)
+                self._client.delete(kind, child.namespace, child.name, uid=child.uid)
             except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
                 outcome.failures.append(failure)
                 continue
             with self._lock:
-                self._applied.pop((kind, key), None)
+                self._applied.pop((kind, Key(child.namespace, child.name)), None)
             outcome.pruned.append(f"{kind.kind}/{child.name}")
         return outcome
+
+    def _surplus(self, family: Family, objects: Iterable[KubeObject]) -> list[tuple[ResourceType, Child]]:
+        if not self._children.synced:
+            return []
+        planned = {_identity(item.body) for item in objects}
+        return [
+            (kind, child)
+            for kind, child in self._children.of_instance(family.namespace, family.instance)
+            if (kind, Key(child.namespace, child.name)) not in planned
+            and child.owner == family.uid
+            and not (child.kept or child.deleting or (kind is SECRET and child.name in family.spared))
+        ]
+
+
+def _substance(raw: Json) -> Json:
+    """Leave out of an object what changes with every write, and who wrote what."""
+    meta = {name: value for name, value in raw["metadata"].items() if name not in {"managedFields", "resourceVersion"}}
+    return {**raw, "metadata": meta}
 
 
 def _identity(body: Mapping[str, object] | Json) -> tuple[ResourceType, Key]:

@@ -101,6 +101,13 @@ class Client:
         path = kind.path(meta.get("namespace", ""), meta["name"], fieldManager=MANAGER, force="true")
         return self._write("PATCH", path, body, content=APPLY, accept=METADATA)
 
+    def trial(self, body: Json, kind: ResourceType) -> Json:
+        """Give the object that applying would lead to, without writing anything."""
+        meta = body["metadata"]
+        query = {"fieldManager": MANAGER, "force": "true", "dryRun": "All"}
+        path = kind.path(meta.get("namespace", ""), meta["name"], **query)
+        return self._write("PATCH", path, body, content=APPLY, accept=JSON)
+
     def merge(self, kind: ResourceType, namespace: str, name: str, body: Json, *, subresource: str = "") -> Json:
         """Merge a few fields into an object and return the metadata of the result."""
         manager = STATUS_MANAGER if subresource == "status" else MANAGER
@@ -138,10 +145,7 @@ class Client:
         return self._json("GET", path, retry=ONCE, timeout=timeout)
 
     def _write(self, method: str, path: str, body: Json, *, content: str, accept: str) -> Json:
-        with self._writes:
-            return self._json(
-                method, path, body=body, content=content, accept=accept, timeout=WRITE_TIMEOUT, fenced=True
-            )
+        return self._json(method, path, body=body, content=content, accept=accept, timeout=WRITE_TIMEOUT, fenced=True)
 
     def _json(  # noqa: PLR0913 - the parameters of an HTTP call
         self,
@@ -164,9 +168,11 @@ class Client:
         attempt = 0
         while True:
             attempt += 1
-            allowed = self._allowed(timeout) if fenced else timeout
             try:
-                return self._exchange(method, path, payload, headers, allowed)
+                if not fenced:
+                    return self._exchange(method, path, payload, headers, timeout)
+                with self._writes:  # not held while waiting for the next attempt
+                    return self._exchange(method, path, payload, headers, self._allowed(timeout))
             except (ApiError, ConnectionFailedError) as failure:
                 pause = policy.pause(failure, attempt, random.random())  # noqa: S311 - jitter, not a secret
                 if pause is None or self._stopping.wait(pause):
@@ -224,7 +230,14 @@ def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
         request,
         "" if "/secrets" in request else str(answer.get("message", ""))[:500],
         float(asked) if asked.isdigit() else None,
+        ending=_ending(answer),
     )
+
+
+def _ending(answer: Json) -> bool:
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes or () if isinstance(cause, dict))
 
 
 def _bare(path: str) -> str:

@@ -16,6 +16,7 @@ import urllib3
 
 from postboat.cluster.children import INSTANCE, SELECTOR
 from postboat.cluster.types import POD, ApiError, Json, Key
+from postboat.objects.meta import TEMPLATE_DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +50,8 @@ class Pod:
     restarts: int
     containers: tuple[str, ...]
     demanded: Mapping[str, str]
+    template: str = ""
+    """The digest of the pod template that the pod was made from."""
 
     @property
     def workload(self) -> str:
@@ -86,6 +89,7 @@ def pod_of(raw: Json) -> Pod:
         restarts=sum(container.get("restartCount", 0) for container in status.get("containerStatuses") or ()),
         containers=tuple(container["name"] for container in [*sidecars, *spec["containers"]]),
         demanded={name.removeprefix(DIGEST): value for name, value in annotations.items() if name.startswith(DIGEST)},
+        template=annotations.get(TEMPLATE_DIGEST, ""),
     )
 
 
@@ -127,10 +131,14 @@ class Agents:
 
 
 class PodAnnotator:
-    """Writes to pods which digests they should have in force; any change of a pod makes its kubelet look at once."""
+    """Writes to pods which digests they should have in force; any change of a pod makes its kubelet look at once.
 
-    def __init__(self, client: Client) -> None:
+    Where it is not enabled nothing is written, and kubelets look when they do by themselves.
+    """
+
+    def __init__(self, client: Client, *, enabled: bool = True) -> None:
         self._client = client
+        self.enabled = enabled
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="annotate")
 
     def stop(self) -> None:
@@ -139,6 +147,8 @@ class PodAnnotator:
 
     def annotate(self, wanted: Iterable[tuple[Pod, Mapping[str, str]]]) -> list[Exception]:
         """Patch annotations of many pods side by side and give the failures."""
+        if not self.enabled:
+            return []
         failures = self._pool.map(lambda item: self._patch(*item), wanted)
         return [failure for failure in failures if failure is not None]
 

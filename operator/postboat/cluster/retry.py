@@ -31,7 +31,7 @@ class RetryPolicy:
 
     attempts: int = 5
     backoff: Backoff = Backoff(base=0.1, cap=4.0)
-    longest_asked_wait: float = 30.0
+    longest_asked_wait: float = 10.0
 
     def pause(self, failure: Exception, attempt: int, jitter: float) -> float | None:
         """Give the wait before the next attempt, or None when there should be none."""

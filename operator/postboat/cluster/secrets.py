@@ -1,7 +1,8 @@
 """The Secrets that users refer to, read one by one by name and never listed.
 
-Those labelled `postboat.dev/watch=true` are watched; the others are read again in rotation, the missing and the
-important ones first. RBAC knows no labels: the right to list is meant for the labelled ones only.
+Those labelled `postboat.dev/watch=true` are watched. The others are read again in rotation, by turns one that is
+missing or important and one that is neither, so that the many never keep the few waiting. RBAC knows no labels: the
+right to list is meant for the labelled ones only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postboat.cluster.types import SECRET, ApiError, ConnectionFailedError, Json, Key
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 WATCH_LABEL = "postboat.dev/watch=true"
 READERS = 12
+SLICE = 500
+"""So many Secrets are asked for at once, so that a hundred thousand are no heap of requests that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,19 @@ class _Entry:
     content: SecretContent
     due: float
     watched: bool = False
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Two queues by time, served in turn while both have something due."""
+
+    urgent: list[tuple[float, Key]] = field(default_factory=list)
+    ordinary: list[tuple[float, Key]] = field(default_factory=list)
+    after_urgent: bool = False
+
+    def order(self) -> tuple[list[tuple[float, Key]], list[tuple[float, Key]]]:
+        """Give the queues, the one whose turn it is first."""
+        return (self.ordinary, self.urgent) if self.after_urgent else (self.urgent, self.ordinary)
 
 
 def content_of(raw: Json) -> SecretContent:
@@ -67,7 +83,7 @@ class SecretCache:
         self._entries: dict[Key, _Entry] = {}
         self._important: set[Key] = set()
         self._users: dict[Key, frozenset[str]] = {}
-        self._queue: list[tuple[float, Key]] = []
+        self._turns = _Turns()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="secret")
         self._thread = threading.Thread(target=self._rotate, name="secrets", daemon=True)
@@ -96,15 +112,24 @@ class SecretCache:
         with self._lock:
             self._users.pop(user, None)
 
-    def read(self, namespace: str, names: Iterable[str], *, anew: bool = False) -> dict[str, SecretContent]:
-        """Give the contents of these Secrets, reading the unknown ones; a failed read is an error, not an absence."""
+    def read(
+        self, namespace: str, names: Iterable[str], *, anew: bool = False, sign: Callable[[], None] = lambda: None
+    ) -> dict[str, SecretContent]:
+        """Give the contents of these Secrets, reading the unknown ones; a failed read is an error, not an absence.
+
+        `sign` is called now and then as a sign of life.
+        """
         keys = [Key(namespace, name) for name in names]
         with self._lock:
             unknown = [key for key in keys if anew or key not in self._entries]
-        for content in self._pool.map(self._fetch, unknown):
-            self._keep(content, tell=False)
+        fresh: dict[str, SecretContent] = {}
+        for start in range(0, len(unknown), SLICE):
+            sign()
+            for content in self._pool.map(self._fetch, unknown[start : start + SLICE]):
+                self._keep(content, tell=False)
+                fresh[content.name] = content
         with self._lock:
-            return {key.name: self._entries[key].content for key in keys if key in self._entries}
+            return {key.name: self._entries[key].content for key in keys if key in self._entries} | fresh
 
     def known(self, namespace: str) -> dict[str, SecretContent]:
         """Give all contents at hand of a namespace."""
@@ -151,8 +176,10 @@ class SecretCache:
         return self._rhythm.important if key in self._important else self._rhythm.ordinary
 
     def _schedule(self, key: Key, due: float) -> None:
-        self._entries[key].due = due
-        heapq.heappush(self._queue, (due, key))
+        entry = self._entries[key]
+        entry.due = due
+        urgent = key in self._important or not entry.content.exists
+        heapq.heappush(self._turns.urgent if urgent else self._turns.ordinary, (due, key))
 
     def _forget(self, key: Key) -> None:
         still = any(user.namespace == key.namespace and key.name in names for user, names in self._users.items())
@@ -161,13 +188,15 @@ class SecretCache:
             self._important.discard(key)
 
     def _due(self, now: float) -> Key | None:
-        """Take the next Secret to read again; entries of the queue that were overtaken are skipped."""
+        """Take the next Secret to read again; entries of the queues that were overtaken are skipped."""
         with self._lock:
-            while self._queue and self._queue[0][0] <= now:
-                due, key = heapq.heappop(self._queue)
-                entry = self._entries.get(key)
-                if entry is not None and entry.due == due and not entry.watched:
-                    return key
+            for queue in self._turns.order():
+                while queue and queue[0][0] <= now:
+                    due, key = heapq.heappop(queue)
+                    entry = self._entries.get(key)
+                    if entry is not None and entry.due == due and not entry.watched:
+                        self._turns.after_urgent = queue is self._turns.urgent
+                        return key
         return None
 
     def _rotate(self) -> None:

@@ -77,9 +77,18 @@ BY_KIND: dict[tuple[str, str], ResourceType] = {(kind.api_version, kind.kind): k
 class ApiError(Exception):
     """The API server answered, and the answer is no."""
 
-    def __init__(
-        self, status: int, reason: str, request: str, message: str = "", retry_after: float | None = None
+    def __init__(  # noqa: PLR0913 - what an answer says
+        self,
+        status: int,
+        reason: str,
+        request: str,
+        message: str = "",
+        retry_after: float | None = None,
+        *,
+        ending: bool = False,
     ) -> None:
+        self.ending = ending
+        """The namespace is being terminated, so nothing new can be created in it."""
         self.status = status
         self.reason = reason
         self.message = message

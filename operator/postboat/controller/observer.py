@@ -16,7 +16,7 @@ from typing_extensions import override
 from postboat import telemetry
 from postboat.cluster.observe import DIGEST, touched
 from postboat.cluster.types import FencedError
-from postboat.controller.rollout import NEVER, Ledger, Progress, lagging, workload_progress
+from postboat.controller.rollout import NEVER, Ledger, Progress, Target, lagging, workload_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,8 @@ class Observer(threading.Thread):
         self._beat = beat or Beat()
         self._lock = threading.Lock()
         self._ledger = Ledger()
-        self._desired: dict[str, int] = {}
+        self._targets: Mapping[str, Target] = {}
+        self._hands_off = False
         self._begun: dict[int, float] = {}
         self._reports: dict[tuple[str, str], AgentReport] = {}
         self._uids: dict[str, str] = {}
@@ -90,16 +91,23 @@ class Observer(threading.Thread):
         """Look at once: a pod has changed, or a plan has."""
         self._woken.set()
 
+    def hold(self) -> None:
+        """Go on looking, but write to no pod until the next plan to follow."""
+        with self._lock:
+            self._hands_off = True
+
     @property
     def sequence(self) -> int:
         """The number of the newest plan."""
         return self._ledger.sequence
 
-    def follow(self, digests: Mapping[ContainerKey, str], desired: dict[str, int]) -> int:
-        """Take a plan that has been applied, and give its number."""
+    def follow(
+        self, digests: Mapping[ContainerKey, str], targets: Mapping[str, Target], *, hands_off: bool = False
+    ) -> int:
+        """Take a plan that has been applied, and give its number; with hands off, only look and write nothing."""
         with self._lock:
             sequence = self._ledger.record(digests)
-            self._desired = desired
+            self._targets, self._hands_off = targets, hands_off
             self._begun[sequence] = time.monotonic()
         self.wake()
         return sequence
@@ -127,7 +135,7 @@ class Observer(threading.Thread):
             self._forget_replaced(pods)
             behind = lagging(self._ledger, pods, self._reports)
             digests = self._ledger.digests
-            patches = self._patches(pods, behind, now)
+            patches = [] if self._hands_off else self._patches(pods, behind, now)
         for failure in self._annotator.annotate(patches):
             level = logging.DEBUG if isinstance(failure, FencedError) else logging.WARNING
             log.log(level, "a pod was not annotated: %s", failure, extra={"mailserver": self._key.name})
@@ -198,8 +206,8 @@ class Observer(threading.Thread):
 
     def _progress(self, pods: list[Pod]) -> tuple[Progress, ...]:
         return tuple(
-            workload_progress(self._ledger, workload, desired, pods, self._reports)
-            for workload, desired in sorted(self._desired.items())
+            workload_progress(self._ledger, workload, target, pods, self._reports)
+            for workload, target in sorted(self._targets.items())
         )
 
     def _pause(self, pods: list[Pod], behind: list[tuple[Pod, str, str]]) -> float:

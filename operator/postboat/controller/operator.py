@@ -18,9 +18,10 @@ from postboat.cluster.events import EventRecorder
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
 from postboat.cluster.types import SERVICE, STATEFUL_SET, Key, ResourceType
+from postboat.controller.echoes import Echoes
 from postboat.controller.health import Health
 from postboat.controller.queue import Pace
-from postboat.controller.reporter import Echoes, stray_status
+from postboat.controller.reporter import stray_status
 from postboat.controller.server import MailServerControl, Means
 from postboat.controller.strays import Strays
 from postboat.controller.world import RESOURCES, World
@@ -58,14 +59,14 @@ class Operator:
             on_change=self._leadership_changed,
         )
         self.client.fence = self.lease
-        self.writer = StatusWriter(self.client)
+        self.writer = StatusWriter(self.client, self.echoes)
         self.events = EventRecorder(self.client, settings.identity)
         self.means = Means(
             client=self.client,
             world=self.world,
             applier=Applier(self.client, self.world.children),
             agents=Agents(),
-            annotator=PodAnnotator(self.client),
+            annotator=PodAnnotator(self.client, enabled=settings.touch_pods),
             writer=self.writer,
             events=self.events,
             echoes=self.echoes,
@@ -144,16 +145,19 @@ class Operator:
         control = self._servers.get(key)
         if control is None:
             control = self._servers[key] = MailServerControl(key, self.means)
-            self.health.beats[f"worker {key.namespace}/{key.name}"] = control.beat
+            self.health.beats[control.worker.name] = control.beat
+            self.health.beats[control.observer.name] = lambda: control.observer.heartbeat
             control.start(leading=self.lease.held)
         return control
 
     def _drop(self, key: Key) -> None:
         control = self._servers.pop(key, None)
-        self.health.beats.pop(f"worker {key.namespace}/{key.name}", None)
         if control is not None:
+            self.health.beats.pop(control.worker.name, None)
+            self.health.beats.pop(control.observer.name, None)
             control.stop()
             self.world.secrets.release(key)
+            telemetry.forget(key.namespace, key.name)
 
     def _of_namespace(self, namespace: str) -> list[MailServerControl]:
         with self._lock:
@@ -164,7 +168,7 @@ class Operator:
         known = new or old
         if known is None:
             return
-        self.echoes.heard(known.kind, Key(known.namespace, known.name))
+        self.echoes.forget(known.kind, Key(known.namespace, known.name))
         if not self._running:
             return
         quiet = _only_status(old, new)
@@ -215,14 +219,15 @@ class Operator:
         child = new or old
         if child is None or not self._running:
             return
+        if new is None and old is not None:
+            differs = self.means.applier.vanished(kind, key, old.uid)
+        else:
+            differs = self.means.applier.drifted(kind, key, new)
         with self._lock:
             control = self._servers.get(Key(key.namespace, child.instance))
         if control is None:
             return
-        if new is None and old is not None:
-            if self.means.applier.vanished(kind, key, old.uid):
-                control.wake()
-        elif self.means.applier.drifted(kind, key, new):
+        if differs:
             control.wake()
         if kind is SERVICE and (old is None or new is None or old.version != new.version):
             control.services_changed()

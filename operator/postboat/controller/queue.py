@@ -51,11 +51,13 @@ class Debounce:
         """Whether a reconcile is asked for."""
         return self._first is not None
 
-    def touch(self, now: float) -> None:
-        """Take in a change."""
+    def touch(self, now: float, *, news: bool = False) -> None:
+        """Take in a change; one that may have removed the cause of a failure need not wait until its pause is over."""
         self._last = now
         if self._first is None:
             self._first = now
+        if news:
+            self._not_before = min(self._not_before, now + self._pace.longest_rest)
 
     def due(self) -> float | None:
         """Give the moment of the next reconcile, or None when nothing has changed."""
@@ -95,7 +97,8 @@ class Worker(threading.Thread):
     ) -> None:
         super().__init__(name=f"worker {key.namespace}/{key.name}", daemon=True)
         self.key = key
-        self.busy_since: float | None = None
+        self.heartbeat: float | None = None
+        """The last sign of life while busy; None at rest."""
         self._reconcile = reconcile
         self._on_resync = on_resync
         self._pace = pace or Pace()
@@ -103,12 +106,18 @@ class Worker(threading.Thread):
         self._condition = threading.Condition()
         self._stopping = False
         self._paused = False
+        self._resync = self._next_resync()
 
-    def wake(self) -> None:
-        """Ask for a reconcile."""
+    def wake(self, *, news: bool = False) -> None:
+        """Ask for a reconcile; news are worth it even during the pause after a failure."""
         with self._condition:
-            self._debounce.touch(time.monotonic())
+            self._debounce.touch(time.monotonic(), news=news)
             self._condition.notify()
+
+    def sign(self) -> None:
+        """Give a sign of life within a long reconcile."""
+        if self.heartbeat is not None:
+            self.heartbeat = time.monotonic()
 
     def stop(self) -> None:
         """End the thread after what it does now."""
@@ -129,20 +138,19 @@ class Worker(threading.Thread):
 
     @override
     def run(self) -> None:
-        resync = self._next_resync()
-        while self._wait(resync):
-            resync = self._next_resync()
+        while self._wait():
             self._once()
 
     def _next_resync(self) -> float:
         return time.monotonic() + self._pace.resync * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
 
-    def _wait(self, resync: float) -> bool:
-        """Sleep until a reconcile is due; False when the thread should end."""
+    def _wait(self) -> bool:
+        """Sleep until a reconcile is due; False when the thread should end. No flood of changes puts a resync off."""
         with self._condition:
             while not self._stopping:
                 now = time.monotonic()
-                if now >= resync and not self._debounce.pending:
+                if now >= self._resync and not self._paused:
+                    self._resync = self._next_resync()
                     self._on_resync()
                     self._debounce.touch(now)
                 due = self._debounce.due()
@@ -152,11 +160,11 @@ class Worker(threading.Thread):
                     self._debounce.begin()
                     return True
                 else:
-                    self._condition.wait((resync if due is None else due) - now)
+                    self._condition.wait((self._resync if due is None else due) - now)
             return False
 
     def _once(self) -> None:
-        begun = self.busy_since = time.monotonic()
+        begun = self.heartbeat = time.monotonic()
         try:
             self._reconcile()
         except Exception as failure:
@@ -170,7 +178,7 @@ class Worker(threading.Thread):
             telemetry.LAST_SUCCESS.labels(*self.key).set_to_current_time()
         finally:
             telemetry.RECONCILES.labels(*self.key).inc()
-            self.busy_since = None
+            self.heartbeat = None
 
     def _extra(self, failure: Exception, pause: float) -> dict[str, object]:
         return {
@@ -189,9 +197,15 @@ class NotLeadingError(ExpectedError):
     """The Lease was lost while working: somebody else goes on, so nobody needs to be told."""
 
 
+class NamespaceEndsError(ExpectedError):
+    """The namespace is being terminated: nothing can be made in it, and nobody expects it."""
+
+
 def _severity(failure: Exception) -> tuple[int, str]:
     if isinstance(failure, NotLeadingError):
         return logging.DEBUG, "a reconcile stopped without the Lease"
+    if isinstance(failure, NamespaceEndsError):
+        return logging.DEBUG, "a reconcile stopped in a namespace that ends"
     if isinstance(failure, ExpectedError):
         return logging.WARNING, "a reconcile was not finished and is tried again"
     return logging.ERROR, "a reconcile failed and is tried again"

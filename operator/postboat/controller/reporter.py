@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from postboat.api import GROUP, VERSION, Resource
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
+from postboat.controller.rollout import NEVER
 from postboat.controller.statuses import Due, StatusBoard
 from postboat.controller.strays import STRAY
 from postboat.controller.world import RESOURCES
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.events import EventRecorder
+    from postboat.controller.echoes import Echoes
     from postboat.controller.reconcile import Decided
     from postboat.controller.rollout import Progress
     from postboat.controller.world import World
@@ -39,38 +41,15 @@ SERVER_PAUSE = 1.0
 """Seconds between two statuses of a MailServer: its counters change with every object."""
 
 
-class Echoes:
-    """Statuses that were written and that the watch has not shown yet."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._written: dict[tuple[str, Key], tuple[str, Mapping[str, Any]]] = {}
-
-    def wrote(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Remember what is being written."""
-        with self._lock:
-            self._written[resource.kind, Key(resource.namespace, resource.name)] = (resource.uid, status)
-
-    def heard(self, kind: str, key: Key) -> None:
-        """Forget it, now that the watch has shown the object."""
-        with self._lock:
-            self._written.pop((kind, key), None)
-
-    def newest(self, resource: Resource) -> Resource:
-        """Give the resource with the status it has or will have in a moment."""
-        with self._lock:
-            written = self._written.get((resource.kind, Key(resource.namespace, resource.name)))
-        if written is None or written[0] != resource.uid:
-            return resource
-        return replace(resource, status={**resource.status, **written[1]})
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the MailServer's own status is made from, as of the last plan and the last look at the pods."""
 
-    plan: Plan | None = None
+    plan: Plan | None = field(default=None, compare=False)
+    revision: int = 0
+    """Counts the plans, so that two of them need not be compared."""
     sync_error: str = ""
+    held: tuple[str, ...] | None = None
     progress: tuple[Progress, ...] = ()
     in_force: bool = False
     endpoints: Mapping[str, str] | None = None
@@ -87,17 +66,26 @@ class Reporter:
         self._facts = Facts()
         self._generation = 0
         self._sequence = 0
+        self._in_force = NEVER
         self._reported: Facts | None = None
         self._reported_at = 0.0
 
-    def judged(self, decided: Decided, touched: Mapping[ObjectKey, Resource | None], sequence: int) -> None:
-        """Take in a plan that has been applied under a number, and the objects that it judged anew."""
-        plan, server = decided.plan, decided.resolution.server
+    def judged(
+        self,
+        decided: Decided,
+        touched: Mapping[ObjectKey, Resource | None],
+        sequence: int,
+        *,
+        sync_error: str = "",
+        held: tuple[str, ...] | None = None,
+    ) -> None:
+        """Take in a plan under a number, the objects that it judged anew, and what kept it from being applied."""
+        plan = decided.plan
         now = time.monotonic()
         with self._lock:
             self._sequence = sequence
-            self._generation = server.generation
-            self._facts = replace(self._facts, plan=plan, sync_error="", in_force=False)
+            self._planned(decided)
+            self._facts = replace(self._facts, sync_error=sync_error, held=held, in_force=self._done())
             for key, resource in touched.items():
                 verdict = plan.verdicts.get(key)
                 if resource is None or verdict is None or verdict.reason in STRAY or resource.deleting:
@@ -112,8 +100,7 @@ class Reporter:
         """Take in that a plan could not be made or applied."""
         with self._lock:
             if decided is not None:
-                self._generation = decided.resolution.server.generation
-                self._facts = replace(self._facts, plan=decided.plan)
+                self._planned(decided)
             self._facts = replace(self._facts, sync_error=sentence, in_force=False)
         self._server_due()
 
@@ -122,11 +109,12 @@ class Reporter:
         with self._lock:
             for due in self._board.advance(in_force, time.monotonic()):
                 self._put(due)
-            done = bool(self._sequence) and in_force >= self._sequence
-            self._facts = replace(self._facts, progress=progress, in_force=done and not self._facts.sync_error)
+            self._in_force = in_force
+            self._facts = replace(self._facts, progress=progress)
+            self._facts = replace(self._facts, in_force=self._done() and not self._facts.sync_error)
             waiting = len(self._board)
-        pause = self._server_due()
-        return pause if pause is not None else (5.0 if waiting else None)
+        self._server_due()
+        return 5.0 if waiting else None
 
     def endpoints(self, found: Mapping[str, str]) -> None:
         """Take in where clients reach the platform."""
@@ -134,18 +122,27 @@ class Reporter:
             self._facts = replace(self._facts, endpoints=dict(found))
         self._server_due()
 
-    def _server_due(self) -> float | None:
-        """Let the MailServer's status be written if it may differ; the result is the wait when it is too soon."""
+    def _planned(self, decided: Decided) -> None:
+        self._generation = decided.resolution.server.generation
+        self._facts = replace(self._facts, plan=decided.plan, revision=self._facts.revision + 1)
+
+    def _done(self) -> bool:
+        """Whether the pods, as last seen, have the newest plan in force and are made from its templates."""
+        rolled = all(part.rolled for part in self._facts.progress)
+        return rolled and 0 < self._sequence <= self._in_force
+
+    def _server_due(self) -> None:
+        """Let the MailServer's status be written if it may differ, now or when the pause since the last one is over."""
         with self._lock:
             if self._reported == self._facts or self._facts.plan is None:
-                return None
+                return
+            self._reported = self._facts
             now = time.monotonic()
-            if now - self._reported_at < SERVER_PAUSE:
-                return SERVER_PAUSE - (now - self._reported_at)
-            self._reported, self._reported_at = self._facts, now
-        server = RESOURCES["MailServer"]
-        self._writer.put(Judgement(server, self._key.namespace, self._key.name, self._server_status))
-        return None
+            if self._reported_at <= now:
+                self._reported_at = max(now, self._reported_at + SERVER_PAUSE)
+            after = self._reported_at - now
+        judgement = Judgement(RESOURCES["MailServer"], self._key.namespace, self._key.name, self._server_status)
+        self._writer.put(judgement, after=after)
 
     def _put(self, due: Due) -> None:
         kind, name = due.key
@@ -160,9 +157,10 @@ class Reporter:
                 return None
             known = self._echoes.newest(resource)
             with self._lock:
-                plan = self._facts.plan
-            platform = plan.platform if plan is not None else None
-            made = report(known, due.verdict, platform, _moment(), in_force=due.in_force)
+                facts = self._facts
+            platform = facts.plan.platform if facts.plan is not None else None
+            in_force, paused = due.in_force or _served(known), facts.held is not None
+            made = report(known, due.verdict, platform, _moment(), in_force=in_force, paused=paused)
             return told(known, made, self._events, self._echoes)
 
         return status
@@ -176,6 +174,7 @@ class Reporter:
         known = self._echoes.newest(server)
         seen = Observation(
             sync_error=facts.sync_error,
+            held=facts.held,
             workloads=tuple(_workload(self._key.name, part) for part in facts.progress),
             in_force=facts.in_force,
             endpoints=facts.endpoints,
@@ -238,6 +237,16 @@ def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str,
     if new["type"] != "Accepted":
         return False
     return new["status"] == "False" or (old is not None and old["status"] == "False")
+
+
+def _served(resource: Resource) -> bool:
+    """Whether an object was in force as it is written now: only a change of the object makes it unready again."""
+    return any(
+        condition["type"] == "Ready"
+        and condition["status"] == "True"
+        and condition.get("observedGeneration") == resource.generation
+        for condition in resource.status.get("conditions") or ()
+    )
 
 
 def _workload(server: str, progress: Progress) -> Workload:

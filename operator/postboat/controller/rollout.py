@@ -48,6 +48,14 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What one workload shall become: so many pods, made from the template of this digest."""
+
+    replicas: int
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far one workload is."""
 
@@ -57,19 +65,21 @@ class Progress:
     current: int
     lowest: int
     error: str
+    rolled: bool
+    """Every pod is made from the template of the newest plan."""
 
 
 def workload_progress(
     ledger: Ledger,
     workload: str,
-    desired: int,
+    target: Target,
     pods: Iterable[Pod],
     reports: Mapping[tuple[str, str], AgentReport],
 ) -> Progress:
     """Judge one workload by its pods; a pod that is missing or silent has nothing in force."""
     containers = [container for name, container in ledger.digests if name == workload]
     numbers: list[int] = []
-    ready = current = 0
+    ready = current = rolled = 0
     error = ""
     for pod in pods:
         if pod.workload != workload or pod.deleting:
@@ -79,12 +89,15 @@ def workload_progress(
         ]
         numbers.append(min(of_pod, default=ledger.sequence))
         ready += pod.ready
-        current += pod.ready and numbers[-1] == ledger.sequence
+        fresh = pod.template == target.template
+        rolled += fresh
+        current += pod.ready and fresh and numbers[-1] == ledger.sequence
         error = error or _error(ledger, workload, pod, reports)
-    lowest = min(numbers, default=NEVER) if len(numbers) >= desired else NEVER
-    if desired == 0:
+    lowest = min(numbers, default=NEVER) if len(numbers) >= target.replicas else NEVER
+    if target.replicas == 0:
         lowest = ledger.sequence
-    return Progress(workload, desired, ready, current, lowest, error)
+    whole = rolled == len(numbers) >= target.replicas
+    return Progress(workload, target.replicas, ready, current, lowest, error, whole)
 
 
 def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:

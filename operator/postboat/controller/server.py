@@ -20,30 +20,30 @@ from postboat.cluster.types import (
     Key,
 )
 from postboat.controller import keys
+from postboat.controller.execution import FEW, Execution, paused
 from postboat.controller.intake import Inbox, View
-from postboat.controller.lookups import addresses, volume_claims
+from postboat.controller.lookups import volume_claims
 from postboat.controller.observer import Observer
-from postboat.controller.queue import ExpectedError, NotLeadingError, Worker
+from postboat.controller.queue import ExpectedError, NamespaceEndsError, NotLeadingError, Worker
 from postboat.controller.reconcile import Decided, Planner
-from postboat.controller.reporter import Echoes, Reporter
+from postboat.controller.reporter import Reporter
 from postboat.controller.snapshot import Assembly, assemble
 from postboat.model.references import secret_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from postboat.api import Resource
-    from postboat.cluster.apply import Applier, Outcome
+    from postboat.cluster.apply import Applier
     from postboat.cluster.client import Client
     from postboat.cluster.events import EventRecorder
     from postboat.cluster.observe import Agents, PodAnnotator
+    from postboat.controller.echoes import Echoes
     from postboat.controller.queue import Pace
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
-    from postboat.model.platform import Environment
+    from postboat.model.platform import Environment, Wanted
     from postboat.model.snapshot import Change, SecretContent
     from postboat.model.verdict import Key as ObjectKey
-    from postboat.objects.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +80,9 @@ class MailServerControl:
         self._fresh = threading.Event()
         self._fresh.set()
         self._carried: tuple[Change, ...] = ()
-        self._fed: frozenset[str] = frozenset()
+        self._fed: frozenset[str] | None = None
         self._touched: set[ObjectKey] = set()
-        self._endpoints_due = True
+        self._unmade: dict[str, str] = {}
         self._claims_due = True
         self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes)
         self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._fresh.set)
@@ -94,6 +94,7 @@ class MailServerControl:
             self._reporter.advance,
             allowed=means.leading,
         )
+        self._execution = Execution(key, means.client, means.applier, self.observer, self._reporter)
 
     def start(self, *, leading: bool) -> None:
         """Start both threads; without the Lease they wait."""
@@ -119,8 +120,8 @@ class MailServerControl:
             self.start_over()
 
     def beat(self) -> float | None:
-        """Give the moment since which the worker has been busy, or None while it rests."""
-        return self.worker.busy_since
+        """Give the worker's last sign of life, or None while it rests."""
+        return self.worker.heartbeat
 
     def wake(self) -> None:
         """Look again at what is applied."""
@@ -130,16 +131,16 @@ class MailServerControl:
         """Take a change of the world."""
         self._inbox.put(change)
         if wake:
-            self.worker.wake()
+            self.worker.wake(news=True)
 
     def start_over(self) -> None:
         """Read the whole namespace again."""
         self._fresh.set()
-        self.worker.wake()
+        self.worker.wake(news=True)
 
     def services_changed(self) -> None:
         """Look again at where clients reach the platform."""
-        self._endpoints_due = True
+        self._execution.endpoints_due = True
         self.worker.wake()
 
     def workloads_changed(self) -> None:
@@ -157,6 +158,8 @@ class MailServerControl:
         except (FencedError, NotLeadingError) as failure:
             self._fresh.set()
             raise NotLeadingError from failure
+        except NamespaceEndsError:
+            raise
         except (ExpectedError, ApiError, ConnectionFailedError) as failure:
             if decided is None:
                 self._fresh.set()
@@ -173,23 +176,32 @@ class MailServerControl:
     def _decide(self) -> Decided | None:
         """Feed what has changed to the planner; what it lacks is made on the spot."""
         if self._claims_due:
-            self._planner.claims = volume_claims(self._means.client, self._means.world, self.key)
-            self._claims_due = False
+            self._look_up_claims()
         if self._fresh.is_set():
             decided = self._decide_anew()
         else:
             self._carried = (*self._carried, *self._inbox.take())
             self._touched |= self._view.update(self._carried)
-            fresh_secrets = self._secrets(self._view.referenced - self._fed)
+            fresh_secrets = self._secrets(self._view.referenced)
             decided = self._planner.update((*fresh_secrets, *self._carried), dt.datetime.now(dt.UTC))
         self._fed = self._view.referenced
         self._carried = ()
+        self._unmade = {}
         for _ in range(ROUNDS):
-            if decided is None or not decided.plan.wanted or not self._means.leading():
+            wanted = self._to_make(decided)
+            if not wanted:
                 return decided
-            decided = self._make_keys(decided.plan)
+            decided = self._make_keys(wanted)
         log.error("keys are wanted again and again", extra={"mailserver": self.key.name})
         return decided
+
+    def _look_up_claims(self) -> None:
+        self._claims_due = False
+        try:
+            self._planner.claims = volume_claims(self._means.client, self._means.world, self.key)
+        except Exception:
+            self._claims_due = True
+            raise
 
     def _decide_anew(self) -> Decided | None:
         self._fresh.clear()
@@ -197,6 +209,7 @@ class MailServerControl:
         self._carried = ()
         self._view = View()
         self._touched |= self._view.update(self._everything())
+        self._fed = None
         contents = {content.name: content for content in self._secrets(self._view.referenced)}
         server = self._view.resources.get(("MailServer", self.key.name))
         if server is None:
@@ -208,70 +221,47 @@ class MailServerControl:
         world = self._means.world
         return [resource for kind in world.resources for resource in world.of_namespace(kind, self.key.namespace)]
 
-    def _secrets(self, names: frozenset[str]) -> tuple[SecretContent, ...]:
+    def _secrets(self, referenced: frozenset[str]) -> tuple[SecretContent, ...]:
         """Read Secrets named for the first time, and let the cache follow all that are named now."""
-        server = self._view.resources.get(("MailServer", self.key.name))
-        if self._view.referenced != self._fed:
-            important = secret_names(server) if server is not None else ()
-            self._means.world.secrets.demand(self.key, self._view.referenced, important)
-        if not names:
+        if referenced is self._fed:
             return ()
-        return tuple(self._means.world.secrets.read(self.key.namespace, names).values())
+        server = self._view.resources.get(("MailServer", self.key.name))
+        important = secret_names(server) if server is not None else ()
+        self._means.world.secrets.demand(self.key, referenced, important)
+        names = referenced - (self._fed or frozenset())
+        return tuple(self._means.world.secrets.read(self.key.namespace, names, sign=self.worker.sign).values())
 
-    def _make_keys(self, plan: Plan) -> Decided | None:
+    def _to_make(self, decided: Decided | None) -> tuple[Wanted, ...]:
+        server = self._view.resources.get(("MailServer", self.key.name))
+        if decided is None or server is None or paused(server) or not self._means.leading():
+            return ()
+        return tuple(wanted for wanted in decided.plan.wanted if wanted.name not in self._unmade)
+
+    def _make_keys(self, wanted: tuple[Wanted, ...]) -> Decided | None:
+        """Make what is wanted; what the server refuses is told and tried again later, and holds up nothing else."""
         server = self._view.resources["MailServer", self.key.name]
-        for wanted in plan.wanted:
-            log.info("making keys: %s", wanted.name, extra={"mailserver": self.key.name, "why": wanted.why})
-            keys.make(self._means.client, server, wanted)
-        names = frozenset(wanted.name for wanted in plan.wanted)
-        made = self._means.world.secrets.read(self.key.namespace, names, anew=True)
-        return self._planner.update(tuple(made.values()), dt.datetime.now(dt.UTC))
+        for one in wanted:
+            self.worker.sign()
+            try:
+                keys.make(self._means.client, server, one)
+            except (ApiError, ExpectedError) as failure:
+                if isinstance(failure, ApiError) and failure.ending:
+                    raise NamespaceEndsError from failure
+                self._unmade[one.name] = str(failure)
+            else:
+                log.info("made keys: %s", one.name, extra={"mailserver": self.key.name, "why": one.why})
+        made = frozenset(one.name for one in wanted) - self._unmade.keys()
+        contents = self._means.world.secrets.read(self.key.namespace, made, anew=True)
+        return self._planner.update(tuple(contents.values()), dt.datetime.now(dt.UTC))
 
     def _bring_about(self, decided: Decided) -> None:
-        """Apply, prune, tell the pods, and judge what the plan touched."""
-        plan = decided.plan
         self._touched |= self._planner.take_touched()
-        server = self._view.resources["MailServer", self.key.name]
-        if plan.platform is None or plan.platform.paused:
-            self._judge(decided, self.observer.sequence + 1)
-            return
-        self._apply(plan, server)
-        desired = {
-            item.name: int(item.body["spec"].get("replicas", 1)) for item in plan.objects if item.kind == "StatefulSet"
-        }
-        self._judge(decided, self.observer.follow(plan.digests, desired))
-        if self._endpoints_due:
-            self._endpoints_due = False
-            self._reporter.endpoints(addresses(self._means.client, self.key))
-
-    def _judge(self, decided: Decided, sequence: int) -> None:
         touched = {key: self._view.resources.get(key) for key in self._touched}
+        lacking = "; ".join(
+            f"Secret {name} could not be made: {why}" for name, why in sorted(self._unmade.items())[:FEW]
+        )
+        server = self._view.resources["MailServer", self.key.name]
+        fault = self._execution.bring_about(decided, server, touched, lacking)
         self._touched = set()
-        self._reporter.judged(decided, touched, sequence)
-
-    def _apply(self, plan: Plan, server: Resource) -> None:
-        outcome = self._means.applier.apply(plan.objects)
-        self._check(outcome)
-        for applied in outcome.applied:
-            telemetry.APPLIES.labels(applied.partition("/")[0]).inc()
-        if outcome.applied:
-            log.info(
-                "applied %d objects", len(outcome.applied), extra={"mailserver": self.key.name, "names": _few(outcome)}
-            )
-        if plan.complete:
-            pruned = self._means.applier.prune(self.key.namespace, self.key.name, server.uid, plan.objects)
-            for name in pruned.pruned:
-                telemetry.PRUNES.labels(name.partition("/")[0]).inc()
-                log.info("pruned %s", name, extra={"mailserver": self.key.name})
-            self._check(pruned)
-
-    def _check(self, outcome: Outcome) -> None:
-        if any(isinstance(failure, FencedError) for failure in outcome.failures):
-            raise NotLeadingError
-        if outcome.failures:
-            raise ExpectedError(f"{len(outcome.failures)} objects could not be written: {outcome.failures[0]}")
-
-
-def _few(outcome: Outcome) -> str:
-    listed = ", ".join(outcome.applied[:5])
-    return listed + (" ..." if len(outcome.applied) > 5 else "")  # noqa: PLR2004 - enough to see what it was
+        if fault:
+            raise ExpectedError(fault)

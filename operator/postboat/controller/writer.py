@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from postboat import telemetry
 from postboat.cluster.retry import Backoff
-from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError
+from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.client import Client
     from postboat.cluster.types import ResourceType
+    from postboat.controller.echoes import Echoes
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,9 @@ class Judgement:
 class StatusWriter:
     """A queue by object name and the threads that empty it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, echoes: Echoes) -> None:
         self.heartbeat = time.monotonic()
-        self._client = client
+        self._client, self._echoes = client, echoes
         self._condition = threading.Condition()
         self._due: OrderedDict[Name, Judgement] = OrderedDict()
         self._failures: dict[Name, int] = {}
@@ -115,6 +116,8 @@ class StatusWriter:
             except Exception:
                 log.exception("the status of %s %s/%s was not written", *name)
                 failed = True
+            if failed:
+                self._echoes.forget(judgement.kind.kind, Key(judgement.namespace, judgement.name))
             self._done(name, judgement, failed=failed)
 
     def _done(self, name: Name, judgement: Judgement, *, failed: bool) -> None:
@@ -138,6 +141,7 @@ class StatusWriter:
             self._client.merge(judgement.kind, judgement.namespace, judgement.name, body, subresource="status")
         except ApiError as error:
             if error.status == 404:  # noqa: PLR2004 - the object is gone, and so is its status
+                self._echoes.forget(judgement.kind.kind, Key(judgement.namespace, judgement.name))
                 return
             raise
         telemetry.STATUS_WRITES.labels(judgement.kind.kind).inc()

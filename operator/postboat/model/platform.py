@@ -197,7 +197,6 @@ class Platform:
     uid: str
     environment: Environment
     hostname: str
-    paused: bool
     certificate: Certificate
     internal: InternalSecrets
     client_service: ClientService

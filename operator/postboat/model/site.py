@@ -158,7 +158,6 @@ def _base(
         uid=resource.uid,
         environment=environment,
         hostname=spec.hostname.lower(),
-        paused=bool(spec.paused),
         certificate=certificate,
         internal=internal,
         client_service=server.client_service(spec),

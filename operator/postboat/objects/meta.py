@@ -13,6 +13,8 @@ COMPONENT: Final = "app.kubernetes.io/component"
 INSTANCE: Final = "app.kubernetes.io/instance"
 NAME: Final = "app.kubernetes.io/name"
 RESTART_DIGEST: Final = f"{GROUP}/restart-digest"
+TEMPLATE_DIGEST: Final = f"{GROUP}/template-digest"
+"""On pods: tells the template that a pod was made from, so that a rollout can be seen to its end."""
 
 
 def selector(platform: Platform, component: str) -> dict[str, str]:

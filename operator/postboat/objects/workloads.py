@@ -4,13 +4,14 @@ All pods run without API credentials and with a read-only root; all but Postfix 
 """
 
 from hashlib import sha256
+from json import dumps
 from typing import Final
 
 from postboat.model import names
 from postboat.model.platform import Platform, Scheduling, Volume
 from postboat.objects.components import Claim, Component, Container, replicas
 from postboat.objects.config import shard_suffix
-from postboat.objects.meta import RESTART_DIGEST, Body, metadata, selector
+from postboat.objects.meta import RESTART_DIGEST, TEMPLATE_DIGEST, Body, metadata, selector
 from postboat.render.files import Effect, Files
 
 _READABLE: Final = 0o444
@@ -34,16 +35,18 @@ def stateful_set(platform: Platform, component: Component, files: Files, volume:
             "updateStrategy": {"type": "RollingUpdate"},
             "revisionHistoryLimit": 3,
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-            "template": {
-                "metadata": {
-                    "labels": labels | {"app.kubernetes.io/managed-by": "postboat"},
-                    "annotations": {RESTART_DIGEST: _restart_digest(component, files)},
-                },
-                "spec": _pod(platform, component),
-            },
+            "template": _template(platform, component, files),
         }
         | ({"volumeClaimTemplates": claims} if claims else {}),
     }
+
+
+def _template(platform: Platform, component: Component, files: Files) -> Body:
+    labels = selector(platform, component.name) | {"app.kubernetes.io/managed-by": "postboat"}
+    annotations = {RESTART_DIGEST: _restart_digest(component, files)}
+    spec = _pod(platform, component)
+    digest = sha256(dumps([labels, annotations, spec], sort_keys=True).encode()).hexdigest()
+    return {"metadata": {"labels": labels, "annotations": annotations | {TEMPLATE_DIGEST: digest}}, "spec": spec}
 
 
 def service_account(platform: Platform) -> Body:

@@ -26,10 +26,13 @@ def accepted(verdict: Verdict) -> Condition:
     return Condition("Accepted", verdict.accepted, verdict.reason, _sentence(verdict))
 
 
-def ready(verdict: Verdict, *, in_force: bool) -> Condition:
-    """Tell whether every replica serves an object."""
+def ready(verdict: Verdict, *, in_force: bool, paused: bool = False) -> Condition:
+    """Tell whether every replica serves an object, and why it may take long."""
     if not verdict.accepted:
         return Condition("Ready", holds=False, reason=verdict.reason, message=_sentence(verdict))
+    if not in_force and paused:
+        message = "It waits, since the MailServer is paused (spec.paused)."
+        return Condition("Ready", holds=False, reason=Reason.PAUSED, message=message)
     if not in_force:
         return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")

@@ -28,6 +28,8 @@ class Observation:
     """
 
     sync_error: str = ""
+    held: tuple[str, ...] | None = None
+    """While spec.paused forbids to write: the objects that are not as planned. None means not paused."""
     workloads: tuple[Workload, ...] = ()
     in_force: bool = False
     """Every replica of every workload serves the newest configuration."""

@@ -3,6 +3,7 @@
 A report equal to the status that is there is None: nothing is written, and nobody's watch wakes up.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from postboat.api.mailbox import MailboxSpec
@@ -22,11 +23,18 @@ _FIELDS: Final = {
 _COMMON: Final = ("conditions", "observedGeneration")
 
 
-def report(
-    resource: Resource, verdict: Verdict, platform: Platform | None, moment: Moment, *, in_force: bool
+def report(  # noqa: PLR0913 - what is known of an object
+    resource: Resource,
+    verdict: Verdict,
+    platform: Platform | None,
+    moment: Moment,
+    *,
+    in_force: bool,
+    paused: bool = False,
 ) -> dict[str, Any] | None:
     """Write the status of an object that belongs to a platform, or to none; None when it is there already."""
-    written = (conditions.accepted(verdict), conditions.ready(verdict, in_force=in_force and verdict.effective))
+    ready = conditions.ready(verdict, in_force=in_force and verdict.effective, paused=paused)
+    written = (conditions.accepted(verdict), ready)
     return unless_equal(resource, statement(resource, written, moment) | _facts(resource, verdict, platform))
 
 
@@ -40,15 +48,32 @@ def statement(resource: Resource, written: tuple[conditions.Condition, ...], mom
 
 
 def unless_equal(resource: Resource, status: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the status, unless the object has it already; fields that others write do not count."""
+    """Give the status, unless the object has it already; fields that others write do not count.
+
+    It is written as a merge patch, which takes nothing away by itself: what holds no more is None in it.
+    """
+    there = _own(resource)
+    return None if there == status else _patch(there, status)
+
+
+def _own(resource: Resource) -> dict[str, Any]:
     fields = _FIELDS.get(resource.kind, _COMMON)
-    there = {field: resource.status[field] for field in fields if field in resource.status}
-    return None if there == status else status
+    return {field: resource.status[field] for field in fields if field in resource.status}
+
+
+def _patch(there: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {field: None for field in there if field not in status}
+    for field, value in status.items():
+        old = there.get(field)
+        patch[field] = _patch(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return patch
 
 
 def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> dict[str, Any]:
-    if platform is None or not verdict.effective:
+    if not verdict.effective:
         return _placement(resource)
+    if platform is None:
+        return {field: value for field, value in _own(resource).items() if field not in _COMMON}
     match resource.spec:
         case MailboxSpec():
             return _mailbox(resource, resource.spec, platform)

@@ -16,6 +16,7 @@ from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation
 from postboat.status.report import statement, unless_equal
 
+_MOST_NAMED: Final = 5
 _SMTP_PORTS: Final = (25, 465, 587)
 _IMAP_PORTS: Final = {Protocol.IMAP: (143, 993), Protocol.POP3: (110, 995), Protocol.SIEVE: (4190,)}
 
@@ -48,14 +49,21 @@ def report_server(
 def _synced(plan: Plan, seen: Observation) -> Condition:
     if seen.sync_error:
         return Condition("ConfigSynced", holds=False, reason=Reason.SYNC_FAILED, message=seen.sync_error)
+    if seen.held is not None:
+        return _paused(seen.held)
     if plan.platform is None:
         lacking = ", ".join(wanted.name for wanted in plan.wanted) or "a valid MailServer"
         return Condition("ConfigSynced", holds=False, reason=Reason.KEYS_MISSING, message=f"Waiting for {lacking}.")
-    if plan.platform.paused:
-        return Condition(
-            "ConfigSynced", holds=False, reason=Reason.PAUSED, message="spec.paused asks to change nothing."
-        )
     return Condition("ConfigSynced", holds=True, reason=Reason.SYNCED, message="Every object is as planned.")
+
+
+def _paused(held: tuple[str, ...]) -> Condition:
+    if not held:
+        message = "spec.paused: nothing is changed, and every object is as planned."
+        return Condition("ConfigSynced", holds=True, reason=Reason.PAUSED, message=message)
+    some = ", ".join(held[:_MOST_NAMED]) + (" ..." if len(held) > _MOST_NAMED else "")
+    message = f"spec.paused: nothing is changed, and changes wait for {len(held)} objects: {some}."
+    return Condition("ConfigSynced", holds=False, reason=Reason.PAUSED, message=message)
 
 
 def _workloads(seen: Observation) -> Condition:

@@ -90,3 +90,27 @@ def test_a_resync_comes_by_itself() -> None:
     worker.stop()
     worker.join(5)
     assert asked
+
+
+def test_a_flood_of_changes_does_not_put_a_resync_off() -> None:
+    resynced = threading.Event()
+    worker = Worker(
+        Key("ns", "mail"), lambda: None, pace=Pace(quiet=0, cap=0, longest_rest=0, resync=0.2), on_resync=resynced.set
+    )
+    worker.start()
+    for _ in range(200):
+        worker.wake()
+        if resynced.wait(0.02):
+            break
+    assert resynced.is_set()
+    worker.stop()
+
+
+def test_news_need_not_wait_until_the_pause_after_a_failure_is_over() -> None:
+    debounce = Debounce(PACE)
+    for _ in range(9):
+        debounce.failed(0.0, 1.0)
+    debounce.touch(10.0)
+    assert debounce.due() == 60.0, "what a failed attempt itself brought about is no news"
+    debounce.touch(10.0, news=True)
+    assert debounce.due() == 11.0

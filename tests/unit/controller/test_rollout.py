@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from postboat.cluster.observe import AgentReport, Pod
-from postboat.controller.rollout import NEVER, REMEMBERED, Ledger, lagging, workload_progress
+from postboat.controller.rollout import NEVER, REMEMBERED, Ledger, Target, lagging, workload_progress
 
 POSTFIX = ("mail-smtp", "postfix")
 EDGE = ("mail-smtp", "edge")
 
 
-def pod(name: str, *, ready: bool = True, deleting: bool = False) -> Pod:
-    return Pod("ns", name, name, "mail", "smtp", "10.0.0.1", "Running", ready, deleting, 0, ("postfix", "edge"), {})
+def pod(name: str, *, ready: bool = True, deleting: bool = False, template: str = "t") -> Pod:
+    containers = ("postfix", "edge")
+    return Pod("ns", name, name, "mail", "smtp", "10.0.0.1", "Running", ready, deleting, 0, containers, {}, template)
+
+
+def to(replicas: int) -> Target:
+    return Target(replicas, "t")
 
 
 def says(digest: str, *, seen: str = "", error: str = "") -> AgentReport:
@@ -53,7 +58,7 @@ def test_the_slowest_container_of_the_slowest_pod_decides() -> None:
         ("mail-smtp-1", "edge"): says("x"),
     }
     pods = [pod("mail-smtp-0"), pod("mail-smtp-1")]
-    progress = workload_progress(ledger, "mail-smtp", 2, pods, reports)
+    progress = workload_progress(ledger, "mail-smtp", to(2), pods, reports)
     assert (progress.lowest, progress.ready, progress.current) == (1, 2, 1)
     assert [(behind.name, container) for behind, container, _ in lagging(ledger, pods, reports)] == [
         ("mail-smtp-1", "edge")
@@ -64,10 +69,10 @@ def test_a_missing_pod_has_nothing_in_force_but_one_that_leaves_does_not_count()
     ledger = Ledger()
     ledger.record({POSTFIX: "a"})
     reports = {("mail-smtp-0", "postfix"): says("a")}
-    assert workload_progress(ledger, "mail-smtp", 2, [pod("mail-smtp-0")], reports).lowest == NEVER
+    assert workload_progress(ledger, "mail-smtp", to(2), [pod("mail-smtp-0")], reports).lowest == NEVER
     pods = [pod("mail-smtp-0"), pod("mail-smtp-1", deleting=True)]
-    assert workload_progress(ledger, "mail-smtp", 1, pods, reports).lowest == 1
-    assert workload_progress(ledger, "mail-smtp", 0, [], {}).lowest == 1
+    assert workload_progress(ledger, "mail-smtp", to(1), pods, reports).lowest == 1
+    assert workload_progress(ledger, "mail-smtp", to(0), [], {}).lowest == 1
 
 
 def test_an_agent_that_refuses_the_demanded_digest_is_heard() -> None:
@@ -75,6 +80,18 @@ def test_an_agent_that_refuses_the_demanded_digest_is_heard() -> None:
     ledger.record({POSTFIX: "a"})
     ledger.record({POSTFIX: "b"})
     refused = {("mail-smtp-0", "postfix"): says("a", seen="b", error="InvalidConfiguration")}
-    assert workload_progress(ledger, "mail-smtp", 1, [pod("mail-smtp-0")], refused).error == "InvalidConfiguration"
+    assert workload_progress(ledger, "mail-smtp", to(1), [pod("mail-smtp-0")], refused).error == "InvalidConfiguration"
     old = {("mail-smtp-0", "postfix"): says("a", seen="a", error="InvalidConfiguration")}
-    assert workload_progress(ledger, "mail-smtp", 1, [pod("mail-smtp-0")], old).error == ""
+    assert workload_progress(ledger, "mail-smtp", to(1), [pod("mail-smtp-0")], old).error == ""
+
+
+def test_a_pod_of_an_older_template_serves_the_content_but_the_rollout_is_not_over() -> None:
+    ledger = Ledger()
+    ledger.record({POSTFIX: "a"})
+    reports = {(name, "postfix"): says("a") for name in ("mail-smtp-0", "mail-smtp-1")}
+    pods = [pod("mail-smtp-0", template="older"), pod("mail-smtp-1")]
+    progress = workload_progress(ledger, "mail-smtp", to(2), pods, reports)
+    assert (progress.lowest, progress.ready, progress.current, progress.rolled) == (1, 2, 1, False)
+    pods[0] = pod("mail-smtp-0")
+    assert workload_progress(ledger, "mail-smtp", to(2), pods, reports).rolled
+    assert not workload_progress(ledger, "mail-smtp", to(2), pods[:1], reports).rolled

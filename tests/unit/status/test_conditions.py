@@ -91,3 +91,41 @@ def test_without_keys_the_server_says_what_it_waits_for() -> None:
     status = report_server(world.server(), resolution.verdicts["MailServer", "mail"], planned, Observation(), MOMENT)
     assert "mail-internal, mail-selfsigned" in _condition(status, "ConfigSynced")["message"]
     assert _condition(status, "Ready")["status"] == "False"
+
+
+def test_what_holds_no_more_is_taken_away() -> None:
+    resolution = _resolution(ANNA)
+    verdict = resolution.verdicts["Mailbox", "anna"]
+    status = report(ANNA, verdict, resolution.platform, MOMENT, in_force=True)
+    assert status is not None
+    refused = Verdict(Reason.CONFLICT, "taken", "spec.username")
+    patch = report(replace(ANNA, status=status), refused, resolution.platform, LATER, in_force=False)
+    assert patch is not None
+    assert (patch["username"], patch["type"], patch["store"]) == (None, None, 0)
+    there = {field: value for field, value in patch.items() if value is not None}
+    assert report(replace(ANNA, status=there), refused, resolution.platform, LATER, in_force=False) is None
+
+
+def test_without_a_platform_an_object_keeps_its_facts() -> None:
+    resolution = _resolution(ANNA)
+    verdict = resolution.verdicts["Mailbox", "anna"]
+    status = report(ANNA, verdict, resolution.platform, MOMENT, in_force=True)
+    assert status is not None
+    assert report(replace(ANNA, status=status), verdict, None, LATER, in_force=True) is None
+
+
+def test_a_paused_server_tells_whether_changes_wait() -> None:
+    planned = plan(_resolution())
+    verdict = planned.verdicts["MailServer", "mail"]
+    whole = (Workload("smtp", 1, 1, 1),)
+    nothing = Observation(workloads=whole, in_force=True, held=())
+    status = report_server(world.server(), verdict, planned, nothing, MOMENT)
+    assert [_condition(status, kind)["reason"] for kind in ("ConfigSynced", "Ready")] == ["Paused", "InForce"]
+    waiting = Observation(workloads=whole, held=tuple(f"Secret/mail-directory-{number:02d}" for number in range(7)))
+    status = report_server(world.server(), verdict, planned, waiting, MOMENT)
+    assert "changes wait for 7 objects: Secret/mail-directory-00, " in _condition(status, "ConfigSynced")["message"]
+    assert _condition(status, "Ready") | {"lastTransitionTime": ""} == {
+        **_condition(status, "ConfigSynced"),
+        "type": "Ready",
+        "lastTransitionTime": "",
+    }

@@ -1,0 +1,115 @@
+"""What the operator leaves alone, and what it does not let others wait for: against a real API server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from postboat.cluster.types import CONFIG_MAP, SECRET
+
+from .platform import eventually
+from .stage import RESOURCES, condition
+from .test_reflector import NAMESPACE_TYPE
+
+if TYPE_CHECKING:
+    from .platform import Platform
+
+pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
+CHILDREN = ("ConfigMap/", "Secret/", "StatefulSet/")
+
+
+def test_a_paused_platform_is_left_alone_and_says_what_waits(platform: Platform) -> None:
+    def synced() -> tuple[str, str]:
+        raw = platform.get("MailServer", "mail") or {}
+        generation = raw["metadata"]["generation"]
+        listed = raw.get("status", {}).get("conditions", ())
+        found = [one for one in listed if one["type"] == "ConfigSynced" and one["observedGeneration"] == generation]
+        return (found[0]["status"] + found[0]["reason"], found[0]["message"]) if found else ("", "")
+
+    def children() -> dict[str, str]:
+        return {name: version for name, version in platform.versions().items() if name.startswith(CHILDREN)}
+
+    platform.mailbox("alice")
+    eventually(lambda: platform.ready("Mailbox", "alice"))
+    platform.put("MailServer", "mail", hostname="mail.example.test", paused=True)
+    eventually(lambda: synced()[0] == "TruePaused")
+    eventually(lambda: platform.ready("MailServer", "mail"))
+    before = children()
+    assert platform.operators[0].stop() in {0, -15}
+    platform.mailbox("bob")
+    platform.put("MailDomain", "more.example.test")
+    platform.operators.append(platform.operator(identity="two"))
+    eventually(lambda: synced()[0] == "FalsePaused", 20)
+    for name in ("Secret/more.example.test-dkim", "changes wait for "):
+        assert name in synced()[1]
+    eventually(lambda: _reason(platform, "bob") == "Paused", 25)
+    assert children() == before
+    assert platform.ready("Mailbox", "alice")
+    platform.put("MailServer", "mail", hostname="mail.example.test", paused=False)
+    eventually(lambda: platform.ready("Mailbox", "bob"))
+    eventually(lambda: platform.ready("MailServer", "mail"))
+
+
+def _reason(platform: Platform, name: str) -> str:
+    raw = platform.get("Mailbox", name) or {}
+    listed = (raw.get("status") or {}).get("conditions", ())
+    return next((str(one["reason"]) for one in listed if one["type"] == "Ready"), "")
+
+
+def test_an_object_that_is_refused_does_not_hold_up_the_others(platform: Platform) -> None:
+    platform.put("MailServer", "mail", hostname="mail.example.test", service={"type": "LoadBalancer"})
+    eventually(lambda: platform.ready("MailServer", "mail"))
+    changed = {"type": "LoadBalancer", "loadBalancerClass": "example.test/balancer"}
+    platform.put("MailServer", "mail", hostname="mail.example.test", service=changed)
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False")
+    platform.mailbox("alice")
+    assert eventually(lambda: platform.ready("Mailbox", "alice")) < 3 + platform.pods.pause
+    platform.put("MailServer", "mail", hostname="mail.example.test", service={"type": "LoadBalancer"})
+    assert eventually(lambda: platform.ready("MailServer", "mail")) < 5
+
+
+def test_a_server_is_ready_when_the_last_pod_has_rolled(platform: Platform) -> None:
+    platform.pods.unrolled.add("imap")
+    pods = {"imap": {"priorityClassName": "system-cluster-critical"}}
+    platform.put("MailServer", "mail", hostname="mail.example.test", pods=pods)
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "Ready") == "False")
+    time.sleep(3)
+    assert not platform.ready("MailServer", "mail")
+    platform.mailbox("alice")
+    eventually(lambda: platform.ready("Mailbox", "alice"))
+    platform.pods.unrolled.clear()
+    platform.pods.roll("mail-imap")
+    eventually(lambda: platform.ready("MailServer", "mail"), 40)
+
+
+def test_pods_are_left_alone_when_told_so(platform: Platform) -> None:
+    assert platform.operators[0].stop() in {0, -15}
+    before = platform.pods.versions()
+    platform.operators.append(platform.operator(identity="two", POSTBOAT_TOUCH_PODS="false"))
+    platform.mailbox("alice")
+    eventually(lambda: any("directory" in name for name in platform.versions()), 20)
+    time.sleep(3)
+    assert platform.pods.versions() == before
+
+
+def test_a_key_that_cannot_be_made_holds_up_nothing_else(platform: Platform) -> None:
+    frozen = {"namespace": platform.namespace, "name": "frozen"}
+    platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": frozen, "immutable": True})
+    platform.put("MailDomain", "frozen.example.test", dkim={"secretName": "frozen"})
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False")
+    platform.mailbox("alice")
+    assert eventually(lambda: platform.ready("Mailbox", "alice")) < 3 + platform.pods.pause
+    platform.client.delete(RESOURCES["MailDomain"], platform.namespace, "frozen.example.test")
+    eventually(lambda: platform.ready("MailServer", "mail"))
+
+
+def test_a_namespace_that_ends_makes_no_noise(platform: Platform) -> None:
+    platform.client.delete(NAMESPACE_TYPE, "", platform.namespace)
+    before = len(platform.log.read_text())
+    for name in ("mail-smtp", "mail-imap"):
+        platform.client.delete(CONFIG_MAP, platform.namespace, name)
+    platform.client.delete(SECRET, platform.namespace, "mail-internal")
+    time.sleep(5)
+    assert platform.log.read_text()[before:] == "", "nobody expects anything to be made there"
