@@ -40,7 +40,7 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 # Which replicas are there; the patch writes annotations only, which make the kubelet bring new files at once.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch{{ if .Values.touchPods }}, patch{{ end }}]
 # Events on transitions.
 - apiGroups: [events.k8s.io]
   resources: [events]
