@@ -12,7 +12,16 @@ from postboat.cluster.apply import Applier, Family
 from postboat.cluster.children import Child, Children
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
-from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, ApiError, Json, Key, ResourceType
+from postboat.cluster.types import (
+    CONFIG_MAP,
+    SECRET,
+    STATEFUL_SET,
+    ApiError,
+    ForeignObjectError,
+    Json,
+    Key,
+    ResourceType,
+)
 from postboat.objects.plan import KubeObject
 
 from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
@@ -227,6 +236,25 @@ def test_a_trial_names_what_would_change_and_writes_nothing(stage: Stage) -> Non
     ]
     assert stage.applier.differing(stage.family, changed) == ("ConfigMap/a", "ConfigMap/new")
     assert stage.versions() == versions
+
+
+def test_what_somebody_else_made_is_not_taken_over(stage: Stage) -> None:
+    theirs = {"metadata": {"namespace": stage.namespace, "name": "a"}, "data": {"precious": "yes"}}
+    stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", **theirs})
+    (failure,) = stage.applier.apply([stage.config_map("a", x="1")]).failures
+    assert isinstance(failure, ForeignObjectError)
+    stage.client.delete(CONFIG_MAP, stage.namespace, "a")
+    assert stage.applier.apply([stage.config_map("a", x="1")]).failures == []
+
+
+def test_one_of_ours_whose_label_was_taken_away_gets_it_back(stage: Stage) -> None:
+    stage.applier.apply([stage.config_map("a")])
+    stage.settled()
+    path = CONFIG_MAP.path(stage.namespace, "a", fieldManager="somebody")
+    bare = {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}}
+    stage.client._write("PATCH", path, bare, content="application/merge-patch+json", accept="*/*")
+    assert eventually(lambda: stage.woken)
+    assert stage.applier.apply([stage.config_map("a")]).applied == ["ConfigMap/a"]
 
 
 def test_a_namespace_that_ends_is_told_apart(stage: Stage) -> None:

@@ -35,7 +35,7 @@ log = logging.getLogger("postboat.agent")
 
 DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot", "rspamd": "Rspamd", "valkey": "Valkey"}
 _STACK = 256 * 1024
-_GOOD = 10.0  # seconds for which a good answer counts: every probe is a session that the daemon logs
+_GOOD = 20.0  # seconds for which a good answer counts: every probe is a session that the daemon logs
 _BAD = 1.0  # seconds for which a bad one does
 
 
@@ -71,6 +71,8 @@ class Agent:
         stage = Stage(settings.run)
         module = importlib.import_module(f"postboat.agent.daemons.{name}")
         make: Callable[[Path, Path, Children], Daemon] = getattr(module, DAEMONS[name])
+        with contextlib.suppress(OSError):  # a folder that others may write would let them choose the tables
+            settings.state.chmod(0o755)
         self._daemon = make(stage.active, settings.state, self._children)
         self._supervisor = Supervisor(self._daemon, self._children, self._status, settings.grace)
         self._activator = Activator(settings.config, stage, self._daemon, self._supervisor, self._status)

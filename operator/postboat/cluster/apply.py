@@ -13,8 +13,17 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from postboat.cluster.children import Child, Children, fingerprint, older
-from postboat.cluster.types import BY_KIND, SECRET, ApiError, FencedError, Json, Key, ResourceType
+from postboat.cluster.children import SELECTOR, Child, Children, fingerprint, older
+from postboat.cluster.types import (
+    BY_KIND,
+    SECRET,
+    ApiError,
+    FencedError,
+    ForeignObjectError,
+    Json,
+    Key,
+    ResourceType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 APPLIERS = 12
+_LABEL = dict([SELECTOR.split("=", 1)])
 WATCH_LAG = 30.0
 """Seconds for which an object that was just applied may be missing from the watch."""
 
@@ -132,6 +142,7 @@ class Applier:
     def _send(self, item: KubeObject) -> Exception | None:
         kind, key = _identity(item.body)
         try:
+            self._refuse_foreign(kind, key, item)
             meta = self._client.apply(dict(item.body), kind)["metadata"]
         except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
             quiet = isinstance(failure, FencedError) or (isinstance(failure, ApiError) and failure.ending)
@@ -143,6 +154,19 @@ class Applier:
         with self._lock:
             self._applied[kind, key] = applied
         return None
+
+    def _refuse_foreign(self, kind: ResourceType, key: Key, item: KubeObject) -> None:
+        """Look before a name is taken for the first time: what somebody else put there must not be overwritten."""
+        with self._lock:
+            known = (kind, key) in self._applied
+        if known or self._children.get(kind, key) is not None:
+            return
+        held = self._client.get(kind, key.namespace, key.name)
+        if held is None or _LABEL.items() <= (held["metadata"].get("labels") or {}).items():
+            return
+        owners = {owner["uid"] for owner in held["metadata"].get("ownerReferences") or ()}
+        if not owners & {owner["uid"] for owner in item.body["metadata"].get("ownerReferences") or ()}:
+            raise ForeignObjectError(f"{item.kind} {item.name} exists already and is not of this platform")
 
     def vanished(self, kind: ResourceType, key: Key, uid: str) -> bool:
         """Take in that a child was deleted; True when it was one of ours, so that it must come back."""

@@ -102,3 +102,7 @@ class ConnectionFailedError(Exception):
 
 class FencedError(Exception):
     """The process does not hold the Lease, so it must not write."""
+
+
+class ForeignObjectError(Exception):
+    """An object of that name is there already, and it is somebody else's."""

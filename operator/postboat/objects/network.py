@@ -122,7 +122,8 @@ def _policy(
             {
                 "namespaceSelector": {
                     "matchLabels": {"kubernetes.io/metadata.name": platform.environment.operator_namespace}
-                }
+                },
+                "podSelector": {"matchLabels": {"app.kubernetes.io/component": "operator"}},
             }
         ],
         "ports": [_port(port) for port in sorted(operator_ports)],
