@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from imapclient.exceptions import LoginError
+
 from e2e.clients import Account, letter
 from e2e.kube import eventually
 
@@ -24,7 +26,11 @@ class Ledger:
 
     def missing(self, receiver: Account) -> set[str]:
         """Acknowledged messages that are not in the receiver's mailbox."""
-        with receiver.imap() as session:
+        try:
+            session = receiver.imap()
+        except LoginError as error:
+            raise AssertionError(f"the mailbox is not served yet: {error}") from error
+        with session:
             session.select_folder("INBOX", readonly=True)
             found = session.fetch(session.search(["ALL"]) or [0], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"])
         held = b"\n".join(part[b"BODY[HEADER.FIELDS (MESSAGE-ID)]"] for part in found.values()).decode()
