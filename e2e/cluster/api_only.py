@@ -93,7 +93,7 @@ def main() -> int:
         with ExitStack() as stack:
             with step("starting an API server without nodes"):
                 kubeconfig = stack.enter_context(api_server())
-            environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+            environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": build.search_path()}
             return subprocess.run(options.command, check=False, env=environment).returncode
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
