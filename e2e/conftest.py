@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.clients import Account, Directory
+from e2e.cluster import packages
 from e2e.kube import Kube, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform
 from e2e.processes import container_processes
-from e2e.stranger import Stranger
+from e2e.stranger import PROGRAMS, Stranger
 from e2e.world import World
 
 PEOPLE = ("alice", "bob")
@@ -87,6 +88,7 @@ def world() -> Iterator[World]:
 @pytest.fixture(scope="session")
 def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[Stranger]:
     """Somebody outside, and somebody in a pod of a namespace that has nothing to do with mail."""
+    packages.ensure(PROGRAMS)
     namespace = f"stranger-{secrets.token_hex(3)}"
     container = {"name": "shell", "image": operator.image(), "command": ["sleep", "86400"]}
     kube.apply(

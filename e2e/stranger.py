@@ -10,6 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+PROGRAMS = {
+    "nmap": ("nmap",),
+    "swaks": ("swaks", "libnet-ssleay-perl", "libauthen-sasl-perl"),
+}
+"""What strangers try their luck with, and the Debian packages it comes from."""
+
+
 @dataclass(frozen=True)
 class Stranger:
     """Where the strangers stand: the names of network namespaces of this machine."""

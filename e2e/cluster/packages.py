@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from e2e.cluster.steps import StepError, run, step
@@ -30,8 +31,9 @@ FILES = {
 MINIMUM_GO = (1, 21)
 
 
-def missing_packages() -> list[str]:
-    names = {name for tool, packages in TOOLS.items() if not shutil.which(tool) for name in packages}
+def missing_packages(tools: Mapping[str, tuple[str, ...]] = TOOLS) -> list[str]:
+    """Name the packages of tools that are not there, and of files that building needs."""
+    names = {name for tool, packages in tools.items() if not shutil.which(tool) for name in packages}
     names |= {name for path, packages in FILES.items() if not path.exists() for name in packages}
     return sorted(names)
 
@@ -43,11 +45,11 @@ def install(packages: list[str]) -> None:
     run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environment=environment)
 
 
-def ensure() -> None:
-    """Install what is missing; refuse with a clear word where that cannot work."""
+def ensure(tools: Mapping[str, tuple[str, ...]] = TOOLS) -> None:
+    """Install what is missing, for each tool its packages; refuse with a clear word where that cannot work."""
     if os.geteuid() != 0:
         raise StepError("a cluster needs root: namespaces, mounts and cgroups")
-    packages = missing_packages()
+    packages = missing_packages(tools)
     if packages:
         if not shutil.which("apt-get"):
             raise StepError(f"install these first: {', '.join(packages)}")
