@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 PROGRAMS = {
     "nmap": ("nmap",),
     "swaks": ("swaks", "libnet-ssleay-perl", "libauthen-sasl-perl"),
