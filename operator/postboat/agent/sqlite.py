@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 _SECONDS = 10
 
 
+_DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+class _DamagedError(ValueError):
+    """The file is no database, or no longer a whole one."""
+
+
 class SqliteDriver:
     """The tables of a container in the SQLite file `path`."""
 
@@ -34,7 +41,7 @@ class SqliteDriver:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._replace(tables)
-        except ValueError:  # the file of an earlier run is damaged; its readers are gone or see nothing of use
+        except _DamagedError:  # left so by an earlier run; its readers are gone or see nothing of use
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._replace(tables)
@@ -52,7 +59,7 @@ class SqliteDriver:
                     _insert(connection, table, delta.changed.values())
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise ValueError(f"{self._path.name}: {error}") from error
+                raise self._failure(error) from error
 
     def _replace(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         with closing(self._connect()) as connection:
@@ -70,15 +77,20 @@ class SqliteDriver:
                 connection.execute("COMMIT")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
-                raise ValueError(f"{self._path.name}: {error}") from error
+                raise self._failure(error) from error
 
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None)
             connection.execute("PRAGMA synchronous = OFF")  # what a crash of the machine takes is built again
         except sqlite3.Error as error:
-            raise ValueError(f"{self._path.name}: {error}") from error
+            raise self._failure(error) from error
         return connection
+
+    def _failure(self, error: sqlite3.Error) -> ValueError:
+        """Tell damage from a full disk or a lock: to remove the file then would leave Dovecot reading a ghost."""
+        kind = _DamagedError if error.sqlite_errorname in _DAMAGES else ValueError
+        return kind(f"{self._path.name}: {error}")
 
 
 def _insert(connection: sqlite3.Connection, table: Table, rows: Iterable[Row]) -> None:

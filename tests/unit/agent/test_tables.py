@@ -136,6 +136,21 @@ def test_sqlite_replaces_a_damaged_file(tmp_path: Path) -> None:
     assert rows(path) == [("a", "1")]
 
 
+def test_a_file_that_somebody_reads_is_not_removed_for_being_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("postboat.agent.sqlite._SECONDS", 0.05)
+    path = tmp_path / "directory.sqlite"
+    SqliteDriver(path).rebuild({USERS: [("a", "1")]})
+    before = path.stat().st_ino
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ValueError, match="locked"):
+            SqliteDriver(path).rebuild({USERS: [("b", "2")]})
+    assert path.stat().st_ino == before
+    assert rows(path) == [("a", "1")]
+
+
 def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "directory.sqlite"
     driver = SqliteDriver(path)
