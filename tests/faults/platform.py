@@ -57,6 +57,18 @@ class Platform:
             for raw in self.client.pages(kind, self.namespace)
         }
 
+    def settled(self, seconds: float = 30) -> dict[str, str]:
+        """Give the versions of all objects once nothing has been written for a while."""
+        deadline = time.monotonic() + seconds
+        before = self.versions()
+        while time.monotonic() < deadline:
+            time.sleep(1.5)
+            now = self.versions()
+            if now == before:
+                return now
+            before = now
+        raise AssertionError("the platform does not come to rest")
+
     def stop(self) -> None:
         for operator in self.operators:
             if operator.process.poll() is None:
@@ -64,7 +76,7 @@ class Platform:
         self.pods.stop()
 
 
-def eventually(condition: Callable[[], object], seconds: float = 15) -> float:
+def eventually(condition: Callable[[], object], seconds: float = 60) -> float:
     """Wait until something is true; the result is how long that took."""
     begun = time.monotonic()
     while not condition():
