@@ -28,7 +28,7 @@ class Ledger:
         """Acknowledged messages that are not in the receiver's mailbox."""
         try:
             session = receiver.imap()
-        except LoginError as error:
+        except (LoginError, OSError) as error:
             raise AssertionError(f"the mailbox is not served yet: {error}") from error
         with session:
             session.select_folder("INBOX", readonly=True)
