@@ -142,7 +142,7 @@ def dry_run(kube: Kube, namespace: str, body: Object) -> str:
 
 @pytest.mark.row("B4")
 def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
-    """A foreign pod reaches the client ports and nothing else; a store pod reaches no outside host."""
+    """A foreign pod reaches the client ports and none of the inner ones."""
     closed = {
         "smtp": (10026, 9100, 9101),
         "imap": (9100,),

@@ -58,7 +58,6 @@ def test_ready_means_that_every_replica_serves_it(platform: Platform) -> None:
     for _ in range(5):
         account = platform.add_mailbox()  # returns when Ready
         for pod in platform.kube.pods(platform.namespace, "smtp", platform.name):
-            platform.directory.addresses["one-pod", True] = pod["status"]["podIP"]
             listed = platform.kube.exec(
                 platform.namespace, pod["metadata"]["name"], "postfix",
                 ["postmap", "-q", f"{account.user}@example.test", "lmdb:/var/lib/postboat/tables/mailboxes"],

@@ -76,7 +76,7 @@ class Platform:
         self.pods.stop()
 
 
-def eventually(condition: Callable[[], object], seconds: float = 60) -> float:
+def eventually(condition: Callable[[], object], seconds: float = 15) -> float:
     """Wait until something is true; the result is how long that took."""
     begun = time.monotonic()
     while not condition():

@@ -41,10 +41,10 @@ def test_a_paused_platform_is_left_alone_and_says_what_waits(platform: Platform)
     platform.mailbox("bob")
     platform.put("MailDomain", "more.example.test")
     platform.operators.append(platform.operator(identity="two"))
-    eventually(lambda: synced()[0] == "FalsePaused")
+    eventually(lambda: synced()[0] == "FalsePaused", 20)
     for name in ("Secret/more.example.test-dkim", "changes wait for "):
         assert name in synced()[1]
-    eventually(lambda: _reason(platform, "bob") == "Paused")
+    eventually(lambda: _reason(platform, "bob") == "Paused", 25)
     assert children() == before
     assert platform.ready("Mailbox", "alice")
     platform.put("MailServer", "mail", hostname="mail.example.test", paused=False)
@@ -89,7 +89,7 @@ def test_pods_are_left_alone_when_told_so(platform: Platform) -> None:
     before = platform.pods.versions()
     platform.operators.append(platform.operator(identity="two", POSTBOAT_TOUCH_PODS="false"))
     platform.mailbox("alice")
-    eventually(lambda: any("directory" in name for name in platform.versions()))
+    eventually(lambda: any("directory" in name for name in platform.versions()), 20)
     time.sleep(3)
     assert platform.pods.versions() == before
 

@@ -28,7 +28,7 @@ MANY = int(os.environ.get("POSTBOAT_MANY_MAILBOXES", "500"))
 MAILBOX = RESOURCES["Mailbox"]
 
 
-def test_a_change_is_in_force_soon_and_then_all_is_quiet(platform: Platform) -> None:
+def test_a_change_is_in_force_within_two_seconds_and_then_all_is_quiet(platform: Platform) -> None:
     platform.mailbox("alice")
     eventually(lambda: platform.ready("Mailbox", "alice"))
     waits = []
@@ -37,7 +37,7 @@ def test_a_change_is_in_force_soon_and_then_all_is_quiet(platform: Platform) -> 
         platform.mailbox(f"user{number}")
         eventually(lambda name=f"user{number}": platform.ready("Mailbox", name))  # type: ignore[misc]
         waits.append(time.monotonic() - begun)
-    assert max(waits) < 10, "the figure itself is the benchmark's"
+    assert max(waits) < 2.0 + platform.pods.pause
     eventually(lambda: platform.ready("MailServer", "mail"))
     before = platform.settled()
     time.sleep(5)
@@ -100,7 +100,7 @@ def test_a_restart_writes_nothing_and_forgets_nothing(platform: Platform) -> Non
     platform.client.delete(MAILBOX, platform.namespace, "bob")
     platform.operators.append(platform.operator(identity="two"))
     eventually(lambda: "Mailbox/bob" not in platform.versions())
-    eventually(lambda: _count(platform) == 1)
+    eventually(lambda: _count(platform) == 1, 20)
     time.sleep(2)
     after = platform.versions()
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
@@ -153,7 +153,7 @@ def test_an_object_without_a_server_says_so_and_order_makes_no_noise(platform: P
     platform.put("Mailbox", "astray", server="nobody", passwordSecret={"name": "pw", "key": "password"})
     eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") == "False")
     platform.put("MailServer", "nobody", hostname="nobody.example.test")
-    eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") != "False")
+    eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") != "False", 30)
     platform.client.delete(RESOURCES["MailServer"], platform.namespace, "nobody")
     eventually(lambda: condition(platform.get("Mailbox", "astray"), "Accepted") == "False")
 
@@ -169,7 +169,7 @@ def test_a_bad_network_delays_and_loses_nothing(client: Client, tmp_path: Path) 
     try:
         platform.password("pw", "a password")
         platform.put("MailServer", "mail", hostname="mail.example.test")
-        eventually(lambda: platform.get("MailServer", "mail").get("status"))  # type: ignore[union-attr]
+        eventually(lambda: platform.get("MailServer", "mail").get("status"), 30)  # type: ignore[union-attr]
         proxy.behave = False
         platform.put("MailDomain", "example.test")
         for number in range(60):
