@@ -103,7 +103,7 @@ def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[Stranger]
 
     def first_process() -> int | None:
         pod = kube.get("v1", "Pod", namespace, "stranger")
-        running = container_processes(pod) if pod and pod["status"].get("containerStatuses") else {}
+        running = container_processes(pod) if pod else {}
         return next((process.pid for process in running.get("shell", [])), None)
 
     pid = eventually(first_process, "the stranger's pod", timeout=60)

@@ -104,9 +104,12 @@ class Kube:
             if error.status != 404:
                 raise
 
-    def patch(self, api_version: str, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Object:
+    def patch(  # noqa: PLR0913, PLR0917
+        self, api_version: str, kind: str, namespace: str, name: str, body: Mapping[str, Any], how: str = "merge"
+    ) -> Object:
+        """Change a part of an object; `how` is merge, or strategic-merge where lists are merged by their keys."""
         found = self._resource(api_version, kind).patch(
-            name=name, namespace=namespace, body=dict(body), content_type="application/merge-patch+json"
+            name=name, namespace=namespace, body=dict(body), content_type=f"application/{how}-patch+json"
         )
         return cast("Object", found.to_dict())
 

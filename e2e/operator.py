@@ -23,6 +23,7 @@ class Operator:
     kube: Kube
     namespace: str = "postboat-system"
     name: str = "postboat"
+    container: str = "operator"
 
     def scale(self, replicas: int) -> None:
         """Change the number of replicas and wait until it is so."""
@@ -63,12 +64,9 @@ class Operator:
 
     def configure(self, **variables: str) -> None:
         """Set environment variables and wait until the new pod is the only one."""
-        containers = [{"name": self.name, "env": [{"name": name, "value": value} for name, value in variables.items()]}]
-        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
-        self.kube.api.call_api(
-            f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}", "PATCH", body=patch,
-            header_params={"Content-Type": "application/strategic-merge-patch+json"}, auth_settings=["BearerToken"],
-        )  # fmt: skip
+        settings = [{"name": name, "value": value} for name, value in variables.items()]
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": self.container, "env": settings}]}}}}
+        self.kube.patch("apps/v1", "Deployment", self.namespace, self.name, patch, how="strategic-merge")
 
         def rolled_out() -> bool:
             found = self.kube.get("apps/v1", "Deployment", self.namespace, self.name)
@@ -88,7 +86,7 @@ class Operator:
         return self._memory("VmHWM")
 
     def _memory(self, field: str) -> int:
-        status = self.kube.exec(self.namespace, str(self.leader()), self.name, ["cat", "/proc/1/status"])
+        status = self.kube.exec(self.namespace, str(self.leader()), self.container, ["cat", "/proc/1/status"])
         line = next(line for line in status.splitlines() if line.startswith(f"{field}:"))
         return int(line.split()[1]) * 1024
 

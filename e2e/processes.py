@@ -25,11 +25,22 @@ class Process:
     name: str
 
 
+def containers(pod: Object) -> list[Object]:
+    """The containers of a pod, sidecars among them."""
+    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+
+
+def container_statuses(pod: Object) -> list[Object]:
+    """The states of the containers of a pod, sidecars among them; none before its kubelet has told any."""
+    status = pod["status"]
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
 def container_processes(pod: Object) -> dict[str, list[Process]]:
     """Container name -> its living processes."""
     ids = {
         status["containerID"].rpartition("/")[2]: status["name"]
-        for status in pod["status"]["containerStatuses"]
+        for status in container_statuses(pod)
         if status.get("containerID")
     }
     found: dict[str, list[Process]] = {}

@@ -32,7 +32,14 @@ def measure(kube: Kube, directory: Directory, sizes: list[int], changes: int) ->
     operator = Operator(kube)
     platform = Platform(kube, directory, namespace=f"bench-{secrets.token_hex(3)}", domains=("example.test",))
     say(f"a platform in namespace {platform.namespace}")
-    platform.create({"first": secrets.token_urlsafe(12)})
+    try:
+        platform.create({"first": secrets.token_urlsafe(12)})
+        return at_each_size(platform, operator, sizes, changes)
+    finally:
+        kube.delete("v1", "Namespace", None, platform.namespace)
+
+
+def at_each_size(platform: Platform, operator: Operator, sizes: list[int], changes: int) -> list[Figure]:
     figures: list[Figure] = []
     done = 0
     for size in sizes:
@@ -47,8 +54,6 @@ def measure(kube: Kube, directory: Directory, sizes: list[int], changes: int) ->
                 Figure(f"time to effect p{share * 100:.0f}", size, percentile(taken, share), "s", percentile(slow, 0.5))
             )
         figures.append(Figure("operator memory", size, operator.memory() / 2**20, "MiB"))
-        figures.append(Figure("operator memory peak", size, operator.memory_peak() / 2**20, "MiB"))
-    kube.delete("v1", "Namespace", None, platform.namespace)
     return figures
 
 
@@ -72,9 +77,11 @@ def grow(platform: Platform, operator: Operator, start: int, end: int) -> list[F
             operator.scale(1)
         say(f"{end - start} mailboxes, with the operator")
         applied, ready = bulk.apply()
+        peak = operator.memory_peak()
     return [
         Figure("bulk apply until all Ready", end - start, ready, "s", bare),
         Figure("Ready after the last apply", end - start, ready - applied, "s"),
+        Figure("operator memory peak", end, peak / 2**20, "MiB"),
     ]
 
 

@@ -13,7 +13,7 @@ from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import Object, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.platform import Platform
-from e2e.processes import container_processes, kill
+from e2e.processes import container_processes, container_statuses, kill
 
 COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
 
@@ -25,9 +25,8 @@ def one_pod(platform: Platform, component: str) -> Object:
 def ready_again(platform: Platform, component: str) -> None:
     def look() -> bool:
         pods = platform.kube.pods(platform.namespace, component, platform.name)
-        return bool(pods) and all(
-            status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [{"ready": False}])
-        )
+        states = [container_statuses(pod) for pod in pods]
+        return bool(pods) and all(found and all(state["ready"] for state in found) for found in states)
 
     eventually(look, f"{component} is ready again", timeout=90)
 

@@ -13,13 +13,14 @@ from imapclient.exceptions import LoginError
 from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import eventually
 from e2e.platform import Platform
+from e2e.processes import containers
 
 
 def logs(platform: Platform, component: str) -> str:
     """The recent lines of all containers of a component, pod by pod."""
     texts = []
     for pod in platform.kube.pods(platform.namespace, component, platform.name):
-        for container in pod["spec"]["containers"]:
+        for container in containers(pod):
             name = pod["metadata"]["name"]
             texts.append(platform.kube.logs(platform.namespace, name, container["name"], since_seconds=120))
     return "\n".join(texts)

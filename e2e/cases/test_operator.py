@@ -18,6 +18,7 @@ from e2e.kube import Object, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.operator import Operator
 from e2e.platform import Platform, password_secret
+from e2e.processes import container_statuses
 
 
 def restarts(platform: Platform) -> dict[str, tuple[str, int]]:
@@ -25,7 +26,7 @@ def restarts(platform: Platform) -> dict[str, tuple[str, int]]:
     return {
         pod["metadata"]["name"]: (
             pod["metadata"]["uid"],
-            sum(status["restartCount"] for status in pod["status"]["containerStatuses"]),
+            sum(status["restartCount"] for status in container_statuses(pod)),
         )
         for pod in platform.kube.pods(platform.namespace, instance=platform.name)
     }

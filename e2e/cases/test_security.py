@@ -15,7 +15,9 @@ from kubernetes.client import ApiException
 from e2e.clients import Account, rcpt
 from e2e.kube import GROUP, Kube, Object
 from e2e.platform import Platform
+from e2e.processes import container_processes, containers
 from e2e.stranger import Stranger
+from e2e.world import World
 
 COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
 RELAY_ATTEMPTS = (
@@ -69,7 +71,7 @@ def test_mail_pods_hold_no_token(platform: Platform) -> None:
     for component in COMPONENTS:
         for pod in platform.kube.pods(platform.namespace, component, platform.name):
             assert pod["spec"]["automountServiceAccountToken"] is False
-            for container in pod["spec"]["containers"]:
+            for container in containers(pod):
                 listed = platform.kube.exec(
                     platform.namespace, pod["metadata"]["name"], container["name"],
                     ["sh", "-c", "ls /var/run/secrets/kubernetes.io 2>&1; env | grep -i -E 'token|password' ; true"],
@@ -82,7 +84,7 @@ def test_mail_pods_hold_no_token(platform: Platform) -> None:
 def test_pods_run_with_the_fewest_privileges(platform: Platform) -> None:
     for component in COMPONENTS:
         for pod in platform.kube.pods(platform.namespace, component, platform.name):
-            for container in pod["spec"]["containers"]:
+            for container in containers(pod):
                 check_container(platform, pod, container)
 
 
@@ -156,6 +158,34 @@ def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
             assert not stranger.connects("pod", address, port), f"{component}:{port} is open to a foreign pod"
     assert stranger.connects("pod", platform.service_address(f"{platform.name}-smtp"), 25)
     assert stranger.connects("pod", platform.service_address(f"{platform.name}-imap"), 993)
+
+
+@pytest.mark.row("B4")
+def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world: World, stranger: Stranger) -> None:
+    """From within each pod's network: only smtp speaks to the world, on port 25, and nobody to the API server."""
+    peer = world.start_peer("mx.egress.test", ports=(25, 443))
+    api_server = (world.layout.node, 6443)
+    assert stranger.connects("pod", *api_server), "the API server answers whom no policy holds back"
+    assert stranger.connects("pod", peer.address, 443), "and so does the world"
+    store = platform.kube.pods(platform.namespace, "store", platform.name)[0]["status"]["podIP"]
+    valkey = platform.kube.pods(platform.namespace, "valkey", platform.name)[0]["status"]["podIP"]
+    for component in COMPONENTS:
+        pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+        inside = Stranger(stranger.outside, network_of(pod))
+        assert inside.connects("pod", peer.address, 25) == (component == "smtp"), component
+        assert not inside.connects("pod", peer.address, 443), component
+        assert not inside.connects("pod", *api_server), component
+        if component != "store":
+            assert inside.connects("pod", store, 10143) == (component == "imap"), component
+            assert inside.connects("pod", store, 10024) == (component == "smtp"), component
+        if component != "valkey":
+            assert inside.connects("pod", valkey, 6379) == (component == "filter"), component
+
+
+def network_of(pod: Object) -> str:
+    """The network namespace of a pod, by any of its processes."""
+    process = next(process for running in container_processes(pod).values() for process in running)
+    return f"/proc/{process.pid}/ns/net"
 
 
 @pytest.mark.row("B4")

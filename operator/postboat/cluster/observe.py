@@ -86,7 +86,11 @@ def pod_of(raw: Json) -> Pod:
         phase=status.get("phase", ""),
         ready=conditions.get("Ready") == "True",
         deleting=bool(meta.get("deletionTimestamp")),
-        restarts=sum(container.get("restartCount", 0) for container in status.get("containerStatuses") or ()),
+        restarts=sum(
+            container.get("restartCount", 0)
+            for group in ("initContainerStatuses", "containerStatuses")
+            for container in status.get(group) or ()
+        ),
         containers=tuple(container["name"] for container in [*sidecars, *spec["containers"]]),
         demanded={name.removeprefix(DIGEST): value for name, value in annotations.items() if name.startswith(DIGEST)},
         template=annotations.get(TEMPLATE_DIGEST, ""),

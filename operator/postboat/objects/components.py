@@ -29,6 +29,8 @@ class Container:
     agent: int = AGENT
     capabilities: tuple[str, ...] = ()
     suffix: str = ""
+    sidecar: bool = False
+    """It starts before the others of its pod and ends after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ _EDGE: Final = Container(
     shard_key="edge",
     agent=EDGE_AGENT,
     suffix="edge-",
+    sidecar=True,  # what Postfix takes while it drains is still delivered
 )
 _IMAP: Final = Container(
     name="dovecot",

@@ -61,6 +61,8 @@ def service_account(platform: Platform) -> Body:
 
 def _pod(platform: Platform, component: Component) -> Body:
     scheduling = platform.scheduling.get(component.name, Scheduling())
+    made = [(item.sidecar, _container(platform, component, item, scheduling)) for item in component.containers]
+    sidecars = [{**body, "restartPolicy": "Always"} for sidecar, body in made if sidecar]
     return {
         "serviceAccountName": f"{platform.name}-mail",
         "automountServiceAccountToken": False,
@@ -68,7 +70,8 @@ def _pod(platform: Platform, component: Component) -> Body:
         "terminationGracePeriodSeconds": component.grace,
         "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
         "securityContext": _pod_security(component),
-        "containers": [_container(platform, component, container, scheduling) for container in component.containers],
+        **({"initContainers": sidecars} if sidecars else {}),
+        "containers": [body for sidecar, body in made if not sidecar],
         "volumes": [volume for container in component.containers for volume in _volumes(platform, container)]
         + [{"name": name, "emptyDir": {"sizeLimit": "64Mi"}} for name in component.shared],
     } | _placement(platform, component, scheduling)

@@ -24,6 +24,10 @@ def planned(case: str) -> Plan:
     return plan(resolve(world.snapshot(world.documents(world.HERE / "cases" / case / "input.yaml"))))
 
 
+def containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*pod.get("initContainers", ()), *pod["containers"]]
+
+
 def bodies(case: str, kind: str) -> dict[str, Mapping[str, Any]]:
     return {item.name: item.body for item in planned(case).objects if item.kind == kind}
 
@@ -43,7 +47,7 @@ def test_pods_are_restricted_but_for_postfix_which_is_baseline(case: str) -> Non
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
         assert all({"projected", "emptyDir"} & volume.keys() for volume in pod["volumes"])
-        for container in pod["containers"]:
+        for container in containers(pod):
             security = container["securityContext"]
             added = set(security["capabilities"].get("add", ()))
             assert security["allowPrivilegeEscalation"] is False
@@ -65,9 +69,9 @@ def test_mounts_have_volumes_and_ports_have_names(case: str) -> None:
         volumes = {volume["name"] for volume in pod["volumes"]}
         claims = {claim["metadata"]["name"] for claim in body["spec"].get("volumeClaimTemplates", ())}
         assert not volumes & claims
-        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        mounted = {mount["name"] for container in containers(pod) for mount in container["volumeMounts"]}
         assert mounted == volumes | claims
-        names = [port["name"] for container in pod["containers"] for port in container["ports"]]
+        names = [port["name"] for container in containers(pod) for port in container["ports"]]
         assert len(names) == len(set(names))
         assert all(len(name) <= 15 for name in names)
 
@@ -86,7 +90,7 @@ def test_digests_are_those_of_the_mounted_files(case: str) -> None:
     checked = 0
     for (workload, name), digest in plan_.digests.items():
         pod = objects["StatefulSet", workload]["spec"]["template"]["spec"]
-        container = next(container for container in pod["containers"] if container["name"] == name)
+        container = next(container for container in containers(pod) if container["name"] == name)
         volume_name = next(
             mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/etc/postboat"
         )

@@ -1,0 +1,207 @@
+"""Growth: more replicas and more stores under open sessions, every replica asked by itself, and back again.
+
+The shared platform is grown once for all cases of this file and put back at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from imapclient import IMAPClient
+
+from e2e.clients import Account, letter, rcpt, wait_for_message
+from e2e.kube import GROUP, Object, eventually
+from e2e.platform import Platform
+from e2e.processes import container_processes
+
+STORES = 3
+GROWN = {"smtp": {"replicas": 2}, "imap": {"replicas": 2}, "filter": {"replicas": 2}, "storage": {"shards": STORES}}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The platform after it has grown, and what was seen of it before."""
+
+    platform: Platform
+    pods_before: dict[str, str]
+    session: IMAPClient
+    message_id: str
+
+
+def uids(platform: Platform) -> dict[str, str]:
+    return {
+        pod["metadata"]["name"]: pod["metadata"]["uid"]
+        for pod in platform.kube.pods(platform.namespace, instance=platform.name)
+    }
+
+
+def replicas(platform: Platform, component: str) -> int:
+    found = platform.kube.get("apps/v1", "StatefulSet", platform.namespace, f"{platform.name}-{component}")
+    assert found is not None
+    return int(found["spec"]["replicas"])
+
+
+@pytest.fixture(scope="module")
+def grown(platform: Platform, alice: Account) -> Iterator[Growth]:
+    before = uids(platform)
+    message = letter("stranger@outside.test", "alice@example.test", subject="Before the growth")
+    with platform.smtp() as smtp:
+        smtp.send_message(message)
+    wait_for_message(alice, message["Message-ID"])
+    with alice.imap() as session:
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=180)
+        yield Growth(platform, before, session, message["Message-ID"])
+        shrunk = {"spec": dict.fromkeys(GROWN)}
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, shrunk)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=180)
+        eventually(lambda: replicas(platform, "store") == 1, "stores without a mailbox go")
+
+
+@pytest.fixture(scope="module")
+def settlers(grown: Growth) -> Iterator[dict[int, Account]]:
+    """One mailbox on each store, as the statuses tell; where a name leads is the platform's affair."""
+    platform, placed, surplus = grown.platform, dict[int, Account](), []
+    while len(placed) < STORES:
+        account = platform.add_mailbox()
+        store = store_of(platform, account)
+        if store in placed:
+            surplus.append(account)
+        assert len(surplus) < 60, f"so many mailboxes, and only the stores {sorted(placed)} are used"
+        placed.setdefault(store, account)
+    yield placed
+    for account in (*placed.values(), *surplus):
+        platform.remove_mailbox(account.user)
+
+
+def store_of(platform: Platform, account: Account) -> int:
+    found = platform.kube.get(GROUP, "Mailbox", platform.namespace, account.user)
+    assert found is not None
+    return int(found["status"]["store"])
+
+
+def pod_ip(platform: Platform, name: str) -> str:
+    found = platform.kube.get("v1", "Pod", platform.namespace, name)
+    assert found is not None
+    return str(found["status"]["podIP"])
+
+
+@contextmanager
+def straight_to(platform: Platform, address: str) -> Iterator[None]:
+    """Lead the clients of this process to one pod instead of the Services."""
+    known = {smtp: platform.directory.addresses[platform.hostname, smtp] for smtp in (True, False)}
+    platform.directory.addresses.update({(platform.hostname, smtp): address for smtp in known})
+    try:
+        yield
+    finally:
+        platform.directory.addresses.update({(platform.hostname, smtp): ip for smtp, ip in known.items()})
+
+
+@pytest.mark.row("B8")
+def test_growth_restarts_nothing_and_moves_nobody(grown: Growth, alice: Account) -> None:
+    grown.session.noop()
+    assert grown.session.folder_exists("INBOX"), "the session that was open all the time is served"
+    after = uids(grown.platform)
+    assert {name: uid for name, uid in after.items() if name in grown.pods_before} == grown.pods_before
+    assert len(after) == len(grown.pods_before) + 5
+    wait_for_message(alice, grown.message_id)
+
+
+@pytest.mark.row("B8")
+@pytest.mark.row("D2")
+def test_mailboxes_of_every_store_answer(grown: Growth, settlers: dict[int, Account]) -> None:
+    platform = grown.platform
+    for store, account in settlers.items():
+        message = letter("stranger@outside.test", f"{account.user}@example.org")
+        with platform.smtp() as session:
+            session.send_message(message)
+        wait_for_message(account, message["Message-ID"])
+        find = ["sh", "-c", f"grep -rl '{message['Message-ID']}' /srv/mail/{account.user} 2>/dev/null; true"]
+        holders = {
+            number
+            for number in range(STORES)
+            if platform.kube.exec(platform.namespace, f"{platform.name}-store-{number}", "dovecot", find)
+        }
+        assert holders == {store}, f"the mail of {account.user} lies on {holders}"
+
+
+@pytest.mark.row("B1")
+@pytest.mark.row("B8")
+def test_ready_means_that_every_replica_serves(grown: Growth, settlers: dict[int, Account]) -> None:
+    """Each pod is asked by itself, on the port it listens on, in the moment that the object says Ready."""
+    platform = grown.platform
+    assert set(settlers) == set(range(STORES))
+    for _ in range(3):
+        account = platform.add_mailbox()
+        for number in range(2):
+            with smtplib.SMTP(pod_ip(platform, f"{platform.name}-smtp-{number}"), 10025, timeout=20) as session:
+                assert rcpt(session, f"{account.user}@example.test")[0] == 250
+            with straight_to(platform, pod_ip(platform, f"{platform.name}-imap-{number}")):
+                session = IMAPClient(platform.hostname, 10993, ssl=True, ssl_context=account.context(), timeout=20)
+                session.login(account.user, account.password)
+                session.logout()
+        platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("B1")
+def test_an_object_is_not_ready_while_one_replica_lags(grown: Growth) -> None:
+    platform = grown.platform
+    lagging = next(
+        pod
+        for pod in platform.kube.pods(platform.namespace, "smtp", platform.name)
+        if pod["metadata"]["name"].endswith("-1")
+    )
+    with frozen_agent(lagging, "postfix"):
+        account = platform.add_mailbox(wait=False)
+        address = f"{account.user}@example.test"
+
+        def taken_by(number: int) -> int:
+            with smtplib.SMTP(pod_ip(platform, f"{platform.name}-smtp-{number}"), 10025, timeout=20) as session:
+                return rcpt(session, address)[0]
+
+        eventually(lambda: taken_by(0) == 250, "the replica that works takes the address", timeout=30)
+        assert taken_by(1) == 550
+        ready = platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", "False")
+        assert ready["reason"] == "Pending"
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=60)
+    assert taken_by(1) == 250
+    platform.remove_mailbox(account.user)
+
+
+@contextmanager
+def frozen_agent(pod: Object, container: str) -> Iterator[None]:
+    """Stop the agent of a container where it stands, its daemon not; it goes on afterwards."""
+    (agent,) = (process for process in container_processes(pod)[container] if process.inner == 1)
+    os.kill(agent.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(agent.pid, signal.SIGCONT)
+
+
+@pytest.mark.row("B8")
+def test_a_store_stays_while_it_holds_a_mailbox(grown: Growth, settlers: dict[int, Account]) -> None:
+    """Fewer stores take new mailboxes, but none goes away under its mail."""
+    platform = grown.platform
+    farthest = settlers[STORES - 1]
+    message = letter("stranger@outside.test", f"{farthest.user}@example.test")
+    fewer = {"spec": {"storage": {"shards": 1}}}
+    try:
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, fewer)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+        assert replicas(platform, "store") == STORES
+        with platform.smtp() as session:
+            session.send_message(message)
+        wait_for_message(farthest, message["Message-ID"])
+        newcomer = platform.add_mailbox()
+        assert store_of(platform, newcomer) == 0
+        platform.remove_mailbox(newcomer.user)
+    finally:
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
