@@ -4,7 +4,7 @@ Everything below this layer works from a Platform alone and never looks at a cus
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -122,6 +122,7 @@ class Smtp:
     message_size: int
     queue_lifetime: int
     helo: str
+    trusted_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,36 @@ class Dkim:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """The server that mail of a domain is handed to; `authority` are certificates (PEM), empty means public ones.
+
+    With `waits`, the authority that is asked for is not there, so that no certificate can be right.
+    """
+
+    host: str
+    port: int
+    tls: str
+    authority: bytes = b""
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain whose mail is delivered here; `name` has A-labels, `spellings` are all forms a client may write."""
+    """A domain; `name` has A-labels, `spellings` are all forms a client may write. With `relay`, others deliver it.
+
+    `catch_all` and `copies` are finished lists of those who get mail to unknown recipients, and copies of all mail;
+    the two fields before them are what the MailDomain names.
+    """
 
     resource: str
     name: str
     spellings: tuple[str, ...]
     dkim: Dkim | None
+    relay: Relay | None = None
+    catch_all_mailbox: str = ""
+    copy_to: tuple[str, ...] = ()
+    catch_all: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +197,64 @@ class Account:
     access: tuple[Protocol, ...]
     shard: int
     quota: int
+    groups: tuple[str, ...] = ()
+    """User names of all groups the person is in, directly or through other groups; sorted."""
 
 
-Shard = tuple[Account, ...]
-"""The accounts of one directory shard, sorted by user; an unchanged shard stays the same object."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: it has no storage; `members` are the user names of all its people, those of inner groups too."""
+
+    resource: str
+    user: str
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a public mailbox, by user name, and with which rights: Read, ReadWrite or Full."""
+
+    user: str
+    group: bool
+    rights: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMailbox:
+    """A mailbox that nobody logs in to: its owners see it among their own folders."""
+
+    resource: str
+    user: str
+    shard: int
+    quota: int
+    owners: tuple[Owner, ...] = ()
+
+
+Mailbox = Account | Group | PublicMailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address with the finished list of those who get its mail: final mailboxes and addresses elsewhere, sorted.
+
+    The empty domain is all local domains that have no route of their own under this local part. Without targets the
+    address exists, but mail to it is refused.
+    """
+
+    local: str
+    domain: str
+    targets: tuple[str, ...]
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one directory shard holds, each sorted by user; an unchanged shard stays the same object."""
+
+    accounts: tuple[Account, ...] = ()
+    groups: tuple[Group, ...] = ()
+    publics: tuple[PublicMailbox, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,15 +293,29 @@ class Platform:
 
     def account(self, user: str) -> Account | None:
         """Find the account of a user name."""
+        found = self.mailbox(user)
+        return found if isinstance(found, Account) else None
+
+    def mailbox(self, user: str) -> Mailbox | None:
+        """Find the mailbox of a user name, of whatever type it is."""
         shard = self.directory[names.shard(user)]
-        place = bisect_left(shard, user, key=lambda account: account.user)
-        return shard[place] if place < len(shard) and shard[place].user == user else None
+        kinds: tuple[Sequence[Mailbox], ...] = (shard.accounts, shard.groups, shard.publics)
+        for mailboxes in kinds:
+            place = bisect_left(mailboxes, user, key=lambda mailbox: mailbox.user)
+            if place < len(mailboxes) and mailboxes[place].user == user:
+                return mailboxes[place]
+        return None
 
     def domain(self, name: str) -> Domain | None:
         """Find a domain by its normalised name."""
         place = bisect_left(self.domains, name, key=lambda domain: domain.name)
         found = self.domains[place] if place < len(self.domains) else None
         return found if found is not None and found.name == name else None
+
+    @property
+    def local_domains(self) -> tuple[Domain, ...]:
+        """The domains whose mail is delivered here."""
+        return tuple(domain for domain in self.domains if domain.relay is None)
 
     def store_host(self, shard: int) -> str:
         """Give the full name of the pod that holds a mailbox shard."""

@@ -6,20 +6,24 @@ A report equal to the status that is there is None: nothing is written, and nobo
 from collections.abc import Mapping
 from typing import Any, Final
 
+from postboat.api.mailaddress import MailAddressSpec
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.platform import Platform
+from postboat.model.platform import Group, Platform
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
 
 _FIELDS: Final = {
     "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
+    "MailAddress": ("addressCount", "addresses", "conditions", "observedGeneration"),
     "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
     "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
 }
+_MOST_ADDRESSES: Final = 32
+"""So many does the schema allow; the count is that of all."""
 _COMMON: Final = ("conditions", "observedGeneration")
 
 
@@ -79,6 +83,8 @@ def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> d
             return _mailbox(resource, resource.spec, platform)
         case MailDomainSpec():
             return _domain(resource, resource.spec, platform)
+        case MailAddressSpec():
+            return _address(resource, resource.spec, platform)
         case _:
             return {}
 
@@ -90,10 +96,11 @@ def _placement(resource: Resource) -> dict[str, Any]:
 
 
 def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[str, Any]:
-    account = platform.account(spec.username or resource.name)
-    if account is None or account.resource != resource.name:
+    mailbox = platform.mailbox(names.user(spec.username or resource.name) or "")
+    if mailbox is None or mailbox.resource != resource.name:
         return _placement(resource)
-    return {"username": account.user, "type": spec.effective_type.value, "store": account.shard}
+    facts = {"username": mailbox.user, "type": spec.effective_type.value}
+    return facts if isinstance(mailbox, Group) else facts | {"store": mailbox.shard}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
@@ -109,3 +116,15 @@ def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dic
         "secretName": domain.dkim.secret,
     }
     return {"domain": domain.name, "dkim": dkim}
+
+
+def _address(resource: Resource, spec: MailAddressSpec, platform: Platform) -> dict[str, Any]:
+    local = names.local_part(spec.local_part or resource.name)
+    only = names.domain(spec.domain) if spec.domain is not None else None
+    own = {route.domain for route in platform.directory[names.shard(local or "")].routes if route.local == local}
+    found = [
+        f"{local}@{domain.name}"
+        for domain in platform.local_domains
+        if (domain.name == only if only is not None else domain.name not in own)
+    ]
+    return {"addresses": found[:_MOST_ADDRESSES], "addressCount": len(found)}
