@@ -18,19 +18,29 @@ from postboat.render import shards
 from tests.golden import world
 
 NAMES = ("anna", "bert", "cleo")
+MAILBOXES = ("m0", "m1", "m2", "anna")
 TIMES = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "")
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 
 
+def _fitting(spec: dict[str, Any]) -> dict[str, Any]:
+    """Keep what has a meaning for the type, else the object would be refused and nothing be learned."""
+    foreign = {"Group": {"passwordSecret", "owners"}, "Public": {"passwordSecret", "members"}}
+    left_out = foreign.get(spec["type"], {"members", "owners"})
+    return {key: value for key, value in spec.items() if value and key not in left_out}
+
+
 mailboxes = st.builds(
-    lambda name, spec, created, status: world.resource(
-        "Mailbox", name, {key: value for key, value in spec.items() if value}, created, status=status
-    ),
-    name=st.sampled_from(("m0", "m1", "m2", "anna")),
+    lambda name, spec, created, status: world.resource("Mailbox", name, _fitting(spec), created, status=status),
+    name=st.sampled_from(MAILBOXES),
     spec=st.fixed_dictionaries(
         {
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
-            "type": st.sampled_from((None, "User", "Group")),
+            "type": st.sampled_from((None, "User", "Group", "Group", "Public")),
+            "members": st.lists(st.sampled_from(MAILBOXES), max_size=3, unique=True),
+            "owners": st.lists(st.sampled_from(MAILBOXES), max_size=2, unique=True).map(
+                lambda names: [{"name": name} for name in names]
+            ),
             "passwordSecret": st.sampled_from((None, *({"name": name, "key": "password"} for name in ("s0", "s1")))),
         }
     ),

@@ -1,4 +1,4 @@
-"""What becomes of all Mailboxes that claim one user name: at most one account, and a verdict for each of them.
+"""What becomes of all Mailboxes that claim one user name: at most one mailbox, and a verdict for each of them.
 
 Nothing here looks beyond that name, so a change of one Mailbox is a decision about one name.
 """
@@ -14,7 +14,8 @@ from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import stored_password
-from postboat.model.platform import Account, Protocol
+from postboat.model.platform import Account, Group, Mailbox, Protocol, PublicMailbox
+from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
@@ -34,9 +35,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The account under one user name, if there is one, and the verdicts of all who claim it."""
+    """The mailbox under one user name, if there is one, without its relations, and the verdicts of all who claim it.
 
-    account: Account | None
+    The verdict of the winner comes first.
+    """
+
+    mailbox: Mailbox | None
+    node: Node | None
     verdicts: tuple[tuple[Key, Verdict], ...]
 
 
@@ -53,10 +58,6 @@ def claim(resource: Resource, frame: Frame) -> str | Verdict | None:
         return Verdict(Reason.INVALID, message, path)
     if resource.deleting:
         return Verdict(Reason.DELETING, "the object is being deleted")
-    if spec.effective_type is not MailboxType.USER:
-        return Verdict(
-            Reason.NOT_IN_FORCE, f"type {spec.effective_type} is without effect in this version", "spec.type"
-        )
     return names.user(spec.username or resource.name) or Verdict(
         Reason.INVALID, "the name is no user name: write a-z, 0-9, dot, hyphen and underscore", "spec.username"
     )
@@ -65,24 +66,36 @@ def claim(resource: Resource, frame: Frame) -> str | Verdict | None:
 def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, SecretContent], frame: Frame) -> Outcome:
     """Decide between all Mailboxes that claim a user name: the oldest has it."""
     if not claimants:
-        return Outcome(None, ())
+        return Outcome(None, None, ())
     winner, *losers = sorted(claimants, key=age)
     spec = winner.spec
     assert isinstance(spec, MailboxSpec)  # noqa: S101 -- claim() lets nothing else through
     conflict = Verdict(Reason.CONFLICT, f"user name {user} belongs to the older Mailbox {winner.name}", "spec.username")
-    password = _password(user, spec, secrets, frame.hash_key)
-    refused = isinstance(password, Verdict)
-    verdict = replace(password, effective=True) if isinstance(password, Verdict) else fields_verdict(winner)
-    account = Account(
-        resource=winner.name,
+    verdict = fields_verdict(winner)
+    mailbox: Mailbox
+    match spec.effective_type:
+        case MailboxType.GROUP:
+            mailbox = Group(winner.name, user)
+        case MailboxType.PUBLIC:
+            mailbox = PublicMailbox(winner.name, user, _placement(user, winner, frame.shards), quota=0)
+        case MailboxType.USER:
+            password = _password(user, spec, secrets, frame.hash_key)
+            if isinstance(password, Verdict):
+                verdict, password = replace(password, effective=True), ""
+            mailbox = _account(winner, user, spec, password, frame)
+    verdicts = [(("Mailbox", winner.name), verdict), *((("Mailbox", loser.name), conflict) for loser in losers)]
+    return Outcome(mailbox, node(winner.name, user, spec), tuple(verdicts))
+
+
+def _account(resource: Resource, user: str, spec: MailboxSpec, password: str, frame: Frame) -> Account:
+    return Account(
+        resource=resource.name,
         user=user,
-        password="" if refused else str(password),
+        password=password,
         access=_access(spec.access or Access()),
-        shard=_placement(user, winner, frame.shards),
+        shard=_placement(user, resource, frame.shards),
         quota=0,
     )
-    verdicts = [(("Mailbox", winner.name), verdict), *((("Mailbox", loser.name), conflict) for loser in losers)]
-    return Outcome(account, tuple(verdicts))
 
 
 def _access(access: Access) -> tuple[Protocol, ...]:

@@ -1,18 +1,21 @@
-"""The directory of accounts, kept so that one change costs one decision.
+"""The directory of mailboxes, kept so that one change costs one decision.
 
-Claims are indexed by user name and by Secret; only names that a change touched are decided again, and only their shards
-become new objects.
+Claims are indexed by user name and by Secret; only names that a change touched are decided again, then those whose
+relations lead there, and only their shards become new objects.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame, claim, settle
-from postboat.model.platform import Account, Shard
+from postboat.model.accounts import Frame, Outcome, claim, settle
+from postboat.model.incremental import Ledger
+from postboat.model.platform import Account, Group, Mailbox, PublicMailbox, Shard
 from postboat.model.references import secret_names
+from postboat.model.relations import Node, Reading, Relations, groups_of, members_of, owners_of
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
 
@@ -27,18 +30,21 @@ class Directory:
         self._users: dict[str, str] = {}
         self._claims: dict[str, dict[str, Resource]] = {}
         self._of_secret: dict[str, set[str]] = {}
-        self._accounts: tuple[dict[str, Account], ...] = tuple({} for _ in range(names.SHARDS))
+        self._outcomes: dict[str, Outcome] = {}
+        self._relations = Relations()
+        self._ledger: Ledger[str] = Ledger()
+        self._mailboxes: tuple[dict[str, Mailbox], ...] = tuple({} for _ in range(names.SHARDS))
         self._placed: Counter[int] = Counter()
         self._dirty: set[str] = set()
         self._told: dict[Key, Verdict | None] = {}
-        self.shards: tuple[Shard, ...] = ((),) * names.SHARDS
+        self.shards: tuple[Shard, ...] = (Shard(),) * names.SHARDS
         self.count = 0
         for resource in mailboxes:
             self.put(resource)
 
     @property
     def highest_store(self) -> int:
-        """The highest number of a store that holds an account; -1 when there is none."""
+        """The highest number of a store that holds a mailbox; -1 when there is none."""
         return max(self._placed, default=-1)
 
     def put(self, resource: Resource) -> None:
@@ -88,33 +94,76 @@ class Directory:
 
     def settled(self) -> dict[Key, Verdict | None]:
         """Decide about all touched names; give the verdicts they lead to, and None for objects that are gone."""
-        changed = {names.shard(user) for user in self._dirty if self._settle(user)}
+        facts: set[Hashable] = set()
+        for user in self._dirty:
+            facts |= self._settle(user)
+        related = self._dirty | self._ledger.readers(facts)
+        changed = {names.shard(user) for user in related if self._relate(user)}
         if changed:
             self.shards = tuple(
-                tuple(accounts[user] for user in sorted(accounts)) if number in changed else self.shards[number]
-                for number, accounts in enumerate(self._accounts)
+                _shard(mailboxes) if number in changed else self.shards[number]
+                for number, mailboxes in enumerate(self._mailboxes)
             )
         told, self._told = self._told, {}
         self._dirty = set()
         return told
 
-    def _settle(self, user: str) -> bool:
+    def _settle(self, user: str) -> set[Hashable]:
         outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame)
         self._told.update(outcome.verdicts)
-        accounts = self._accounts[names.shard(user)]
-        before = accounts.pop(user, None)
-        if outcome.account is not None:
-            accounts[user] = outcome.account
-        if before == outcome.account:
+        if outcome.mailbox is None:
+            self._outcomes.pop(user, None)
+        else:
+            self._outcomes[user] = outcome
+        return self._relations.put(user, outcome.node)
+
+    def _relate(self, user: str) -> bool:
+        """Complete a mailbox by what others make of it; tell whether it is different now."""
+        reading = Reading(self._relations)
+        outcome = self._outcomes.get(user)
+        mailbox, fault = None, None
+        if outcome is not None and outcome.mailbox is not None and outcome.node is not None:
+            mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
+            key, verdict = outcome.verdicts[0]
+            self._told[key] = fault if fault is not None and verdict.accepted else verdict
+        self._ledger.note(user, reading.facts)
+        mailboxes = self._mailboxes[names.shard(user)]
+        before = mailboxes.pop(user, None)
+        if mailbox is not None:
+            mailboxes[user] = mailbox
+        if before == mailbox:
             return False
         self._count(before, -1)
-        self._count(outcome.account, 1)
+        self._count(mailbox, 1)
         return True
 
-    def _count(self, account: Account | None, step: int) -> None:
-        if account is None:
+    def _count(self, mailbox: Mailbox | None, step: int) -> None:
+        if mailbox is None:
             return
         self.count += step
-        self._placed[account.shard] += step
-        if not self._placed[account.shard]:
-            del self._placed[account.shard]
+        if isinstance(mailbox, Group):
+            return
+        self._placed[mailbox.shard] += step
+        if not self._placed[mailbox.shard]:
+            del self._placed[mailbox.shard]
+
+
+def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, Verdict | None]:
+    match mailbox:
+        case Account():
+            return replace(mailbox, groups=groups_of(node, reading)), None
+        case Group():
+            members, fault = members_of(node, reading)
+            return replace(mailbox, members=members), fault
+        case PublicMailbox():
+            owners, fault = owners_of(node, reading)
+            return replace(mailbox, owners=owners), fault
+
+
+def _shard(mailboxes: Mapping[str, Mailbox]) -> Shard:
+    ordered = [mailboxes[user] for user in sorted(mailboxes)]
+    return Shard(
+        accounts=tuple(mailbox for mailbox in ordered if isinstance(mailbox, Account)),
+        groups=tuple(mailbox for mailbox in ordered if isinstance(mailbox, Group)),
+        publics=tuple(mailbox for mailbox in ordered if isinstance(mailbox, PublicMailbox)),
+    )

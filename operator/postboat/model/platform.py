@@ -4,7 +4,7 @@ Everything below this layer works from a Platform alone and never looks at a cus
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -173,10 +173,49 @@ class Account:
     access: tuple[Protocol, ...]
     shard: int
     quota: int
+    groups: tuple[str, ...] = ()
+    """User names of all groups the person is in, directly or through other groups; sorted."""
 
 
-Shard = tuple[Account, ...]
-"""The accounts of one directory shard, sorted by user; an unchanged shard stays the same object."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group: it has no storage; `members` are the user names of all its people, those of inner groups too."""
+
+    resource: str
+    user: str
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a public mailbox, by user name, and with which rights: Read, ReadWrite or Full."""
+
+    user: str
+    group: bool
+    rights: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMailbox:
+    """A mailbox that nobody logs in to: its owners see it among their own folders."""
+
+    resource: str
+    user: str
+    shard: int
+    quota: int
+    owners: tuple[Owner, ...] = ()
+
+
+Mailbox = Account | Group | PublicMailbox
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one directory shard holds, each sorted by user; an unchanged shard stays the same object."""
+
+    accounts: tuple[Account, ...] = ()
+    groups: tuple[Group, ...] = ()
+    publics: tuple[PublicMailbox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +254,18 @@ class Platform:
 
     def account(self, user: str) -> Account | None:
         """Find the account of a user name."""
+        found = self.mailbox(user)
+        return found if isinstance(found, Account) else None
+
+    def mailbox(self, user: str) -> Mailbox | None:
+        """Find the mailbox of a user name, of whatever type it is."""
         shard = self.directory[names.shard(user)]
-        place = bisect_left(shard, user, key=lambda account: account.user)
-        return shard[place] if place < len(shard) and shard[place].user == user else None
+        kinds: tuple[Sequence[Mailbox], ...] = (shard.accounts, shard.groups, shard.publics)
+        for mailboxes in kinds:
+            place = bisect_left(mailboxes, user, key=lambda mailbox: mailbox.user)
+            if place < len(mailboxes) and mailboxes[place].user == user:
+                return mailboxes[place]
+        return None
 
     def domain(self, name: str) -> Domain | None:
         """Find a domain by its normalised name."""

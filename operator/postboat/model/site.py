@@ -168,5 +168,5 @@ def _base(
         valkey=server.valkey_volume(spec),
         scheduling=server.scheduling(spec),
         domains=(),
-        directory=((),) * names.SHARDS,
+        directory=(Shard(),) * names.SHARDS,
     )

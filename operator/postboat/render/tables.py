@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from postboat.model.platform import Domain, Platform, Shard
+from postboat.model.platform import Account, Domain, Platform, PublicMailbox, Shard
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
@@ -15,11 +15,16 @@ KEYS: Final = ("smtp", "edge", "store")
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What the rows of one shard come from: its accounts, and the domains if it is the shard that holds them."""
+    """What the rows of one shard come from: its mailboxes, and the domains if it is the shard that holds them."""
 
     platform: Platform
-    accounts: Shard
+    shard: Shard
     domains: tuple[Domain, ...]
+
+    @property
+    def stored(self) -> tuple[Account | PublicMailbox, ...]:
+        """The mailboxes that keep mail on a store: those of users and public ones."""
+        return (*self.shard.accounts, *self.shard.publics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
     spellings = [spelling for domain in directory.platform.domains for spelling in domain.spellings]
-    return ((f"{account.user}@{spelling}", account.user) for account in directory.accounts for spelling in spellings)
+    return ((f"{account.user}@{spelling}", account.user) for account in directory.stored for spelling in spellings)
 
 
 def _aliases(_: Directory) -> Iterable[Row]:
@@ -51,13 +56,15 @@ def _login_domains(directory: Directory) -> Iterable[Row]:
 
 
 def _edge_users(directory: Directory) -> Iterable[Row]:
-    for account in directory.accounts:
+    for account in directory.shard.accounts:
         access = "".join(f",{protocol}" for protocol in account.access) + ","
         yield account.user, account.password, directory.platform.store_host(account.shard), access
+    for public in directory.shard.publics:
+        yield public.user, "", directory.platform.store_host(public.shard), ","
 
 
 def _store_users(directory: Directory) -> Iterable[Row]:
-    return ((account.user, str(account.quota)) for account in directory.accounts)
+    return ((mailbox.user, str(mailbox.quota)) for mailbox in directory.stored)
 
 
 TABLES: Final = (

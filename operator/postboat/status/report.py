@@ -10,7 +10,7 @@ from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.platform import Platform
+from postboat.model.platform import Group, Platform
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
@@ -90,10 +90,11 @@ def _placement(resource: Resource) -> dict[str, Any]:
 
 
 def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[str, Any]:
-    account = platform.account(spec.username or resource.name)
-    if account is None or account.resource != resource.name:
+    mailbox = platform.mailbox(names.user(spec.username or resource.name) or "")
+    if mailbox is None or mailbox.resource != resource.name:
         return _placement(resource)
-    return {"username": account.user, "type": spec.effective_type.value, "store": account.shard}
+    facts = {"username": mailbox.user, "type": spec.effective_type.value}
+    return facts if isinstance(mailbox, Group) else facts | {"store": mailbox.shard}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
