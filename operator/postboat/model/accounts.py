@@ -14,7 +14,7 @@ from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import stored_password
-from postboat.model.platform import Account, Group, Mailbox, Protocol, PublicMailbox
+from postboat.model.platform import PUBLIC_STORE, Account, Group, Mailbox, Protocol, PublicMailbox
 from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
@@ -77,7 +77,7 @@ def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, Sec
         case MailboxType.GROUP:
             mailbox = Group(winner.name, user)
         case MailboxType.PUBLIC:
-            mailbox = PublicMailbox(winner.name, user, _placement(user, winner, frame.shards), quota=0)
+            mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota=0)
         case MailboxType.USER:
             password = _password(user, spec, secrets, frame.hash_key)
             if isinstance(password, Verdict):
