@@ -36,7 +36,9 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "MailDomain": frozenset({"delivery", "dkim", "domain", "server"}),
-    "Mailbox": frozenset({"access", "displayName", "members", "owners", "passwordSecret", "server", "type", "username"}),
+    "Mailbox": frozenset(
+        {"access", "displayName", "members", "owners", "passwordSecret", "server", "type", "username"}
+    ),
 }
 
 
