@@ -201,7 +201,7 @@ def test_what_is_declared_holds_whatever_a_client_does(office: Office) -> None:
         ok(imap.setacl(office.folder, f"-${readers}", "lrs"))
         ok(imap.setacl(office.folder, office.reader.user, "lrwstipekxa"))
         with pytest.raises(imaplib.IMAP4.error, match="can't be modified"):
-            imap.setacl(office.folder, f"#${readers}", "")
+            imap.setacl(office.folder, f"#${readers}", '""')
         with session(office.reader) as other:
             assert rights(other, office.folder) == READ
         for who in (f"${readers}", f"-${readers}", office.reader.user):
@@ -387,14 +387,19 @@ def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: Office) -> Non
 def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> None:
     secret = office.platform.kube.secret(office.platform.namespace, f"{office.platform.name}-internal")
     password = secret["master-password"].decode()
-    for login in ("edge", "visitor", "dovecot"):
-        for user in (f"{office.owner.user}*{login}", login, f"{login}*{office.owner.user}", f"{office.name}*{login}"):
-            with pytest.raises(imaplib.IMAP4.error):
-                session(replace(office.owner, user=user, password=password))
-    for name in (office.name, f"staff-{office.mark}"):
-        for word in ("", " ", password, office.owner.password):
-            with pytest.raises(imaplib.IMAP4.error):
-                session(replace(office.owner, user=name, password=word))
+    group = f"staff-{office.mark}"
+    for user, word in (
+        (f"{office.owner.user}*edge", password),
+        (f"{office.owner.user}*visitor", password),
+        (f"{office.name}*visitor", password),
+        ("visitor", password),
+        (office.name, password),
+        (office.name, ""),
+        (group, office.owner.password),
+    ):
+        with pytest.raises(imaplib.IMAP4.error):
+            session(replace(office.owner, user=user, password=word))
+        session(office.owner).logout()  # or the next answer would come later, as for somebody who guesses
 
 
 @pytest.fixture
