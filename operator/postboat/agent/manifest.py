@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST = "manifest.json"
-DRIVERS = ("lmdb", "sqlite")
+DRIVERS = ("acl", "lmdb", "sqlite")
 _WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 

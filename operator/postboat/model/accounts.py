@@ -14,11 +14,13 @@ from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import stored_password
-from postboat.model.platform import Account, Group, Mailbox, Protocol, PublicMailbox
+from postboat.model.platform import PUBLIC_STORE, Account, Group, Mailbox, Protocol, PublicMailbox
 from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
+_NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "tmp"})
+"""Names with a meaning of their own in Maildir and in IMAP."""
 _MOST_STORES: Final = 64
 """As many as the schema allows; a status that says more is none of ours."""
 
@@ -58,9 +60,18 @@ def claim(resource: Resource, frame: Frame) -> str | Verdict | None:
         return Verdict(Reason.INVALID, message, path)
     if resource.deleting:
         return Verdict(Reason.DELETING, "the object is being deleted")
-    return names.user(spec.username or resource.name) or Verdict(
-        Reason.INVALID, "the name is no user name: write a-z, 0-9, dot, hyphen and underscore", "spec.username"
-    )
+    return _user(spec.username or resource.name, spec)
+
+
+def _user(name: str, spec: MailboxSpec) -> str | Verdict:
+    user = names.user(name)
+    if user is None:
+        message = "the name is no user name: write a-z, 0-9, dot, hyphen and underscore"
+        return Verdict(Reason.INVALID, message, "spec.username")
+    if spec.effective_type is MailboxType.PUBLIC and user in _NO_FOLDERS:
+        message = f"a folder cannot be called {user}: give the public mailbox another name"
+        return Verdict(Reason.INVALID, message, "spec.username")
+    return user
 
 
 def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, SecretContent], frame: Frame) -> Outcome:
@@ -77,7 +88,7 @@ def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, Sec
         case MailboxType.GROUP:
             mailbox = Group(winner.name, user)
         case MailboxType.PUBLIC:
-            mailbox = PublicMailbox(winner.name, user, _placement(user, winner, frame.shards), quota=0)
+            mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota=0)
         case MailboxType.USER:
             password = _password(user, spec, secrets, frame.hash_key)
             if isinstance(password, Verdict):

@@ -48,6 +48,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
             "forward",
             "internal",
             "members",
+            "owners",
             "passwordSecret",
             "server",
             "type",

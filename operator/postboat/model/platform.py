@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from postboat.model import names
 
@@ -217,6 +218,10 @@ class Owner:
     user: str
     group: bool
     rights: str
+
+
+PUBLIC_STORE: Final = 0
+"""The store of all public mailboxes: stores share nothing, and people of other stores visit this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,12 +55,18 @@ def policies(platform: Platform) -> Iterable[Body]:
     yield _policy(
         platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]
     )
+    # People of other stores visit the first one for the public mailboxes.
+    several = platform.store.replicas > 1
     yield _policy(
         platform,
         "store",
         (AGENT,),
-        [pods("smtp", 10024, to=False), pods("imap", *_STORE_LOGINS, to=False)],
-        [dns, pods("smtp", 10026)],
+        [
+            pods("smtp", 10024, to=False),
+            pods("imap", *_STORE_LOGINS, to=False),
+            *([pods("store", _STORE_LOGINS[0], to=False)] if several else []),
+        ],
+        [dns, pods("smtp", 10026), *([pods("store", _STORE_LOGINS[0])] if several else [])],
     )
     yield _policy(platform, "filter", (AGENT, 11334), [pods("smtp", 11332, to=False)], [dns, pods("valkey", 6379)])
     yield _policy(platform, "valkey", (AGENT,), [pods("filter", 6379, to=False)], [])

@@ -9,7 +9,7 @@ from typing import Final
 
 from postboat.model import names
 from postboat.model.platform import Platform, Protocol
-from postboat.render import escape
+from postboat.render import escape, public
 from postboat.render.files import File
 from postboat.render.template import fill
 from postboat.render.transport_security import CIPHERS
@@ -172,11 +172,14 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         hostname=escape.dovecot(platform.hostname),
         postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
-        query="SELECT user, quota FROM users WHERE user = '%{user | username}'",
+        query=" ".join(
+            ("SELECT user, quota,", public.fields(platform), "FROM users WHERE user = '%{user | username}'")
+        ),
         folders=FOLDERS,
         connections=platform.imap.connections,
         submission=f"{platform.fqdn('smtp-pods')}:10026",
         services=services,
+        **public.values(platform),
     )
     internal = platform.internal
     return (
@@ -187,4 +190,5 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         File("edges", "edges", f"edge:{{PLAIN}}{internal.master_password}\n".encode(), secret=True, mode="0600"),
         File("store.crt", "store.crt", internal.store_chain, secret=True),
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),
+        *public.files(platform),
     )

@@ -10,6 +10,7 @@ from typing import Final
 from postboat.model import names
 from postboat.model.platform import Account, Domain, Platform, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
+from postboat.render import public
 from postboat.render.template import ACTIVE
 
 Row = tuple[str, ...]
@@ -152,12 +153,17 @@ def _edge_users(directory: Directory) -> Iterable[Row]:
     for account in directory.shard.accounts:
         access = "".join(f",{protocol}" for protocol in account.access) + ","
         yield account.user, account.password, directory.platform.store_host(account.shard), access
-    for public in directory.shard.publics:
-        yield public.user, "", directory.platform.store_host(public.shard), ","
+    for mailbox in directory.shard.publics:
+        yield mailbox.user, "", directory.platform.store_host(mailbox.shard), ","
 
 
 def _store_users(directory: Directory) -> Iterable[Row]:
-    return ((mailbox.user, str(mailbox.quota)) for mailbox in directory.stored)
+    for mailbox in directory.stored:
+        yield mailbox.user, str(mailbox.quota), *public.columns(mailbox)
+
+
+def _rights(directory: Directory) -> Iterable[Row]:
+    return ((mailbox.user, public.rights(mailbox)) for mailbox in directory.shard.publics)
 
 
 TABLES: Final = (
@@ -172,5 +178,6 @@ TABLES: Final = (
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
-    Table("users", "sqlite", "store", ("user", "quota"), _store_users),
+    Table("users", "sqlite", "store", ("user", "quota", *public.COLUMNS), _store_users),
+    Table("rights", "acl", "store", ("mailbox", "owners"), _rights),
 )

@@ -171,10 +171,17 @@ ARROWS = {
 }
 
 
-def test_network_policies_let_through_the_arrows_and_nothing_else() -> None:
+VISITS: Mapping[tuple[str, str], set[int]] = {("store", "store"): {10143}}
+"""Between stores, once there are several: people of the others come to the first one for the public mailboxes."""
+
+
+@pytest.mark.parametrize(("case", "arrows"), [("quickstart", ARROWS), ("public", {**ARROWS, **VISITS})])
+def test_network_policies_let_through_the_arrows_and_nothing_else(
+    case: str, arrows: Mapping[tuple[str, str], set[int]]
+) -> None:
     seen: dict[tuple[str, str], set[int]] = {}
     opened: dict[tuple[str, str], set[int]] = {}
-    for body in bodies("quickstart", "NetworkPolicy").values():
+    for body in bodies(case, "NetworkPolicy").values():
         component = body["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
         assert body["spec"]["policyTypes"] == ["Ingress", "Egress"]
         for rule in body["spec"]["ingress"]:
@@ -185,9 +192,9 @@ def test_network_policies_let_through_the_arrows_and_nothing_else() -> None:
             if ports != {53}:
                 for peer in rule["to"]:
                     opened.setdefault((component, _peer(peer)), set()).update(ports)
-    outgoing = {arrow: ports for arrow, ports in ARROWS.items() if arrow[1] == "world"}
-    assert seen == {arrow: ports for arrow, ports in ARROWS.items() if arrow not in outgoing}
-    inner = {arrow: ports for arrow, ports in ARROWS.items() if arrow[0] not in {"world", "operator"}}
+    outgoing = {arrow: ports for arrow, ports in arrows.items() if arrow[1] == "world"}
+    assert seen == {arrow: ports for arrow, ports in arrows.items() if arrow not in outgoing}
+    inner = {arrow: ports for arrow, ports in arrows.items() if arrow[0] not in {"world", "operator"}}
     assert opened == inner
 
 

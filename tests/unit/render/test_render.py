@@ -120,6 +120,15 @@ def test_agents_understand_every_manifest() -> None:
         assert content == (json.dumps(json.loads(content), sort_keys=True, separators=(",", ":")) + "\n").encode()
 
 
+def test_stores_visit_each_other_only_when_there_are_several() -> None:
+    names = {"away.acl", "visit.conf", "visitors"}
+    assert not names & {file.key for file in rendered().units["store"]}
+    assert "imapc" not in file(rendered(), "store", "dovecot.conf").content.decode()
+    several = rendered(storage={"shards": 2})
+    assert names <= {file.key for file in several.units["store"]}
+    assert all(file(several, "store", key).secret for key in ("visit.conf", "visitors"))
+
+
 def test_keys_are_secret_and_readable_by_their_daemon_only() -> None:
     for files in rendered().units.values():
         for entry in files:

@@ -7,9 +7,11 @@ now, and with `shutdown_clients = no` sessions outlive their master, so its end 
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.probe import Probe
 from postboat.agent.sqlite import SqliteDriver
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
+# Dovecot lets sessions make folders below this one, for users that it does not find.
+_NOWHERE = _RUN / "user-not-found"
+_PUBLIC = Path("/srv/mail/.public/mail")
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
 # The first login protocol that is there stands for all of them: each probe is a line in the log.
@@ -47,13 +52,18 @@ class Dovecot(Daemon):
 
     @override
     def drivers(self) -> Mapping[str, Driver]:
-        """Return SQLite."""
-        return {"sqlite": SqliteDriver(self.state / "tables" / "directory.sqlite")}
+        """Return SQLite, and the rights in public mailboxes, whose mail the first of the stores keeps."""
+        tables = self.state / "tables"
+        return {
+            "acl": AclDriver(tables, _PUBLIC, keeps_mail=socket.gethostname().endswith("-store-0")),
+            "sqlite": SqliteDriver(tables / "directory.sqlite"),
+        }
 
     @override
     def clean(self) -> None:
-        """Remove pid file and sockets; nothing runs any more when this is called."""
+        """Remove pid file and sockets, and close a door; nothing runs any more when this is called."""
         empty(_RUN)
+        _NOWHERE.mkdir(mode=0o500, parents=True, exist_ok=True)
 
     @override
     def complaint(self, staged: Path) -> str:

@@ -1,0 +1,492 @@
+"""Public mailboxes and shared folders: delivery, rights by declaration and by IMAP ACL, and who sees nothing of them.
+
+Everything is asked as a reader, a writer, a full owner and a stranger. Rights that a client gave must outlive whatever
+the operator does, and what is declared must hold whatever a client does.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.clients import Account, letter
+from e2e.folders import append, folders, grants, no, ok, rights, session, subjects
+from e2e.kube import GROUP, eventually
+from e2e.operator import Operator
+from e2e.platform import Platform, manifest
+
+READ = set("lrs")
+WRITE = set("lrswtipek")
+FULL = WRITE | {"a"}
+
+
+@dataclass(frozen=True)
+class Office:
+    """A public mailbox and the people around it."""
+
+    platform: Platform
+    mark: str
+    reader: Account
+    writer: Account
+    owner: Account
+    stranger: Account
+
+    @property
+    def name(self) -> str:
+        return f"offers-{self.mark}"
+
+    @property
+    def folder(self) -> str:
+        return f"Public/{self.name}"
+
+    def group(self, name: str, members: Sequence[str]) -> str:
+        """A group in force, by the name that it has among others of other tests."""
+        self.mailbox(f"{name}-{self.mark}", type="Group", members=list(members))
+        return f"{name}-{self.mark}"
+
+    def public(self, name: str, owners: Mapping[str, str], **spec: object) -> str:
+        """A public mailbox in force."""
+        listed = [{"name": owner, "rights": given} for owner, given in owners.items()]
+        self.mailbox(name, type="Public", owners=listed, **spec)
+        return f"Public/{name}"
+
+    def mailbox(self, name: str, **spec: object) -> None:
+        self.platform.kube.apply(manifest("Mailbox", self.platform.namespace, name, spec))
+        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, name, "Ready", timeout=30)
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            self.platform.kube.delete(GROUP, "Mailbox", self.platform.namespace, name)
+
+    def send(self, recipient: str, subject: str) -> None:
+        with self.platform.smtp() as smtp:
+            smtp.send_message(letter("stranger@outside.test", recipient, subject))
+
+    def owners(self) -> dict[str, str]:
+        return {f"staff-{self.mark}": "ReadWrite", f"readers-{self.mark}": "Read", self.owner.user: "Full"}
+
+    def declare(self) -> None:
+        """Put everything as the tests expect to find it."""
+        self.group("team", [self.writer.user])
+        self.group("staff", [f"team-{self.mark}"])  # the writer is in it through a group
+        self.group("readers", [self.reader.user])
+        self.public(self.name, self.owners())
+
+
+@pytest.fixture(scope="module")
+def office(platform: Platform) -> Iterator[Office]:
+    mark = secrets.token_hex(2)
+    reader, writer, owner, stranger = (
+        platform.add_mailbox(f"{role}.{mark}") for role in ("reader", "writer", "owner", "stranger")
+    )
+    office = Office(platform, mark, reader, writer, owner, stranger)
+    office.declare()
+    yield office
+    office.remove(office.name, *(f"{name}-{mark}" for name in ("staff", "team", "readers")))
+    for account in (reader, writer, owner, stranger):
+        platform.remove_mailbox(account.user)
+
+
+def arrived(account: Account, folder: str, subject: str) -> None:
+    """Wait until a message with that subject is in a folder."""
+
+    def look() -> bool:
+        with session(account) as imap:
+            return folder in folders(imap) and subject in subjects(imap, folder)
+
+    eventually(look, f"{subject} in {folder} of {account.user}")
+
+
+@pytest.mark.row("M5", "A1")
+def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: Office) -> None:
+    for number, domain in enumerate(office.platform.domains):
+        office.send(f"{office.name}@{domain}", f"order {number}")
+    office.send(f"{office.name}+tag@{office.platform.domains[0]}", "with a tag")
+    office.send(f"{office.writer.user}+{office.name}@{office.platform.domains[0]}", "to a person with a tag")
+    for account in (office.reader, office.writer, office.owner):
+        for subject in ("order 0", "order 1", "with a tag"):
+            arrived(account, office.folder, subject)
+    arrived(office.writer, "INBOX", "to a person with a tag")
+    with session(office.stranger) as imap:
+        assert not {name for name in folders(imap) if name.startswith(("Public", "Shared"))}
+        assert "NONEXISTENT" in no(imap.select(office.folder))
+
+
+@pytest.mark.row("M5")
+def test_a_reader_reads_and_does_nothing_else(office: Office) -> None:
+    with session(office.owner) as imap:
+        ok(append(imap, office.folder, "to be read"))
+    with session(office.reader) as imap:
+        assert rights(imap, office.folder) == READ
+        assert "to be read" in subjects(imap, office.folder)
+        ok(imap.unselect())
+        no(append(imap, office.folder))
+        no(imap.create(f"{office.folder}/mine"))
+        no(imap.setacl(office.folder, office.stranger.user, "lr"))
+        no(imap.getacl(office.folder))
+        no(imap.delete(office.folder))
+        no(imap.rename(office.folder, f"{office.folder}-gone"))
+        count = int(ok(imap.select(office.folder))[0])
+        imap.store("1", "+FLAGS", r"(\Deleted \Flagged)")
+        imap.expunge()
+        assert int(ok(imap.select(office.folder))[0]) == count
+        assert b"Flagged" not in ok(imap.fetch("1", "(FLAGS)"))[0]
+
+
+@pytest.mark.row("M5")
+def test_a_writer_writes_and_gives_no_rights(office: Office) -> None:
+    with session(office.writer) as imap:
+        assert rights(imap, office.folder) == WRITE
+        ok(append(imap, office.folder, "to be removed"))
+        ok(imap.select(office.folder))
+        (found,) = ok(imap.search(None, "SUBJECT", '"to be removed"'))
+        ok(imap.store(found.decode(), "+FLAGS", r"(\Deleted)"))
+        ok(imap.expunge())
+        assert "to be removed" not in subjects(imap, office.folder)
+        ok(imap.unselect())
+        ok(imap.create(f"{office.folder}/drafts"))
+        ok(append(imap, f"{office.folder}/drafts"))
+        no(imap.delete(f"{office.folder}/drafts"))
+        no(imap.setacl(office.folder, office.stranger.user, "lr"))
+        no(imap.getacl(office.folder))
+        no(imap.create("Public/of-nobody"))
+    with session(office.reader) as imap:
+        assert f"{office.folder}/drafts" in folders(imap), "rights hold below"
+    with session(office.owner) as imap:
+        ok(imap.delete(f"{office.folder}/drafts"))
+
+
+@pytest.mark.row("M5")
+def test_a_full_owner_makes_folders_and_gives_rights(office: Office) -> None:
+    below = f"{office.folder}/contracts"
+    with session(office.owner) as imap:
+        assert rights(imap, office.folder) == FULL
+        declared = {f"#$staff-{office.mark}": WRITE, f"#$readers-{office.mark}": READ, f"#{office.owner.user}": FULL}
+        assert grants(imap, office.folder) == declared
+        ok(imap.create(below))
+        assert rights(imap, below) == FULL | {"x"}
+        ok(append(imap, below, "signed"))
+        ok(imap.setacl(below, office.stranger.user, "lr"))
+        assert grants(imap, below)[office.stranger.user] == set("lr")
+        with session(office.stranger) as other:
+            assert {name for name in folders(other) if name.startswith("Public")} == {below}
+            assert rights(other, below) == set("lr")
+            assert subjects(other, below) == ["signed"]
+            ok(other.unselect())
+            no(append(other, below))
+            no(other.setacl(below, office.stranger.user, "lrwstipekxa"))
+        ok(imap.deleteacl(below, office.stranger.user))
+        with session(office.stranger) as other:
+            no(other.select(below))
+        ok(imap.rename(below, f"{below}-old"))
+        ok(imap.delete(f"{below}-old"))
+        no(imap.delete(office.folder))
+        no(imap.rename(office.folder, "Public/taken"))
+        for everybody in ("anyone", "authenticated"):
+            with pytest.raises(imaplib.IMAP4.error, match="disallowed"):
+                imap.setacl(office.folder, everybody, "lr")
+
+
+@pytest.mark.row("M5")
+def test_what_is_declared_holds_whatever_a_client_does(office: Office) -> None:
+    readers = f"readers-{office.mark}"
+    with session(office.owner) as imap:
+        ok(imap.setacl(office.folder, f"${readers}", "lrwstipekxa"))
+        ok(imap.setacl(office.folder, f"-${readers}", "lrs"))
+        ok(imap.setacl(office.folder, office.reader.user, "lrwstipekxa"))
+        with pytest.raises(imaplib.IMAP4.error, match="can't be modified"):
+            imap.setacl(office.folder, f"#${readers}", '""')
+        with session(office.reader) as other:
+            assert rights(other, office.folder) == READ
+        for who in (f"${readers}", f"-${readers}", office.reader.user):
+            ok(imap.deleteacl(office.folder, who))
+
+
+@pytest.mark.row("M5")
+def test_what_one_has_read_is_new_to_another(office: Office) -> None:
+    with session(office.owner) as imap:
+        ok(append(imap, office.folder, "who has read me?"))
+    with session(office.writer) as imap:
+        last = ok(imap.select(office.folder))[0].decode()
+        ok(imap.store(last, "+FLAGS", r"(\Seen \Flagged)"))
+    with session(office.writer) as imap:
+        ok(imap.select(office.folder))
+        assert b"Seen" in ok(imap.fetch(last, "(FLAGS)"))[0]
+    with session(office.reader) as imap:
+        ok(imap.select(office.folder))
+        (flags,) = ok(imap.fetch(last, "(FLAGS)"))
+        assert b"Seen" not in flags
+        assert b"Flagged" in flags, "the mark is everybody's"
+
+
+@pytest.mark.row("M5")
+def test_a_member_sees_the_mailbox_from_the_next_login_on(office: Office) -> None:
+    office.group("readers", [office.reader.user, office.stranger.user])
+    with session(office.stranger) as imap:
+        assert office.folder in folders(imap)
+        assert rights(imap, office.folder) == READ
+    office.group("readers", [office.reader.user])
+    with session(office.stranger) as imap:
+        assert office.folder not in folders(imap)
+        no(imap.select(office.folder))
+
+
+@pytest.mark.row("M5")
+def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_session(office: Office) -> None:
+    remaining = {owner: given for owner, given in office.owners().items() if owner != f"staff-{office.mark}"}
+    with session(office.writer) as imap:
+        assert office.folder in folders(imap)
+        office.public(office.name, remaining)
+        assert office.folder not in folders(imap)
+        no(imap.select(office.folder))
+    office.public(office.name, office.owners())
+    with session(office.writer) as imap:
+        assert rights(imap, office.folder) == WRITE
+
+
+@pytest.mark.row("M5")
+def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
+    platform = office.platform
+    with session(office.owner) as imap:
+        ok(imap.setacl(office.folder, office.stranger.user, "lri"))
+    try:
+        spec = {"hostname": platform.hostname, **platform.server}
+        changed = {**spec, "imap": {**spec.get("imap", {}), "maxConnectionsPerUserIP": 13}}
+        platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, changed))
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
+        operator.scale(0)
+        office.platform.kube.apply(
+            manifest("Mailbox", platform.namespace, office.name, {"type": "Public", "displayName": "Offers"})
+        )
+        operator.scale(1)
+        office.public(office.name, office.owners())
+        platform.kube.delete("v1", "Pod", platform.namespace, f"{platform.name}-store-0")
+        platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
+
+        def look() -> bool:
+            try:
+                with session(office.stranger) as imap:
+                    return rights(imap, office.folder) == set("lri")
+            except (imaplib.IMAP4.error, OSError):
+                return False
+
+        eventually(look, "the rights that a client gave", timeout=90)
+        with session(office.owner) as imap:
+            ok(imap.deleteacl(office.folder, office.stranger.user))
+    finally:
+        operator.scale(1)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=90)
+
+
+@pytest.mark.row("M5")
+def test_without_its_object_mail_is_kept_and_closed(office: Office) -> None:
+    name = f"closed-{office.mark}"
+    address = f"{name}@{office.platform.domains[0]}"
+    folder = office.public(name, {office.owner.user: "Full"})
+    office.send(address, "kept")
+    arrived(office.owner, folder, "kept")
+    with session(office.owner) as imap:
+        ok(imap.setacl(folder, office.stranger.user, "lr"))
+        office.remove(name)
+
+        def closed() -> bool:
+            return office.platform.answer(address) == 550 and folder not in folders(imap)
+
+        eventually(closed, "the mailbox is closed")
+        no(imap.select(folder))
+    with session(office.stranger) as imap:
+        assert folder not in folders(imap), "rights of clients are closed as well"
+        no(imap.select(folder))
+    office.public(name, {office.owner.user: "Full"})
+    with session(office.owner) as imap:
+        assert subjects(imap, folder) == ["kept"]
+    with session(office.stranger) as imap:
+        assert rights(imap, folder) == set("lr"), "and they are there again with the mailbox"
+    office.remove(name)
+
+
+@pytest.mark.row("M5")
+def test_people_share_folders_of_their_own(office: Office) -> None:
+    sharer, friend, colleague, stranger = office.owner, office.reader, office.writer, office.stranger
+    with session(sharer) as imap:
+        ok(imap.create("Work"))
+        ok(append(imap, "Work", "our plan"))
+        ok(imap.setacl("Work", friend.user, "lr"))
+        ok(imap.setacl("Work", f"$staff-{office.mark}", "lrswi"))
+        for everybody in ("anyone", "authenticated"):
+            with pytest.raises(imaplib.IMAP4.error, match="disallowed"):
+                imap.setacl("Work", everybody, "lr")
+    folder = f"Shared/{sharer.user}/Work"
+    with session(friend) as imap:
+        assert {name for name in folders(imap) if name.startswith("Shared")} == {folder}
+        assert subjects(imap, folder) == ["our plan"]
+        ok(imap.unselect())
+        no(append(imap, folder))
+        no(imap.setacl(folder, stranger.user, "lr"))
+        no(imap.getacl(folder))
+    with session(colleague) as imap:
+        assert {name for name in folders(imap) if name.startswith("Shared")} == {folder}
+        ok(append(imap, folder, "from a colleague"))
+    with session(stranger) as imap:
+        assert not {name for name in folders(imap) if name.startswith("Shared")}
+        for wanted in (folder, f"Shared/{sharer.user}", f"Shared/{sharer.user}/INBOX"):
+            assert "NONEXISTENT" in no(imap.select(wanted))
+    with session(sharer) as imap:
+        assert subjects(imap, "Work") == ["our plan", "from a colleague"]
+        ok(imap.unselect())
+        ok(imap.deleteacl("Work", friend.user))
+        ok(imap.deleteacl("Work", f"$staff-{office.mark}"))
+    with session(friend) as imap:
+        assert folder not in folders(imap)
+        no(imap.select(folder))
+    with session(sharer) as imap:
+        ok(imap.delete("Work"))
+
+
+@pytest.mark.row("M5")
+def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: Office) -> None:
+    office.send(f"{office.owner.user}@{office.platform.domains[0]}", "a secret")
+    arrived(office.owner, "INBOX", "a secret")
+    victim = office.owner.user
+    with session(office.stranger) as imap:
+        for pattern in ("*", "%/%/%", "Public/*", "Shared/*", f"Shared/{victim}/*", "*/*", "Public/../*"):
+            assert not {name for name in folders(imap, pattern) if name.startswith(("Public", "Shared"))}
+        for wanted in (
+            office.folder,
+            f"Public/../{victim}/Maildir",
+            f"{office.folder}/../../../{victim}/Maildir",
+            f"Public/./{office.name}",
+            f"Public//{office.name}",
+            f"Shared/{victim}",
+            f"Shared/{victim}/INBOX",
+            f"Shared/../{victim}/INBOX",
+            f"Shared/{victim}/../{victim}/INBOX",
+            f"Shared/{victim.upper()}/INBOX",
+            f"Shared/{victim}@{office.platform.domains[0]}/INBOX",
+            f"Shared/{office.name}/INBOX",
+            "Shared/.public/mail",
+            "Shared/nobody/INBOX",
+            f"../{victim}/Maildir",
+            f"~{victim}/Maildir",
+            "/srv/mail",
+        ):
+            no(imap.select(f'"{wanted}"'))
+            no(append(imap, f'"{wanted}"'))
+        for made in ("Shared/nobody/mine", "Public/mine", f"Shared/{victim}/mine", f"{office.folder}/mine"):
+            no(imap.create(made))
+            no(imap.setacl(made, office.stranger.user, "lrwstipekxa"))
+
+
+@pytest.mark.row("M5", "B4")
+def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> None:
+    secret = office.platform.kube.secret(office.platform.namespace, f"{office.platform.name}-internal")
+    password = secret["master-password"].decode()
+    group = f"staff-{office.mark}"
+    for user, word in (
+        (f"{office.owner.user}*edge", password),
+        (f"{office.owner.user}*visitor", password),
+        (f"{office.name}*visitor", password),
+        ("visitor", password),
+        (office.name, password),
+        (office.name, ""),
+        (group, office.owner.password),
+    ):
+        with pytest.raises(imaplib.IMAP4.error):
+            session(replace(office.owner, user=user, password=word))
+        session(office.owner).logout()  # or the next answer would come later, as for somebody who guesses
+
+
+@pytest.fixture
+def grown(office: Office) -> Iterator[Account]:
+    """The platform with a second store, and somebody who lives there."""
+    platform = office.platform
+    spec = {"hostname": platform.hostname, **platform.server}
+    grown = {**spec, "storage": {**spec.get("storage", {}), "shards": 2}}
+    platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, grown))
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
+    made: list[Account] = []
+    while not made or store(platform, made[-1].user) == 0:
+        made.append(platform.add_mailbox())
+    yield made[-1]
+    for account in made:
+        platform.remove_mailbox(account.user)
+    platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
+
+
+def store(platform: Platform, user: str) -> int:
+    found = platform.kube.get(GROUP, "Mailbox", platform.namespace, user)
+    assert found is not None
+    return int(found["status"]["store"])
+
+
+@pytest.mark.row("M5", "B8")
+def test_people_of_other_stores_see_what_they_own_and_no_more(office: Office, grown: Account) -> None:
+    assert store(office.platform, office.name) == 0
+    with session(grown) as imap:
+        assert not {name for name in folders(imap) if name.startswith(("Public", "Shared"))}
+        for wanted in (office.folder, "Public/INBOX", "Public/.own", "Public/.own/Drafts", "Public/../owner/INBOX"):
+            no(imap.select(wanted))
+            no(append(imap, wanted))
+            no(imap.myrights(wanted))
+    office.group("staff", [f"team-{office.mark}", grown.user])
+    office.send(f"{office.name}@{office.platform.domains[0]}", "for both stores")
+    arrived(grown, office.folder, "for both stores")
+    below = f"{office.folder}/far"
+    with session(grown) as imap:
+        assert {name for name in folders(imap) if name.startswith("Public")} == {office.folder}
+        assert rights(imap, office.folder) == WRITE
+        ok(append(imap, office.folder, "from afar"))
+        ok(imap.create(below))
+        no(imap.setacl(office.folder, office.stranger.user, "lr"))
+        no(imap.getacl(office.folder))
+        no(imap.delete(below))
+        ok(append(imap, "INBOX", "at home"))
+        assert subjects(imap, "INBOX") == ["at home"]
+    with session(office.reader) as imap:
+        assert "from afar" in subjects(imap, office.folder)
+    office.public(office.name, {**office.owners(), grown.user: "Full"})
+    with session(grown) as imap:
+        assert rights(imap, office.folder) == FULL
+        ok(imap.setacl(below, office.stranger.user, "lr"))
+        assert grants(imap, below)[office.stranger.user] == set("lr")
+        with session(office.stranger) as other:
+            assert below in folders(other)
+        ok(imap.deleteacl(below, office.stranger.user))
+    office.declare()
+    with session(grown) as imap:
+        assert office.folder not in folders(imap)
+        no(imap.select(office.folder))
+    with session(office.owner) as imap:
+        ok(imap.delete(below))
+
+
+@pytest.mark.row("M5")
+def test_the_example_of_the_page_applies_and_works(office: Office) -> None:
+    platform = office.platform
+    page = (Path(__file__).parents[2] / "docs" / "kinds" / "mailbox.md").read_text()
+    block = page.partition("## A mailbox for many")[2].partition("```yaml\n")[2].partition("```")[0]
+    documents = list(yaml.safe_load_all(block))
+    for document in documents:
+        document["metadata"]["namespace"] = platform.namespace
+    try:
+        platform.kube.apply(*documents)
+        for document in documents:
+            name = document["metadata"]["name"]
+            if document["kind"] == "Mailbox":
+                platform.kube.wait_condition("Mailbox", platform.namespace, name, "Ready", timeout=30)
+        account = platform.account("maria", "correct horse battery staple")
+        office.send(f"helpdesk@{platform.domains[0]}", "an example")
+        arrived(account, "Public/helpdesk", "an example")
+        with session(account) as imap:
+            assert rights(imap, "Public/helpdesk") == WRITE
+    finally:
+        for document in documents:
+            api, kind, name = document["apiVersion"], document["kind"], document["metadata"]["name"]
+            platform.kube.delete(api, kind, platform.namespace, name)

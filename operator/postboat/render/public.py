@@ -1,0 +1,111 @@
+"""Public mailboxes and folders that people share: who sees what, and how people of other stores reach the first one.
+
+The mail of a public mailbox is a folder of the namespace `Public/` for its owners, and the inbox of a user of its own
+for delivery. Whoever lives on another store visits the first one by IMAP, as himself and with nothing but this folder.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from postboat.model.platform import PUBLIC_STORE, Account, Platform, PublicMailbox
+from postboat.render import escape
+from postboat.render.files import File
+from postboat.render.template import ACTIVE, TABLES
+
+COLUMNS: Final = ("groups", "store", "public")
+ROOT: Final = "/srv/mail/.public"
+"""No user name begins with a dot, so no mailbox of a person is ever here."""
+VISITOR: Final = "visitor"
+"""The technical login of other stores; clients cannot use it, for edges know no master user of that name."""
+
+_READ: Final = "lrs"
+_WRITE: Final = "lrswtipek"
+_FULL: Final = "lrswtipeka"
+_RIGHTS: Final[Mapping[str, tuple[str, str]]] = {
+    "Read": (_READ, _READ),
+    "ReadWrite": (_WRITE, _WRITE),
+    # The mailbox itself is declared: to delete or rename it is a matter of its object. Folders below belong to owners.
+    "Full": (_FULL, _FULL + "x"),
+}
+
+_PUBLIC_ROW: Final = "public = 'y'"
+_VISITS: Final = f"'%{{master_user}}' = '{VISITOR}'"
+_AWAY: Final = f"NOT ({_VISITS}) AND public = '' AND store != '{PUBLIC_STORE}'"
+
+# What differs from the settings of a user, each only where its condition holds; NULL leaves a setting as it is.
+_DELIVERY: Final = (
+    (_PUBLIC_ROW, f"'{ROOT}/home/' || user", "home"),
+    (_PUBLIC_ROW, f"'{ROOT}/mail/' || user", "mail_path"),
+    (_PUBLIC_ROW, f"'{ROOT}/mail/' || user", "mail_inbox_path"),
+    (_PUBLIC_ROW, "'fs'", "mailbox_list_layout"),
+)
+_VISIT: Final = (
+    (_VISITS, f"'{TABLES}/visitors.acl'", "acl_global_path"),
+    (_VISITS, "'/run/dovecot/visitors/' || user", "home"),
+    (_VISITS, "''", "namespace/public/prefix"),
+    (_VISITS, "'yes'", "namespace/public/list"),
+    (_VISITS, "'.own/'", "namespace/inbox/prefix"),
+    (_VISITS, "'no'", "namespace/inbox/list"),
+    (_VISITS, "'yes'", "namespace/shared/disabled"),
+    (_AWAY, f"'{ACTIVE}/away.acl'", "acl_global_path"),
+    (_AWAY, "'yes'", "namespace/public/disabled"),
+    (_AWAY, "'no'", "namespace/away/disabled"),
+)
+
+# People of other stores: Dovecot 2.4.1 crashes when a folder of another server is deleted, so nobody may, and the
+# inbox that every server shows is none of theirs.
+_AWAY_RIGHTS: Final = b"Public/* anyone lrwstipeka\nPublic/INBOX authenticated\n"
+
+
+def columns(mailbox: Account | PublicMailbox) -> tuple[str, ...]:
+    """Give the columns of a row of the store's users that public mailboxes need: `COLUMNS`."""
+    if isinstance(mailbox, PublicMailbox):
+        return "", str(mailbox.shard), "y"
+    return ",".join(mailbox.groups), str(mailbox.shard), ""
+
+
+def rights(mailbox: PublicMailbox) -> str:
+    """Write the owners of a public mailbox as the agent reads them."""
+    owners = (
+        f"{'group' if owner.group else 'user'}={owner.user}:" + ":".join(_RIGHTS[owner.rights])
+        for owner in mailbox.owners
+    )
+    return ",".join(owners)
+
+
+def fields(platform: Platform) -> str:
+    """Write the fields that the look-up of a user gives besides those of every user."""
+    cases: dict[str, list[str]] = {}
+    for condition, value, field in (*_DELIVERY, *(_VISIT if several(platform) else ())):
+        cases.setdefault(field, []).append(f"WHEN {condition} THEN {value}")
+    chosen = (f'CASE {" ".join(choices)} END AS "{field}"' for field, choices in cases.items())
+    return ", ".join(("groups AS acl_groups", *chosen))
+
+
+def several(platform: Platform) -> bool:
+    """Tell whether anybody can live on another store than the public mailboxes."""
+    return platform.store.replicas > 1
+
+
+def values(platform: Platform) -> dict[str, object]:
+    """Give what the template of a store needs."""
+    return {
+        "public_root": ROOT,
+        "public_rights": f"{TABLES}/public.acl",
+        "public_host": escape.dovecot(platform.store_host(PUBLIC_STORE)),
+        "several": several(platform),
+        "visitor": VISITOR,
+    }
+
+
+def files(platform: Platform) -> tuple[File, ...]:
+    """Render what people of other stores need to visit the first one; nothing while there is no other."""
+    if not several(platform):
+        return ()
+    password = platform.internal.master_password
+    visit = f"imapc_password = {password}\n".encode()
+    return (
+        File("away.acl", "away.acl", _AWAY_RIGHTS),
+        File("visit.conf", "visit.conf", visit, secret=True, mode="0600"),
+        File("visitors", "visitors", f"{VISITOR}:{{PLAIN}}{password}\n".encode(), secret=True, mode="0600"),
+    )
