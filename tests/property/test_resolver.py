@@ -31,6 +31,8 @@ mailboxes = st.builds(
         {
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
             "type": st.sampled_from((None, "User", "Group")),
+            "quota": st.sampled_from((None, "0", "2Gi")),
+            "junk": st.sampled_from((None, {"move": False}, {"retention": "3d"})),
             "passwordSecret": st.sampled_from((None, *({"name": name, "key": "password"} for name in ("s0", "s1")))),
         }
     ),
@@ -47,9 +49,16 @@ domains = st.builds(
     signed=st.booleans(),
 )
 servers = st.builds(
-    lambda host, count: world.server(host, storage={"shards": count}),
+    lambda host, count, quota, master: world.server(
+        host,
+        storage={"shards": count},
+        **({"mailboxes": {"quota": quota, "junk": {"retention": "2d"}}} if quota else {}),
+        **({"masterUser": {"passwordSecret": {"name": master, "key": "password"}}} if master else {}),
+    ),
     host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
     count=st.integers(1, 3),
+    quota=st.sampled_from((None, None, "1Gi", "0")),
+    master=st.sampled_from((None, None, "s0", "s1")),
 )
 others = st.builds(
     lambda name, mailbox: world.resource("MailAddress", name, {"destinations": [{"mailbox": mailbox}]}),

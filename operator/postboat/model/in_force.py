@@ -15,9 +15,15 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
             "filter.replicas",
             "hostname",
             "imap.allowClearText",
+            "imap.logActions",
             "imap.maxConnectionsPerUserIP",
+            "imap.moveDeletedToTrash",
             "imap.protocols",
             "imap.replicas",
+            "mailboxes.junk",
+            "mailboxes.quota",
+            "mailboxes.quotaWarning",
+            "masterUser",
             "paused",
             "pods.filter",
             "pods.imap",
@@ -36,7 +42,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "MailDomain": frozenset({"delivery", "dkim", "domain", "server"}),
-    "Mailbox": frozenset({"access", "displayName", "passwordSecret", "server", "type", "username"}),
+    "Mailbox": frozenset({"access", "displayName", "junk", "passwordSecret", "quota", "server", "type", "username"}),
 }
 
 

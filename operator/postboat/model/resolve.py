@@ -129,7 +129,8 @@ class Resolver:
         return site
 
     def _frame(self) -> Frame:
-        return Frame(self._server.name, self._servers, self._site.shards, self._site.hash_key)
+        site = self._site
+        return Frame(self._server.name, self._servers, site.shards, site.hash_key, site.quota, site.junk)
 
     def _put_domain(self, change: Resource | Gone) -> None:
         if isinstance(change, Gone):

@@ -49,7 +49,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         "smtp",
         (EDGE_AGENT, AGENT),
         [{"ports": [_port(port) for _, port in _SMTP_PORTS.values()]}, pods("store", 10026, to=False)],
-        [dns, pods("filter", 11332), pods("store", 10024), {"to": world, "ports": [_port(25)]}],
+        [dns, pods("filter", 11332), pods("store", 10024, 12340), {"to": world, "ports": [_port(25)]}],
     )
     yield _policy(
         platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]
@@ -58,7 +58,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         platform,
         "store",
         (AGENT,),
-        [pods("smtp", 10024, to=False), pods("imap", *_STORE_LOGINS, to=False)],
+        [pods("smtp", 10024, 12340, to=False), pods("imap", *_STORE_LOGINS, to=False)],
         [dns, pods("smtp", 10026)],
     )
     yield _policy(platform, "filter", (AGENT, 11334), [pods("smtp", 11332, to=False)], [dns, pods("valkey", 6379)])

@@ -9,10 +9,12 @@ from typing import Final
 from postboat.model.platform import Platform
 from postboat.render import escape
 from postboat.render.files import File
+from postboat.render.tables import quota_class
 from postboat.render.template import ACTIVE, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
+QUOTA_PORT: Final = 12340
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
@@ -36,6 +38,14 @@ _INNER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaCheck:
+    """A restriction class: the store to ask whether a mailbox takes a message."""
+
+    name: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """One port of Postfix and what holds for it beyond main.cf."""
 
@@ -54,6 +64,7 @@ LISTENERS: Final = (
 
 def files(platform: Platform) -> tuple[File, ...]:
     """Render everything that the container `postfix` reads besides its tables."""
+    checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
     main = fill(
         "main.cf",
         hostname=escape.postfix_word(platform.hostname),
@@ -63,6 +74,8 @@ def files(platform: Platform) -> tuple[File, ...]:
         message_size=min(platform.smtp.message_size, _LARGEST_MESSAGE),
         queue_lifetime=min(platform.smtp.queue_lifetime, _LONGEST_LIFETIME),
         lmtp_concurrency=LMTP_CONCURRENCY,
+        quota_checks=checks,
+        quota_classes=", ".join(check.name for check in checks),
     )
     certificate, internal = platform.certificate, platform.internal
     return (
@@ -72,3 +85,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
         File("ca.pem", "ca.pem", internal.ca, secret=True),
     )
+
+
+def _quota_check(platform: Platform, store: int) -> QuotaCheck:
+    return QuotaCheck(quota_class(store), escape.postfix_word(f"inet:{platform.store_host(store)}:{QUOTA_PORT}"))

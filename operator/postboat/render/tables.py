@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from postboat.model.platform import Domain, Platform, Shard
+from postboat.model.platform import Account, Domain, Platform, Shard
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
@@ -38,12 +38,33 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    spellings = [spelling for domain in directory.platform.domains for spelling in domain.spellings]
-    return ((f"{account.user}@{spelling}", account.user) for account in directory.accounts for spelling in spellings)
+    return (
+        (address, account.user)
+        for account in directory.accounts
+        for address in _own_addresses(directory.platform, account)
+    )
 
 
 def _aliases(_: Directory) -> Iterable[Row]:
     return ()
+
+
+def _quotas(directory: Directory) -> Iterable[Row]:
+    """Lead each address of a mailbox with a limit to the restriction class of its store; others cost no question."""
+    limited = [account for account in directory.accounts if account.quota]
+    for account in limited:
+        for address in _own_addresses(directory.platform, account):
+            yield address, quota_class(account.shard)
+
+
+def quota_class(store: int) -> str:
+    """Name the restriction class of Postfix that asks a store whether a mailbox takes a message."""
+    return f"store{store}_quota"
+
+
+def _own_addresses(platform: Platform, account: Account) -> Iterable[str]:
+    """Give the public addresses by which a user's own mailbox is reached."""
+    return (f"{account.user}@{spelling}" for domain in platform.domains for spelling in domain.spellings)
 
 
 def _login_domains(directory: Directory) -> Iterable[Row]:
@@ -57,14 +78,17 @@ def _edge_users(directory: Directory) -> Iterable[Row]:
 
 
 def _store_users(directory: Directory) -> Iterable[Row]:
-    return ((account.user, str(account.quota)) for account in directory.accounts)
+    for account in directory.accounts:
+        junk = account.junk
+        yield account.user, str(account.quota), "junk" if junk.move else "inbox", str(junk.retention)
 
 
 TABLES: Final = (
     Table("domains", "lmdb", "smtp", ("key", "value"), _domains),
     Table("mailboxes", "lmdb", "smtp", ("key", "value"), _mailboxes),
     Table("aliases", "lmdb", "smtp", ("key", "value"), _aliases),
+    Table("quotas", "lmdb", "smtp", ("key", "value"), _quotas),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
-    Table("users", "sqlite", "store", ("user", "quota"), _store_users),
+    Table("users", "sqlite", "store", ("user", "quota", "spam", "retention"), _store_users),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.probe import Probe
 from postboat.agent.sqlite import SqliteDriver
+from postboat.agent.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
+_MAIL = Path("/srv/mail")
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
 # The first login protocol that is there stands for all of them: each probe is a line in the log.
@@ -49,6 +51,11 @@ class Dovecot(Daemon):
     def drivers(self) -> Mapping[str, Driver]:
         """Return SQLite."""
         return {"sqlite": SqliteDriver(self.state / "tables" / "directory.sqlite")}
+
+    @override
+    def begin(self) -> None:
+        """Sweep old mail out of Junk, where there is mail: an edge has none, and a table without retention."""
+        Sweep(self.state / "tables" / "directory.sqlite", _MAIL, self.children).start()
 
     @override
     def clean(self) -> None:
