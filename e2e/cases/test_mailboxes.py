@@ -5,6 +5,7 @@ Refusals stand beside what is allowed: the wrong password, the stranger, the ser
 
 from __future__ import annotations
 
+import base64
 import imaplib
 import poplib
 import smtplib
@@ -17,6 +18,7 @@ from imapclient.exceptions import LoginError
 
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
+from e2e.managesieve import ManageSieve
 from e2e.platform import Platform, password_secret
 
 
@@ -99,6 +101,30 @@ def test_a_hash_is_accepted_as_it_is(platform: Platform, prefix: str) -> None:
     eventually(look, "the hashed password works", timeout=15)
     with pytest.raises(LoginError):
         replace(account, password=value).imap()
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M1")
+def test_any_character_may_stand_in_a_password(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    word = "pa…ss%e9word€ %u %{user} 'quoted'"
+    platform.kube.apply(password_secret(platform.namespace, f"{account.user}-password", {"password": word}))
+    response = base64.b64encode(f"\0{account.user}\0{word}".encode()).decode()
+
+    def look() -> bool:
+        with IMAPClient(platform.hostname, 993, ssl=True, ssl_context=account.context(), timeout=20) as session:
+            try:
+                session.plain_login(account.user, word)
+            except LoginError:
+                return False
+            return True
+
+    eventually(look, "the password works with IMAP", timeout=15)
+    with account.secure() as session:
+        session.ehlo()
+        assert session.docmd("AUTH PLAIN", response)[0] == 235
+    replace(account, password=word).pop3().quit()
+    ManageSieve(replace(account, password=word)).login().close()
     platform.remove_mailbox(account.user)
 
 
@@ -199,9 +225,12 @@ def test_clear_text_and_protocols_by_switch(platform: Platform, alice: Account) 
             return False
 
         eventually(pop3_is_off, "POP3 is off", timeout=30)
+        with pytest.raises(OSError):  # noqa: PT011 -- how a closed port refuses is the network's choice
+            ManageSieve(alice).close()
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"imap": None}})
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
     eventually(lambda: alice.pop3().quit(), "POP3 is back", timeout=30)
+    ManageSieve(alice).login().close()
     with IMAPClient(platform.hostname, 143, ssl=False, timeout=20) as session, pytest.raises(LoginError):
         session.login(alice.user, alice.password)

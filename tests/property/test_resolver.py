@@ -52,6 +52,8 @@ mailboxes = st.builds(
         {
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
             "type": st.sampled_from((None, "User", "Group", "Group", "Public")),
+            "quota": st.sampled_from((None, "0", "2Gi")),
+            "junk": st.sampled_from((None, {"move": False}, {"retention": "3d"})),
             "members": st.lists(st.sampled_from(MAILBOXES), max_size=3, unique=True),
             "forward": st.sampled_from((None, None, *({"to": to, "keepCopy": kept} for to, kept in FORWARDS))),
             "address": st.sampled_from((None, "Enabled", "Disabled")),
@@ -86,12 +88,24 @@ domains = st.builds(
     ),
 )
 servers = st.builds(
-    lambda host, count, groups, postmaster: world.server(
-        host, storage={"shards": count}, mailboxes={"groupAddresses": groups}, **postmaster
+    lambda host, count, mailboxes, master, postmaster: world.server(
+        host,
+        storage={"shards": count},
+        mailboxes=mailboxes,
+        **({"masterUser": {"passwordSecret": {"name": master, "key": "password"}}} if master else {}),
+        **postmaster,
     ),
     host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
     count=st.integers(1, 3),
-    groups=st.sampled_from(("Enabled", "Disabled")),
+    mailboxes=st.builds(
+        lambda groups, quota: {
+            "groupAddresses": groups,
+            **({"quota": quota, "junk": {"retention": "2d"}} if quota else {}),
+        },
+        groups=st.sampled_from(("Enabled", "Disabled")),
+        quota=st.sampled_from((None, None, "1Gi", "0")),
+    ),
+    master=st.sampled_from((None, None, "s0", "s1")),
     postmaster=st.sampled_from(
         ({}, {"postmaster": {"mailbox": "m0"}}, {"postmaster": {"address": "info@example.org"}})
     ),

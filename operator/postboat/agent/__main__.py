@@ -93,6 +93,7 @@ class Agent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         Server(self._settings.port, pages).start()
         self._activator.start()
+        self._daemon.begin()
         while not (self._stopping and self._supervisor.wait_stopped(0)):
             select.select([receiving], [], [], 0.1 if self._stopping else 5.0)
             with contextlib.suppress(BlockingIOError):

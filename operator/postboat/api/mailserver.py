@@ -153,6 +153,8 @@ class MailboxDefaults(Model):
 
     quota: Quantity | None = None
     """Space for mail, like 2Gi; no limit when absent or "0"."""
+    quota_warning: Annotated[int, Strict(), Field(ge=1, le=99)] | None = None
+    """Percentage of the quota from which on a user is warned by a message; 90 when absent."""
     junk: Junk | None = None
     """What happens to mail that the filter has flagged as spam."""
     group_addresses: Switch | None = None

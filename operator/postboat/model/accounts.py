@@ -4,23 +4,24 @@ Nothing here looks beyond that name, so a change of one Mailbox is a decision ab
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from postboat.api.mailbox import Access, MailboxSpec, MailboxType
 from postboat.api.resource import Refusal, Resource
-from postboat.model import names
+from postboat.model import names, server
 from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
-from postboat.model.passwords import stored_password
-from postboat.model.platform import PUBLIC_STORE, Account, Group, Mailbox, Protocol, PublicMailbox
+from postboat.model.passwords import Place, referenced_password
+from postboat.model.platform import PUBLIC_STORE, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
 from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
 _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "tmp"})
 """Names with a meaning of their own in Maildir and in IMAP."""
+_NO_LOGIN: Final = "mail is delivered, but nobody can log in"
 _MOST_STORES: Final = 64
 """As many as the schema allows; a status that says more is none of ours."""
 
@@ -33,6 +34,8 @@ class Frame:
     servers: tuple[str, ...]
     shards: int
     hash_key: bytes
+    quota: int = 0
+    junk: Junk = field(default_factory=Junk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, Sec
         case MailboxType.PUBLIC:
             mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota=0)
         case MailboxType.USER:
-            password = _password(user, spec, secrets, frame.hash_key)
+            place = Place("spec.passwordSecret", _NO_LOGIN)
+            password = referenced_password(spec.password_secret, user, secrets, frame.hash_key, place)
             if isinstance(password, Verdict):
                 verdict, password = replace(password, effective=True), ""
             mailbox = _account(winner, user, spec, password, frame)
@@ -105,7 +109,8 @@ def _account(resource: Resource, user: str, spec: MailboxSpec, password: str, fr
         password=password,
         access=_access(spec.access or Access()),
         shard=_placement(user, resource, frame.shards),
-        quota=0,
+        quota=server.quota(spec.quota, frame.quota),
+        junk=server.junk(spec.junk, frame.junk),
     )
 
 
@@ -123,22 +128,3 @@ def _placement(user: str, resource: Resource, shards: int) -> int:
     placed = resource.status.get("store", -1)
     known = isinstance(placed, int) and 0 <= placed < _MOST_STORES
     return int(placed) if known else names.store(user, shards)
-
-
-def _password(user: str, spec: MailboxSpec, secrets: Mapping[str, SecretContent], key: bytes) -> str | Verdict:
-    reference = spec.password_secret
-    if reference is None:
-        return ""
-    path = "spec.passwordSecret"
-    secret = secrets.get(reference.name)
-    if secret is None or not secret.exists:
-        message = f"there is no Secret {reference.name}: mail is delivered, but nobody can log in"
-        return Verdict(Reason.SECRET_NOT_FOUND, message, path)
-    content = secret.data.get(reference.key)
-    if content is None:
-        message = f"Secret {reference.name} has no key {reference.key}: mail is delivered, but nobody can log in"
-        return Verdict(Reason.SECRET_KEY_NOT_FOUND, message, path)
-    password = stored_password(content, user, key)
-    if isinstance(password, Verdict):
-        return replace(password, message=f"Secret {reference.name}, key {reference.key}: {password.message}", path=path)
-    return password

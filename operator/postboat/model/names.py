@@ -12,6 +12,8 @@ from typing import Final
 import idna
 
 DELIMITER: Final = "+"
+MASTER_USER: Final = "root"
+"""The master user, as in `john*root`."""
 SHARDS: Final = 64
 """Count of the directory shards; fixed for ever, since it decides where a row lives."""
 RESERVED: Final = ".invalid"

@@ -7,11 +7,15 @@ Secret next door; who wants one writes it ({ARGON2ID}..., {BLF-CRYPT}..., {SHA51
 
 import hmac
 from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha512
 from re import ASCII
 from re import compile as pattern
 from typing import Final
 
+from postboat.api.values import SecretKeyRef
+from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
 _SCHEMES: Final = frozenset(
@@ -57,6 +61,35 @@ _COSTS: Final = (
 _HASH: Final = pattern(r"[!-~]{8,1024}", ASCII)
 _LONGEST: Final = 1024
 _SALT_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a password is referenced, and what follows when it is missing."""
+
+    path: str
+    consequence: str
+
+
+def referenced_password(
+    reference: SecretKeyRef | None, user: str, secrets: Mapping[str, SecretContent], key: bytes, place: Place
+) -> str | Verdict:
+    """Find the password that an object references as the directory holds it; empty where it references none."""
+    if reference is None:
+        return ""
+    secret = secrets.get(reference.name)
+    if secret is None or not secret.exists:
+        message = f"there is no Secret {reference.name}: {place.consequence}"
+        return Verdict(Reason.SECRET_NOT_FOUND, message, place.path)
+    content = secret.data.get(reference.key)
+    if content is None:
+        message = f"Secret {reference.name} has no key {reference.key}: {place.consequence}"
+        return Verdict(Reason.SECRET_KEY_NOT_FOUND, message, place.path)
+    password = stored_password(content, user, key)
+    if isinstance(password, Verdict):
+        message = f"Secret {reference.name}, key {reference.key}: {password.message}"
+        return replace(password, message=message, path=place.path)
+    return password
 
 
 def stored_password(content: bytes, user: str, key: bytes) -> str | Verdict:

@@ -5,7 +5,7 @@ Everything below this layer works from a Platform alone and never looks at a cus
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -134,6 +134,10 @@ class Imap:
     protocols: tuple[Protocol, ...]
     allow_clear_text: bool
     connections: int
+    log_actions: bool = False
+    deleted_to_trash: bool = False
+    master_password: str = ""
+    """What the password of the master user is checked against; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +147,8 @@ class Store:
     shards: int
     replicas: int
     mail: Volume
+    quota_warning: int = 90
+    """The percentage of a quota from which on its user is warned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,14 @@ class Domain:
 
 
 @dataclass(frozen=True, slots=True)
+class Junk:
+    """What happens to spam: whether it goes to the folder Junk, and how many seconds mail stays there."""
+
+    move: bool = True
+    retention: int = 15 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A mailbox of a person: who may log in how, and on which store it lives."""
 
@@ -198,6 +212,8 @@ class Account:
     access: tuple[Protocol, ...]
     shard: int
     quota: int
+    """Bytes that mail may take; 0 is no limit."""
+    junk: Junk = field(default_factory=Junk)
     groups: tuple[str, ...] = ()
     """User names of all groups the person is in, directly or through other groups; sorted."""
 

@@ -17,6 +17,8 @@ def secret_names(resource: Resource) -> frozenset[str]:
             own = {internal_secret(resource.name), self_signed_secret(resource.name), smtp_secret(resource.name)}
             if spec.tls is not None and spec.tls.secret_name is not None:
                 own.add(spec.tls.secret_name)
+            if spec.master_user is not None:
+                own.add(spec.master_user.password_secret.name)
             return frozenset(own)
         case MailDomainSpec():
             used = {dkim_secret(resource.name, spec)} if signs(spec) else set()

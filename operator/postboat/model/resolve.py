@@ -133,7 +133,8 @@ class Resolver:
         return fault if fault is not None and own.accepted else own
 
     def _frame(self) -> Frame:
-        return Frame(self._server.name, self._servers, self._site.shards, self._site.hash_key)
+        site = self._site
+        return Frame(self._server.name, self._servers, site.shards, site.hash_key, site.quota, site.junk)
 
     def _put_domain(self, change: Resource | Gone) -> None:
         if isinstance(change, Gone):

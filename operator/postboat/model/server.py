@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from postboat.api import mailserver as api
+from postboat.api import values
 from postboat.api.duration import parse_duration
 from postboat.api.exposure import Service
 from postboat.api.pods import PodSettings, Workload
@@ -14,7 +15,7 @@ from postboat.api.quantity import parse_quantity
 from postboat.api.values import Switch
 from postboat.model.addresses import Destination
 from postboat.model.facts import Policy
-from postboat.model.platform import ClientService, Imap, Protocol, Scheduling, Smtp, Volume
+from postboat.model.platform import ClientService, Imap, Junk, Protocol, Scheduling, Smtp, Store, Volume
 
 COMPONENTS: Final = ("smtp", "imap", "store", "filter", "valkey")
 _MESSAGE_SIZE: Final = "20Mi"
@@ -23,6 +24,9 @@ _QUEUE_SIZE: Final = "2Gi"
 _MAIL_SIZE: Final = "10Gi"
 _VALKEY_SIZE: Final = "1Gi"
 _CONNECTIONS: Final = 12
+_QUOTA_WARNING: Final = 90
+_LARGEST_QUOTA: Final = 2**53
+_LONGEST_RETENTION: Final = 10**9
 _PROTOCOLS: Final = {
     api.ImapProtocol.IMAP: Protocol.IMAP,
     api.ImapProtocol.POP3: Protocol.POP3,
@@ -62,13 +66,40 @@ def imap(spec: api.MailServerSpec) -> Imap:
         protocols=tuple(_PROTOCOLS[name] for name in _PROTOCOLS if not given.protocols or name in given.protocols),
         allow_clear_text=bool(given.allow_clear_text),
         connections=given.max_connections_per_user_ip or _CONNECTIONS,
+        log_actions=bool(given.log_actions),
+        deleted_to_trash=bool(given.move_deleted_to_trash),
     )
 
 
-def mail_volume(spec: api.MailServerSpec) -> Volume:
-    """Settle the volume of each store."""
+def store(spec: api.MailServerSpec) -> Store:
+    """Settle the pods with the mailboxes."""
     given = spec.storage or api.Storage()
-    return Volume(given.size or _MAIL_SIZE, given.storage_class_name)
+    number = shards(spec)
+    warning = spec.mailboxes.quota_warning if spec.mailboxes is not None else None
+    mail = Volume(given.size or _MAIL_SIZE, given.storage_class_name)
+    return Store(number, number, mail, warning or _QUOTA_WARNING)
+
+
+def mailbox_defaults(spec: api.MailServerSpec) -> tuple[int, Junk]:
+    """Settle the quota of mailboxes that say nothing else, and what happens to their spam."""
+    given = spec.mailboxes or api.MailboxDefaults()
+    return quota(given.quota, 0), junk(given.junk, Junk())
+
+
+def quota(written: str | None, otherwise: int) -> int:
+    """Settle the bytes that mail may take; 0 is no limit."""
+    return otherwise if written is None else min(parse_quantity(written), _LARGEST_QUOTA)
+
+
+def junk(written: values.Junk | None, otherwise: Junk) -> Junk:
+    """Settle what happens to spam; what is not written is as `otherwise` says."""
+    if written is None:
+        return otherwise
+    kept = written.retention
+    return Junk(
+        move=otherwise.move if written.move is None else written.move,
+        retention=otherwise.retention if kept is None else min(parse_duration(kept), _LONGEST_RETENTION),
+    )
 
 
 def valkey_volume(spec: api.MailServerSpec) -> Volume:

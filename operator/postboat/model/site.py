@@ -4,7 +4,7 @@ Domains and accounts come on top of it, so that their changes leave it alone.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -12,14 +12,15 @@ from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
 from postboat.model import certificates, names, server
 from postboat.model.in_force import fields_verdict
+from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import (
     Certificate,
     Domain,
     Environment,
     InternalSecrets,
+    Junk,
     Platform,
     Shard,
-    Store,
     Wanted,
     WantedKind,
 )
@@ -27,6 +28,7 @@ from postboat.model.references import internal_secret, self_signed_secret, smtp_
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
+_MASTER_PLACE: Final = Place("spec.masterUser.passwordSecret", "there is no master user")
 _INTERNAL_KEYS: Final = (
     "ca.crt",
     "ca.key",
@@ -54,6 +56,8 @@ class Site:
     hash_key: bytes
     base: Platform | None
     certificate_verdict: Verdict | None = None
+    quota: int = 0
+    junk: Junk = field(default_factory=Junk)
 
     def platform(self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int) -> Platform | None:
         """Complete the platform; stores that still hold mailboxes stay, even beyond the number that is asked for."""
@@ -78,12 +82,24 @@ def settle_site(
     wanted = list(_wanted_internal(resource, environment, internal, now))
     certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)
     wanted.extend(lacking)
+    key = internal.data.get("hash-key", b"") if internal is not None else b""
+    master = _master_password(spec, secrets, key)
     base = None
     if certificate is not None and not certificates.missing(internal, _INTERNAL_KEYS) and internal is not None:
         base = _base(resource, spec, environment, certificate, _internal(internal.data))
-    verdict = replace(fault, effective=base is not None) if fault is not None else fields_verdict(resource)
-    key = internal.data.get("hash-key", b"") if internal is not None else b""
-    return Site(verdict, tuple(wanted), shards, key, base, fault)
+        base = base if isinstance(master, Verdict) else replace(base, imap=replace(base.imap, master_password=master))
+    trouble = fault or (master if isinstance(master, Verdict) else None)
+    verdict = replace(trouble, effective=base is not None) if trouble is not None else fields_verdict(resource)
+    return Site(verdict, tuple(wanted), shards, key, base, fault, *server.mailbox_defaults(spec))
+
+
+def _master_password(spec: MailServerSpec, secrets: Mapping[str, SecretContent], key: bytes) -> str | Verdict:
+    """Find the password of the master user, which has to fit into a line of a passwd file."""
+    reference = spec.master_user.password_secret if spec.master_user is not None else None
+    password = referenced_password(reference, names.MASTER_USER, secrets, key, _MASTER_PLACE)
+    if isinstance(password, str) and ":" in password:
+        return Verdict(Reason.INVALID_SECRET, "the hash of the master user holds a colon", _MASTER_PLACE.path)
+    return password
 
 
 def _wanted_internal(
@@ -151,7 +167,6 @@ def _base(
     certificate: Certificate,
     internal: InternalSecrets,
 ) -> Platform:
-    shards = server.shards(spec)
     return Platform(
         name=resource.name,
         namespace=resource.namespace,
@@ -163,7 +178,7 @@ def _base(
         client_service=server.client_service(spec),
         smtp=server.smtp(spec),
         imap=server.imap(spec),
-        store=Store(shards, shards, server.mail_volume(spec)),
+        store=server.store(spec),
         filter_replicas=server.filter_replicas(spec),
         valkey=server.valkey_volume(spec),
         scheduling=server.scheduling(spec),

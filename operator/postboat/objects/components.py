@@ -58,7 +58,7 @@ class Component:
 
 _DOVECOT_FOLDERS: Final = {"dovecot": "/run/dovecot"}
 _IMAP_PORTS: Final = {"imap": 10143, "imaps": 10993, "pop3": 10110, "pop3s": 10995, "sieve": 14190}
-_STORE_PORTS: Final = {"lmtp": 10024, "imap": 10143, "pop3": 10110, "sieve": 14190}
+_STORE_PORTS: Final = {"lmtp": 10024, "imap": 10143, "pop3": 10110, "sieve": 14190, "quota": 12340}
 
 _POSTFIX: Final = Container(
     name="postfix",

@@ -50,7 +50,12 @@ def policies(platform: Platform) -> Iterable[Body]:
         "smtp",
         (EDGE_AGENT, AGENT),
         [{"ports": [_port(port) for _, port in _SMTP_PORTS.values()]}, pods("store", 10026, to=False)],
-        [dns, pods("filter", 11332), pods("store", 10024), {"to": world, "ports": [_port(port) for port in outside]}],
+        [
+            dns,
+            pods("filter", 11332),
+            pods("store", 10024, 12340),
+            {"to": world, "ports": [_port(port) for port in outside]},
+        ],
     )
     yield _policy(
         platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]
@@ -62,7 +67,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         "store",
         (AGENT,),
         [
-            pods("smtp", 10024, to=False),
+            pods("smtp", 10024, 12340, to=False),
             pods("imap", *_STORE_LOGINS, to=False),
             *([pods("store", _STORE_LOGINS[0], to=False)] if several else []),
         ],

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from postboat.model import names
-from postboat.model.platform import Platform, Protocol
+from postboat.model.platform import Imap, Platform, Protocol
 from postboat.render import escape, public
 from postboat.render.files import File
-from postboat.render.template import fill
+from postboat.render.template import fill, script
 from postboat.render.transport_security import CIPHERS
 
 FOLDERS: Final = ("Drafts", "Junk", "Sent", "Trash")
+SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk")
 STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": 10024}
 _LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
 _CLIENT_PORTS: Final = {
@@ -43,6 +44,17 @@ _RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
 _ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
 
 
+_STORE_QUERY: Final = (
+    "SELECT user, quota AS quota_storage_size, spam,"
+    " retention || ' secs' AS \"namespace/inbox/mailbox/Junk/autoexpunge\""
+    ", {fields} FROM users WHERE user = '%{{user | username}}'"
+)
+_EMPTIED: Final = frozenset({"Junk", "Trash"})
+_LARGEST_MESSAGE: Final = 2**53
+_DELETION_ROOM: Final = 100 * 2**20
+"""What fits into these folders beyond a full quota, so that a client that copies before it deletes can delete."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A named block of settings inside a service, like a listener."""
@@ -59,6 +71,30 @@ class Service:
     name: str
     settings: tuple[str, ...]
     listeners: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that everybody has, and the bytes that fit into it beyond the quota."""
+
+    name: str
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImapScript:
+    """A script that runs when an IMAP session changes something: a flag, or where a message is."""
+
+    name: str
+    type: str
+    cause: str
+
+
+_TRASH_SCRIPTS: Final = (
+    ImapScript("deleted", "before", "flag"),
+    ImapScript("arrived", "before", "copy"),
+    ImapScript("copied", "copy-source-after", "copy"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +141,7 @@ _DELIVERIES: Final = Lookup(
 def _edge(platform: Platform, lookups: tuple[Lookup, ...], services: tuple[Service, ...], **values: object) -> bytes:
     return fill(
         "edge.conf",
+        master_user=names.MASTER_USER,
         hostname=escape.dovecot(platform.hostname),
         ciphers=CIPHERS,
         lookups=lookups,
@@ -137,6 +174,7 @@ def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
         protocols=("lmtp",),
         ssl="yes",
         allow_cleartext="yes",
+        masters=(),
         auth_sockets=("/run/edge/auth",),
         closed_sockets=("anvil-auth-penalty",),
     )
@@ -148,6 +186,8 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
     protocols = tuple(protocol for protocol in _CLIENT_PORTS if protocol in platform.imap.protocols)
     services = tuple(_login_service(protocol, _CLIENT_PORTS[protocol]) for protocol in protocols)
     clear = platform.imap.allow_clear_text
+    line = f"{names.MASTER_USER}:{platform.imap.master_password}::::::\n".encode()
+    masters = File("masters", "masters", line, secret=True, mode="0600")
     conf = _edge(
         platform,
         tuple(_proxied(protocol) for protocol in protocols),
@@ -155,10 +195,12 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
         protocols=protocols,
         ssl="yes" if clear else "required",
         allow_cleartext="yes" if clear else "no",
+        masters=(masters.path,) if platform.imap.master_password else (),
         auth_sockets=(),
         closed_sockets=(),
     )
-    return (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+    files = (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+    return (*files, masters) if platform.imap.master_password else files
 
 
 def store_files(platform: Platform) -> tuple[File, ...]:
@@ -167,16 +209,20 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         *(_login_service(protocol, ((protocol, STORE_PORTS[protocol]),)) for protocol in _LOGIN),
         Service("lmtp", ("process_limit = 200",), (_port("lmtp", STORE_PORTS["lmtp"]),)),
     )
+    message_size = min(platform.smtp.message_size, _LARGEST_MESSAGE)
     conf = fill(
         "store.conf",
         hostname=escape.dovecot(platform.hostname),
         postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
-        query=" ".join(
-            ("SELECT user, quota,", public.fields(platform), "FROM users WHERE user = '%{user | username}'")
-        ),
-        folders=FOLDERS,
+        query=_STORE_QUERY.format(fields=public.fields(platform)),
+        folders=tuple(Folder(name, max(message_size, _DELETION_ROOM) if name in _EMPTIED else 0) for name in FOLDERS),
+        plugins=_imap_plugins(platform.imap),
+        imapsieve="yes" if platform.imap.deleted_to_trash else "no",
+        trash_scripts=_TRASH_SCRIPTS if platform.imap.deleted_to_trash else (),
         connections=platform.imap.connections,
+        message_size=message_size,
+        quota_warning=platform.store.quota_warning,
         submission=f"{platform.fqdn('smtp-pods')}:10026",
         services=services,
         **public.values(platform),
@@ -191,4 +237,11 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         File("store.crt", "store.crt", internal.store_chain, secret=True),
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),
         *public.files(platform),
+        *(File(f"{name}.sieve", f"sieve/{name}.sieve", script(f"sieve/{name}.sieve")) for name in SCRIPTS),
     )
+
+
+def _imap_plugins(imap: Imap) -> tuple[str, ...]:
+    trash = ("imap_sieve",) if imap.deleted_to_trash else ()
+    log = ("mail_log", "notify") if imap.log_actions else ()
+    return ("imap_quota", *trash, *log)

@@ -12,11 +12,12 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import authority_file
+from postboat.render.tables import authority_file, quota_class
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
+QUOTA_PORT: Final = 12340
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
@@ -29,17 +30,18 @@ _KNOWN_RECIPIENTS: Final = ", ".join(
         f"check_recipient_access lmdb:{TABLES}/relays",
     )
 )
-_RECIPIENTS: Final = f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}"
-"""Insiders reach every address that exists; port 25 alone asks more."""
+_WITHIN_QUOTA: Final = f"check_recipient_access lmdb:{TABLES}/quotas"
 _SUBMISSION: Final = (
-    _RECIPIENTS,
+    # Insiders reach every address that exists; port 25 alone asks more.
+    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}",
     "smtpd_tls_security_level = encrypt",
     "smtpd_sasl_auth_enable = yes",
     "smtpd_client_restrictions = permit_sasl_authenticated, reject",
     "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
 )
 _INNER: Final = (
-    _RECIPIENTS,
+    # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.
+    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}",
     "cleanup_service_name = innercleanup",
     "smtpd_tls_security_level = encrypt",
     f"smtpd_tls_chain_files = {ACTIVE}/inner.pem",
@@ -50,6 +52,14 @@ _INNER: Final = (
     "smtpd_sender_restrictions =",
     "smtpd_milters =",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaCheck:
+    """A restriction class: the store to ask whether a mailbox takes a message."""
+
+    name: str
+    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ LISTENERS: Final = (
 
 def files(platform: Platform) -> tuple[File, ...]:
     """Render everything that the container `postfix` reads besides its tables."""
+    checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
     main = fill(
         "main.cf",
         hostname=escape.postfix_word(platform.hostname),
@@ -82,8 +93,12 @@ def files(platform: Platform) -> tuple[File, ...]:
         most_targets=MOST_TARGETS,
         mailbox_domain=names.MAILBOX_DOMAIN,
         known_recipients=_KNOWN_RECIPIENTS,
+        within_quota=_WITHIN_QUOTA,
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
+        lmtp_concurrency=LMTP_CONCURRENCY,
+        quota_checks=checks,
+        quota_classes=", ".join(check.name for check in checks),
     )
     certificate, internal = platform.certificate, platform.internal
     return (
@@ -107,3 +122,7 @@ def _network(network: str) -> str:
     """Write a network as Postfix does: an IPv6 address stands in brackets, before the length of the prefix."""
     address, slash, length = network.partition("/")
     return f"[{address}]{slash}{length}" if ":" in address else network
+
+
+def _quota_check(platform: Platform, store: int) -> QuotaCheck:
+    return QuotaCheck(quota_class(store), escape.postfix_word(f"inet:{platform.store_host(store)}:{QUOTA_PORT}"))

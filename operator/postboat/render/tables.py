@@ -145,6 +145,23 @@ def _here(directory: Directory) -> Iterator[Domain]:
     return (domain for domain in directory.domains if domain.relay is None)
 
 
+def _quotas(directory: Directory) -> Iterable[Row]:
+    """Lead each address of a mailbox with a limit to the restriction class of its store; others cost no question.
+
+    A store knows a mailbox by the local part of its own address, so addresses of other names are not among them.
+    """
+    limited = {account.user: account for account in directory.shard.accounts if account.quota}
+    for route in directory.shard.routes:
+        account = limited.get(route.local)
+        if account is not None and names.canonical(account.user) in route.targets:
+            yield from ((address, quota_class(account.shard)) for address, _ in _addresses(directory, route))
+
+
+def quota_class(store: int) -> str:
+    """Name the restriction class of Postfix that asks a store whether a mailbox takes a message."""
+    return f"store{store}_quota"
+
+
 def _login_domains(directory: Directory) -> Iterable[Row]:
     return ((spelling,) for domain in _here(directory) for spelling in domain.spellings)
 
@@ -159,7 +176,15 @@ def _edge_users(directory: Directory) -> Iterable[Row]:
 
 def _store_users(directory: Directory) -> Iterable[Row]:
     for mailbox in directory.stored:
-        yield mailbox.user, str(mailbox.quota), *public.columns(mailbox)
+        spam, retention = _junk(mailbox)
+        yield mailbox.user, str(mailbox.quota), spam, retention, *public.columns(mailbox)
+
+
+def _junk(mailbox: Account | PublicMailbox) -> tuple[str, str]:
+    """Give the script that runs before the user's own, and the seconds that mail stays in Junk; 0 is for ever."""
+    if isinstance(mailbox, PublicMailbox):
+        return "inbox", "0"
+    return "junk" if mailbox.junk.move else "inbox", str(mailbox.junk.retention)
 
 
 def _rights(directory: Directory) -> Iterable[Row]:
@@ -170,6 +195,7 @@ TABLES: Final = (
     Table("domains", "lmdb", "smtp", ("key", "value"), _domains),
     Table("mailboxes", "lmdb", "smtp", ("key", "value"), _mailboxes),
     Table("aliases", "lmdb", "smtp", ("key", "value"), _aliases),
+    Table("quotas", "lmdb", "smtp", ("key", "value"), _quotas),
     Table("refused", "lmdb", "smtp", ("key", "value"), _refused),
     Table("internal", "lmdb", "smtp", ("key", "value"), _internal),
     Table("copies", "lmdb", "smtp", ("key", "value"), _copies),
@@ -178,6 +204,6 @@ TABLES: Final = (
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
-    Table("users", "sqlite", "store", ("user", "quota", *public.COLUMNS), _store_users),
+    Table("users", "sqlite", "store", ("user", "quota", "spam", "retention", *public.COLUMNS), _store_users),
     Table("rights", "acl", "store", ("mailbox", "owners"), _rights),
 )

@@ -4,6 +4,7 @@ A name that a template uses and nobody gave is a bug and stops the rendering.
 """
 
 from functools import cache
+from importlib import resources
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -23,6 +24,12 @@ def _template(name: str) -> Template:
         keep_trailing_newline=True,
     )
     return environment.get_template(name)
+
+
+@cache
+def script(name: str) -> bytes:
+    """Read a file that is the same for every platform."""
+    return resources.files("postboat.render").joinpath("templates", name).read_bytes()
 
 
 def fill(name: str, **values: object) -> bytes:

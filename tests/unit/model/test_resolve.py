@@ -81,11 +81,11 @@ def test_a_store_that_we_never_wrote_is_not_believed(store: object) -> None:
 
 
 def test_fields_without_effect_are_named() -> None:
-    mailbox = world.resource("Mailbox", "anna", {"quota": "1Gi", "junk": {"move": True}, "displayName": "Anna"})
+    mailbox = world.resource("Mailbox", "anna", {"reclaimPolicy": "Retain", "internal": True, "displayName": "Anna"})
     verdict = resolve(_snapshot(mailbox)).verdicts["Mailbox", "anna"]
     assert verdict.accepted
     assert verdict.reason is Reason.FIELD_NOT_IN_FORCE
-    assert "spec.junk.move, spec.quota" in verdict.message
+    assert "spec.internal, spec.reclaimPolicy" in verdict.message
     assert "displayName" not in verdict.message
 
 

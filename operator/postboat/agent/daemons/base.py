@@ -59,6 +59,9 @@ class Daemon(ABC):
         """Return the kinds of tables that the daemon reads."""
         return {}
 
+    def begin(self) -> None:  # noqa: B027  most have nothing to do beside their daemon
+        """Begin what goes on for the whole life of the container beside the daemon."""
+
     def clean(self) -> None:  # noqa: B027  most leave nothing behind
         """Remove what a daemon that was killed left behind and that keeps the next one from starting."""
 

@@ -15,16 +15,21 @@ from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.probe import Probe
 from postboat.agent.sqlite import SqliteDriver
+from postboat.agent.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from postboat.agent.children import Child
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
 # Dovecot lets sessions make folders below this one, for users that it does not find.
 _NOWHERE = _RUN / "user-not-found"
 _PUBLIC = Path("/srv/mail/.public/mail")
+_LMTP = 10024  # the port that only a store has
+_STORE_SECONDS = 6.0
+_MAIL = Path("/srv/mail")
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
 # The first login protocol that is there stands for all of them: each probe is a line in the log.
@@ -60,10 +65,21 @@ class Dovecot(Daemon):
         }
 
     @override
+    def begin(self) -> None:
+        """Sweep old mail out of Junk, where there is mail: an edge has none, and a table without retention."""
+        Sweep(self.state / "tables" / "directory.sqlite", _MAIL, self.children).start()
+
+    @override
     def clean(self) -> None:
         """Remove pid file and sockets, and close a door; nothing runs any more when this is called."""
         empty(_RUN)
         _NOWHERE.mkdir(mode=0o500, parents=True, exist_ok=True)
+
+    @override
+    def stop(self, main: Child, seconds: float) -> None:
+        """Let sessions end; a store waits for commands and deliveries only, since nobody gets in until it is back."""
+        keeps = _LMTP in listeners((self.active / "dovecot.conf").read_text())
+        super().stop(main, min(seconds, _STORE_SECONDS) if keeps else seconds)
 
     @override
     def complaint(self, staged: Path) -> str:

@@ -1,0 +1,279 @@
+"""Settings of IMAP that a switch turns on: master user, action log, Trash for deleted mail, connections per address.
+
+All of them are switched at once, in front of an open session that must not notice.
+"""
+
+from __future__ import annotations
+
+import poplib
+import re
+import secrets
+import smtplib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import pytest
+from imapclient import IMAPClient
+from imapclient.exceptions import LoginError
+
+from e2e.cases.test_logs import logs
+from e2e.clients import Account, letter, rcpt, wait_for_message
+from e2e.kube import GROUP, eventually
+from e2e.managesieve import ManageSieve, RefusedError
+from e2e.platform import Platform, password_secret
+
+SECRET = "master-of-the-case"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the cases of switched settings share: the master's password, and the session that was open all the time."""
+
+    master: str
+    held: IMAPClient
+
+    def as_user(self, account: Account, password: str = "") -> Account:
+        return replace(account, user=f"{account.user}*root", password=password or self.master)
+
+
+def switch(platform: Platform, spec: dict[str, object]) -> None:
+    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": spec})
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+
+
+@pytest.fixture(scope="module")
+def settings(platform: Platform, bob: Account) -> Iterator[Settings]:
+    master = f"master {secrets.token_urlsafe(8)} €%"
+    platform.kube.apply(password_secret(platform.namespace, SECRET, {"word": master}))
+    with bob.imap() as held:
+        held.select_folder("INBOX")
+        switch(platform, {
+            "imap": {"logActions": True, "moveDeletedToTrash": True, "maxConnectionsPerUserIP": 3},
+            "masterUser": {"passwordSecret": {"name": SECRET, "key": "word"}},
+        })  # fmt: skip
+        yield Settings(master, held)
+        switch(platform, {"imap": None, "masterUser": None})
+        held.noop()
+        assert held.folder_exists("INBOX"), "the session has outlived all switches"
+    platform.kube.delete("v1", "Secret", platform.namespace, SECRET)
+
+
+def plain_login(account: Account) -> IMAPClient:
+    """Log in by AUTHENTICATE PLAIN, which takes any character of a password."""
+    session = IMAPClient(account.hostname, 993, ssl=True, ssl_context=account.context(), timeout=20)
+    try:
+        session.plain_login(account.user, account.password)
+    except LoginError:
+        session.shutdown()
+        raise
+    return session
+
+
+def delivered(platform: Platform, account: Account, count: int = 1) -> list[str]:
+    """Deliver messages and tell their ids in the order of their numbers."""
+    sent = []
+    for _ in range(count):
+        message = letter("stranger@outside.test", f"{account.user}@example.test")
+        with platform.smtp() as session:
+            session.send_message(message)
+        wait_for_message(account, message["Message-ID"])
+        sent.append(message["Message-ID"])
+    return sent
+
+
+def messages(session: IMAPClient, folder: str) -> int:
+    return int(session.folder_status(folder, ["MESSAGES"])[b"MESSAGES"])
+
+
+@pytest.mark.row("M9")
+@pytest.mark.row("M11")
+def test_both_are_off_by_default(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    with pytest.raises(LoginError):
+        replace(account, user=f"{account.user}*root").imap()
+    delivered(platform, account)
+    with account.imap() as session:
+        session.select_folder("INBOX")
+        session.delete_messages(session.search())
+        session.expunge()
+        assert messages(session, "INBOX") == messages(session, "Trash") == 0
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M9")
+def test_the_master_user_opens_any_mailbox(platform: Platform, settings: Settings) -> None:
+    account = platform.add_mailbox()
+    (message_id,) = delivered(platform, account)
+    with plain_login(settings.as_user(account)) as session:
+        session.select_folder("INBOX")
+        (number,) = session.search(["HEADER", "MESSAGE-ID", message_id.strip("<>")])
+        session.set_flags([number], [b"\\Flagged"])
+    with account.imap() as session:
+        session.select_folder("INBOX", readonly=True)
+        assert session.search(["FLAGGED"]), "the password of the user goes on working beside"
+    with plain_login(replace(settings.as_user(account), user=f"{account.user}@example.org*root")) as session:
+        assert session.folder_exists("INBOX")
+    eventually(
+        lambda: re.search(rf"imap-login: .*user=<{account.user}>,master=<root>", logs(platform, "imap")),
+        "the log says who it was",
+    )
+    assert not re.search(r"user=<bob>,master=<root>", logs(platform, "imap"))
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M9")
+def test_what_the_master_user_may_not(platform: Platform, settings: Settings) -> None:
+    account = platform.add_mailbox(access={"imap": True, "pop3": False, "sieve": False})
+    master = settings.as_user(account)
+    refused = (
+        settings.as_user(account, "not the master's word"),
+        settings.as_user(account, account.password),
+        replace(master, user="nobody-at-all*root"),
+        replace(master, user=account.user),
+        replace(master, user="root"),
+        replace(master, user=f"{account.user}*edge"),
+    )
+    with ThreadPoolExecutor(len(refused)) as all_at_once:  # for each of them waits for its answer
+        assert not any(all_at_once.map(_opens, refused))
+    assert _opens(master)
+    with pytest.raises(poplib.error_proto):
+        master.pop3()
+    with ManageSieve(master) as session, pytest.raises(RefusedError):
+        session.login()
+    platform.kube.apply(platform.mailbox(account.user, access={"imap": False}))
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+    with pytest.raises(LoginError):
+        plain_login(master)
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M9")
+def test_the_master_user_sends_no_mail(platform: Platform, alice: Account, settings: Settings) -> None:
+    ascii_master = "plain-master-word"
+    platform.kube.apply(password_secret(platform.namespace, SECRET, {"word": ascii_master}))
+    try:
+        eventually(lambda: _opens(settings.as_user(alice, ascii_master)), "the changed password counts")
+        with pytest.raises(smtplib.SMTPAuthenticationError) as caught:
+            settings.as_user(alice, ascii_master).submission()
+        assert caught.value.smtp_code == 535
+    finally:
+        platform.kube.apply(password_secret(platform.namespace, SECRET, {"word": settings.master}))
+    eventually(lambda: _opens(settings.as_user(alice)), "the first password counts again")
+
+
+def _opens(account: Account) -> bool:
+    try:
+        plain_login(account).logout()
+    except LoginError:
+        return False
+    return True
+
+
+@pytest.mark.row("M9")
+def test_a_master_user_without_a_password_is_named_and_harms_nobody(
+    platform: Platform, alice: Account, settings: Settings
+) -> None:
+    platform.kube.delete("v1", "Secret", platform.namespace, SECRET)
+    try:
+        refusal = platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Accepted", "False")
+        assert refusal["reason"] == "SecretNotFound"
+        assert SECRET in refusal["message"]
+        assert "spec.masterUser.passwordSecret" in refusal["message"]
+        alice.imap().logout()
+        eventually(lambda: not _opens(settings.as_user(alice)), "nobody is the master any more", timeout=60)
+        with platform.smtp() as session:
+            assert rcpt(session, "alice@example.test")[0] == 250
+    finally:
+        platform.kube.apply(password_secret(platform.namespace, SECRET, {"word": settings.master}))
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Accepted")
+    eventually(lambda: _opens(settings.as_user(alice)), "the master is back", timeout=60)
+
+
+@pytest.mark.row("M10")
+@pytest.mark.usefixtures("settings")
+def test_actions_are_logged(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    (message_id,) = delivered(platform, account)
+    with account.imap() as session:
+        session.select_folder("INBOX")
+        session.create_folder("Projects")
+        session.copy(session.search(), "Projects")
+        session.add_flags(session.search(), [b"\\Seen"])
+        session.delete_messages(session.search())
+        session.expunge()
+        session.rename_folder("Projects", "Past")
+        session.delete_folder("Past")
+    actions = (
+        rf"copy from INBOX: box=Projects, .*msgid={re.escape(message_id)}",
+        rf"flag_change: box=INBOX, .*msgid={re.escape(message_id)}",
+        rf"delete: box=INBOX, .*msgid={re.escape(message_id)}",
+        rf"expunge: box=INBOX, .*msgid={re.escape(message_id)}",
+        r"Mailbox created",
+        r"Mailbox renamed",
+        r"Mailbox deleted",
+    )
+
+    def look() -> bool:
+        text = logs(platform, "store")
+        for action in actions:
+            assert re.search(rf"imap\({account.user}\).*{action}", text), action
+        return True
+
+    eventually(look, "every action, with its user")
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M11")
+@pytest.mark.usefixtures("settings")
+def test_deleted_mail_is_in_trash(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    deleted, moved, moved_at_once = delivered(platform, account, 3)
+
+    def number(session: IMAPClient, message_id: str) -> list[int]:
+        return list(session.search(["HEADER", "MESSAGE-ID", message_id.strip("<>")]))
+
+    with account.imap() as session:
+        session.select_folder("INBOX")
+        session.add_flags(number(session, deleted), [b"\\Seen"])
+        session.delete_messages(number(session, deleted))
+        session.expunge()
+        assert messages(session, "Trash") == 1
+        session.create_folder("Kept")
+        session.copy(number(session, moved), "Kept")  # as Outlook moves
+        session.delete_messages(number(session, moved))
+        session.expunge()
+        session.move(number(session, moved_at_once), "Kept")
+        assert (messages(session, "Trash"), messages(session, "Kept"), messages(session, "INBOX")) == (1, 2, 0)
+        session.select_folder("Kept")
+        session.delete_messages(number(session, moved))
+        session.expunge()
+        assert (messages(session, "Trash"), messages(session, "Kept")) == (2, 1), "what was moved can be deleted later"
+        session.select_folder("Trash")
+        assert session.search(["SEEN"]) == number(session, deleted)
+        session.delete_messages(session.search())
+        session.expunge()
+        assert messages(session, "Trash") == 0, "what is deleted in Trash is gone"
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M12")
+@pytest.mark.usefixtures("settings")
+def test_one_connection_too_many_is_refused(platform: Platform, alice: Account) -> None:
+    account = platform.add_mailbox()
+    with ExitStack() as sessions:
+        for _ in range(3):
+            sessions.enter_context(account.imap())
+        with pytest.raises(LoginError, match="Maximum number of connections"):
+            account.imap()
+        alice.imap().logout()
+        account.submission().quit()
+    eventually(lambda: _opens(account), "there is room again")
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("B2")
+def test_a_session_outlives_the_switches(settings: Settings) -> None:
+    settings.held.noop()
+    assert settings.held.folder_exists("INBOX")

@@ -1,0 +1,216 @@
+"""Quotas: a full mailbox is refused at RCPT and nowhere later, and its user sees it coming.
+
+What a user says goes over what the server says; the server's defaults here are switched on for these cases only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from email.message import EmailMessage
+
+import pytest
+from imapclient.exceptions import IMAPClientError
+from kubernetes.client import ApiException
+
+from e2e.clients import Account, letter, rcpt, wait_for_message
+from e2e.kube import GROUP, eventually
+from e2e.platform import Platform
+
+KIB = 1024
+FULL = "552"
+
+
+@pytest.fixture(scope="module")
+def defaults(platform: Platform) -> Iterator[None]:
+    """A default quota, and a warning at half of it."""
+    given = {"mailboxes": {"quota": "40Ki", "quotaWarning": 50}}
+    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": given})
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    yield
+    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"mailboxes": None}})
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+
+
+def heavy(recipient: str, kib: int, sender: str = "stranger@outside.test") -> EmailMessage:
+    return letter(sender, recipient, body=("x" * 62 + "\n") * (kib * KIB // 64))
+
+
+def refusal(platform: Platform, recipient: str, size: int = 0) -> str:
+    """The answer to RCPT on port 25 in a session of its own, with a declared size."""
+    with platform.smtp() as session:
+        session.ehlo()
+        session.mail("stranger@outside.test", [f"SIZE={size}"] if size else [])
+        code, text = session.rcpt(recipient)
+        return f"{code} {text.decode()}"
+
+
+def quota(account: Account) -> tuple[int, int] | None:
+    """Usage and limit in KiB as GETQUOTA tells them; None where there is no limit."""
+    with account.imap() as session:
+        found = [one for one in session.get_quota("INBOX") if one.resource == "STORAGE"]
+        return (int(found[0].usage), int(found[0].limit)) if found else None
+
+
+def fill(platform: Platform, account: Account, kib: int) -> None:
+    """Deliver a message whose size is not declared: what comes while there is room is taken whole."""
+    address = f"{account.user}@example.test"
+    message = heavy(address, kib)
+    with platform.smtp() as session:
+        session.ehlo()
+        session.mail("stranger@outside.test")
+        assert session.rcpt(address)[0] == 250
+        assert session.data(message.as_bytes())[0] == 250
+    wait_for_message(account, message["Message-ID"])
+
+
+def logs_in(account: Account) -> bool:
+    try:
+        account.imap().logout()
+    except (OSError, IMAPClientError):
+        return False
+    return True
+
+
+@pytest.mark.row("M7")
+def test_a_full_mailbox_is_refused_at_rcpt_on_every_port(platform: Platform, alice: Account) -> None:
+    account = platform.add_mailbox(quota="20Ki")
+    address = f"{account.user}@example.test"
+    assert refusal(platform, address).startswith("250")
+    assert refusal(platform, address, size=10 * KIB).startswith("250")
+    assert refusal(platform, address, size=30 * KIB).startswith(f"{FULL} 5.2.2"), "it would not fit"
+    fill(platform, account, 24)
+    assert quota(account) is not None
+    usage, limit = quota(account) or (0, 0)
+    assert (usage > limit, limit) == (True, 20)
+    for spelling in (address, f"{account.user}@example.org", f"{account.user}+tag@example.test", address.upper()):
+        assert refusal(platform, spelling).startswith(f"{FULL} 5.2.2"), spelling
+    for port in (587, 465):
+        with alice.submission(port) as session:
+            code, text = rcpt(session, address, sender="alice@example.test")
+            assert (code, text[:5]) == (552, "5.2.2"), port
+            assert rcpt(session, "bob@example.test", sender="alice@example.test")[0] == 250
+    with account.imap() as session:
+        session.select_folder("INBOX")
+        session.copy(session.search(), "Trash")  # what is full must still let its user delete
+        with pytest.raises(IMAPClientError, match="OVERQUOTA"):
+            session.copy(session.search(), "Sent")
+        with pytest.raises(IMAPClientError, match="OVERQUOTA"):
+            session.append("INBOX", heavy(address, 1).as_bytes())
+        for folder in ("INBOX", "Trash"):
+            session.select_folder(folder)
+            session.delete_messages(session.search())
+            session.expunge()
+    assert refusal(platform, address).startswith("250"), "there is room again"
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Account) -> None:
+    account = platform.add_mailbox(quota="20Ki")
+    address = f"{account.user}@example.test"
+    messages = [heavy(address, 24, "alice@example.test") for _ in range(2)]
+    sessions = [alice.submission() for _ in messages]
+    for session in sessions:
+        session.mail("alice@example.test")
+        assert session.rcpt(address)[0] == 250, "both come while there is room"
+    for session, message in zip(sessions, messages, strict=True):
+        assert session.data(message.as_bytes())[0] == 250
+        session.quit()
+    smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
+
+    def waiting() -> bool:
+        return address in platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-p"])
+
+    def come() -> list[str]:
+        with account.imap() as session:
+            session.select_folder("INBOX")
+            found = session.fetch(session.search(), ["ENVELOPE"])
+            return [one[b"ENVELOPE"].message_id.decode() for one in found.values()]
+
+    first = eventually(come, "the first message")
+    eventually(waiting, "the other one waits in the queue")
+    assert refusal(platform, address).startswith(FULL)
+    platform.kube.apply(platform.mailbox(account.user, quota="0"))
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+
+    def both() -> bool:
+        platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-f"])
+        return len(come()) == 2
+
+    eventually(both, "the other one comes when there is room", timeout=60, every=2)
+    assert len(first) == 1
+    assert not waiting()
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+def test_a_store_that_is_away_refuses_nothing(platform: Platform) -> None:
+    account = platform.add_mailbox(quota="1Mi")
+    address = f"{account.user}@example.test"
+    store = next(
+        pod["metadata"]["name"]
+        for pod in platform.kube.pods(platform.namespace, "store", platform.name)
+        if pod["metadata"]["name"].endswith("-0")
+    )
+    platform.kube.delete("v1", "Pod", platform.namespace, store)
+    eventually(lambda: not logs_in(account), "the store is away", every=0.05)
+    message = letter("stranger@outside.test", address)
+    with platform.smtp() as session:
+        session.send_message(message)
+    assert not logs_in(account), "it was away all the time"
+    eventually(lambda: logs_in(account), "the store is back", timeout=90)
+    smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
+    platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-f"])
+    wait_for_message(account, message["Message-ID"], timeout=90)
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+@pytest.mark.usefixtures("defaults")
+def test_the_default_counts_where_a_mailbox_says_nothing(platform: Platform) -> None:
+    plain, own, free = platform.add_mailbox(), platform.add_mailbox(quota="20Ki"), platform.add_mailbox(quota="0")
+    assert (quota(plain) or (0, 0))[1] == 40
+    assert (quota(own) or (0, 0))[1] == 20
+    assert quota(free) is None
+    for account in (plain, free):
+        fill(platform, account, 44)
+    assert refusal(platform, f"{plain.user}@example.test").startswith(f"{FULL} 5.2.2")
+    assert refusal(platform, f"{free.user}@example.test").startswith("250")
+    platform.kube.apply(platform.mailbox(plain.user, quota="1Mi"))
+    platform.kube.wait_condition("Mailbox", platform.namespace, plain.user, "Ready", timeout=30)
+    eventually(lambda: refusal(platform, f"{plain.user}@example.test").startswith("250"), "the new limit counts")
+    for account in (plain, own, free):
+        platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+@pytest.mark.usefixtures("defaults")
+def test_the_user_is_warned_once_when_the_level_is_passed(platform: Platform) -> None:
+    account = platform.add_mailbox()
+
+    def subjects() -> list[str]:
+        with account.imap() as session:
+            session.select_folder("INBOX", readonly=True)
+            found = session.fetch(session.search(), ["ENVELOPE"])
+            return [one[b"ENVELOPE"].subject.decode() for one in found.values()]
+
+    fill(platform, account, 10)
+    assert subjects() == ["A letter"], "below the level nothing is said"
+    fill(platform, account, 16)
+    warned = eventually(lambda: [one for one in subjects() if one != "A letter"], "the warning")
+    assert warned == ["Your mailbox is 50% full"]
+    fill(platform, account, 2)
+    fill(platform, account, 20)
+    assert [one for one in subjects() if one != "A letter"] == warned, "it is said once, and fits always"
+    assert refusal(platform, f"{account.user}@example.test").startswith(FULL)
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+@pytest.mark.parametrize("value", ["2 GB", "-1", "1Xi", "much"])
+def test_a_quota_of_no_known_unit_is_refused_by_name(platform: Platform, value: str) -> None:
+    with pytest.raises(ApiException) as caught:
+        platform.kube.create(platform.mailbox("wrong-quota", quota=value))
+    assert 400 <= caught.value.status < 500
+    assert "spec.quota" in json.loads(caught.value.body)["message"]

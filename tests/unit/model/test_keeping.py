@@ -1,0 +1,91 @@
+"""How mail is kept: quotas, spam and the master user, from what is written to what counts."""
+
+import pytest
+
+from postboat.api import Resource
+from postboat.model.platform import Account, Junk, Platform
+from postboat.model.resolve import Resolution, resolve
+from postboat.model.snapshot import SecretContent
+from postboat.model.verdict import Reason
+from postboat.render.tables import TABLES, Directory
+from tests.golden import world
+
+OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+DAY = 86_400
+MASTER = {"masterUser": {"passwordSecret": {"name": "master", "key": "word"}}}
+
+
+def resolution(mailbox: Resource, secret: SecretContent | None = None, **server: object) -> Resolution:
+    secrets = OWN | ({secret.name: secret} if secret is not None else {})
+    resources = [mailbox, world.resource("MailDomain", "example.org", {"dkim": {"enabled": False}})]
+    return resolve(world.of(world.server(**server), resources, secrets))
+
+
+def platform(found: Resolution) -> Platform:
+    assert found.platform is not None
+    return found.platform
+
+
+def anna(spec: dict[str, object], **server: object) -> Account:
+    account = platform(resolution(world.resource("Mailbox", "anna", spec), **server)).account("anna")
+    assert account is not None
+    return account
+
+
+def test_there_is_no_limit_and_spam_is_moved_for_fifteen_days_when_nobody_says_anything() -> None:
+    assert (anna({}).quota, anna({}).junk) == (0, Junk(move=True, retention=15 * DAY))
+
+
+def test_a_mailbox_goes_over_the_server_field_by_field() -> None:
+    server = {"mailboxes": {"quota": "1Gi", "junk": {"move": False, "retention": "30d"}}}
+    assert (anna({}, **server).quota, anna({}, **server).junk) == (2**30, Junk(move=False, retention=30 * DAY))
+    own = anna({"quota": "0", "junk": {"move": True}}, **server)
+    assert (own.quota, own.junk) == (0, Junk(move=True, retention=30 * DAY))
+    assert anna({"junk": {"retention": "2h"}}, **server).junk == Junk(move=False, retention=7200)
+
+
+def test_amounts_stay_within_what_dovecot_can_read() -> None:
+    account = anna({"quota": "999999999999999P", "junk": {"retention": "999999w999999w"}})
+    assert account.quota * 100 < 2**63
+    assert account.junk.retention < 2**31
+
+
+def test_only_a_mailbox_with_a_limit_costs_a_question() -> None:
+    quotas = next(table for table in TABLES if table.name == "quotas")
+
+    def rows(spec: dict[str, object]) -> list[tuple[str, ...]]:
+        found = platform(resolution(world.resource("Mailbox", "anna", spec, status={"store": 2})))
+        return [row for shard in found.directory for row in quotas.rows(Directory(found, shard, (), first=False))]
+
+    assert rows({}) == rows({"quota": "0"}) == []
+    assert rows({"quota": "1Gi"}) == [("anna@example.org", "store2_quota")]
+    away = {"to": ["anna@elsewhere.example"]}
+    assert rows({"quota": "1Gi", "forward": away}) == [], "the mailbox gets none of it"
+    assert rows({"quota": "1Gi", "forward": {**away, "keepCopy": True}}) == [("anna@example.org", "store2_quota")]
+
+
+def test_the_master_user_has_the_password_of_the_secret() -> None:
+    mailbox = world.resource("Mailbox", "anna", {})
+    found = resolution(mailbox, SecretContent("mail", "master", exists=True, data={"word": b"open sesame"}), **MASTER)
+    assert platform(found).imap.master_password.startswith("{SSHA512}")
+    assert found.verdicts["MailServer", "mail"].reason is Reason.ACCEPTED
+    assert not platform(resolution(mailbox)).imap.master_password
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (None, Reason.SECRET_NOT_FOUND),
+        ({"other": b"x"}, Reason.SECRET_KEY_NOT_FOUND),
+        ({"word": b""}, Reason.INVALID_SECRET),
+        ({"word": b"{SHA512-CRYPT}$6$salt$abc:0:0::/:nopassword=y"}, Reason.INVALID_SECRET),
+    ],
+)
+def test_a_master_user_without_a_usable_password_does_not_exist(data: dict[str, bytes] | None, reason: Reason) -> None:
+    secret = SecretContent("mail", "master", data is not None, data or {})
+    found = resolution(world.resource("Mailbox", "anna", {}), secret, **MASTER)
+    verdict = found.verdicts["MailServer", "mail"]
+    assert (verdict.reason, verdict.path, verdict.effective) == (reason, "spec.masterUser.passwordSecret", True)
+    assert not platform(found).imap.master_password
+    assert platform(found).account("anna") is not None
+    assert all(value.decode() not in verdict.message for value in (data or {}).values() if value)
