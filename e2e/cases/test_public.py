@@ -250,6 +250,22 @@ def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_sessio
         assert rights(imap, office.folder) == WRITE
 
 
+def restart(platform: Platform, name: str) -> None:
+    """Take a pod away and wait for the one that comes instead."""
+    before = platform.kube.get("v1", "Pod", platform.namespace, name)
+    assert before is not None
+    platform.kube.delete("v1", "Pod", platform.namespace, name)
+
+    def look() -> bool:
+        pod = platform.kube.get("v1", "Pod", platform.namespace, name)
+        if pod is None or pod["metadata"]["uid"] == before["metadata"]["uid"]:
+            return False
+        conditions = pod["status"].get("conditions") or []
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    eventually(look, f"another {name}", timeout=120)
+
+
 @pytest.mark.row("M5")
 def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
     platform = office.platform
@@ -266,7 +282,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
         )
         operator.scale(1)
         office.public(office.name, office.owners())
-        platform.kube.delete("v1", "Pod", platform.namespace, f"{platform.name}-store-0")
+        restart(platform, f"{platform.name}-store-0")
         platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
 
         def look() -> bool:
