@@ -118,6 +118,24 @@ def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: 
         assert "NONEXISTENT" in no(imap.select(office.folder))
 
 
+@pytest.mark.row("M5", "A1")
+def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: Office) -> None:
+    platform, name, other = office.platform, f"quiet-{office.mark}", f"info-{office.mark}"
+    folder = office.public(name, {office.owner.user: "Read"}, address="Disabled")
+    destinations = [{"mailbox": name}, {"mailbox": office.owner.user}]
+    platform.kube.apply(
+        manifest("MailAddress", platform.namespace, other, {"localPart": other, "destinations": destinations})
+    )
+    platform.kube.wait_condition("MailAddress", platform.namespace, other, "Ready", timeout=30)
+    for domain in platform.domains:
+        assert platform.answer(f"{name}@{domain}") == 550
+    office.send(f"{other}@{platform.domains[0]}", "by another way")
+    arrived(office.owner, folder, "by another way")
+    arrived(office.owner, "INBOX", "by another way")
+    platform.kube.delete(GROUP, "MailAddress", platform.namespace, other)
+    office.remove(name)
+
+
 @pytest.mark.row("M5")
 def test_a_reader_reads_and_does_nothing_else(office: Office) -> None:
     with session(office.owner) as imap:

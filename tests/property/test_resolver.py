@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postboat.api import Resource
-from postboat.model import directory
+from postboat.model import mailboxes as mailbox_book
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
 from postboat.objects.plan import plan
@@ -19,13 +19,28 @@ from tests.golden import world
 
 NAMES = ("anna", "bert", "cleo")
 MAILBOXES = ("m0", "m1", "m2", "anna")
+ADDRESSES = (
+    "anna@example.org",
+    "bert@EXAMPLE.net",
+    "cleo+tag@example.org",
+    "info@example.org",
+    "postmaster@example.org",
+    "nobody@example.net",
+    "Out@elsewhere.example",
+)
+FORWARDS = tuple(
+    (list(to), kept) for to in (ADDRESSES[:1], ADDRESSES[1:2], ADDRESSES[2:5], ADDRESSES[5:]) for kept in (True, False)
+)
 TIMES = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "")
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 
 
 def _fitting(spec: dict[str, Any]) -> dict[str, Any]:
     """Keep what has a meaning for the type, else the object would be refused and nothing be learned."""
-    foreign = {"Group": {"passwordSecret", "owners"}, "Public": {"passwordSecret", "members"}}
+    foreign = {
+        "Group": {"passwordSecret", "owners", "forward"},
+        "Public": {"passwordSecret", "members", "forward"},
+    }
     left_out = foreign.get(spec["type"], {"members", "owners"})
     return {key: value for key, value in spec.items() if value and key not in left_out}
 
@@ -38,6 +53,9 @@ mailboxes = st.builds(
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
             "type": st.sampled_from((None, "User", "Group", "Group", "Public")),
             "members": st.lists(st.sampled_from(MAILBOXES), max_size=3, unique=True),
+            "forward": st.sampled_from((None, None, *({"to": to, "keepCopy": kept} for to, kept in FORWARDS))),
+            "address": st.sampled_from((None, "Enabled", "Disabled")),
+            "internal": st.booleans(),
             "owners": st.lists(st.sampled_from(MAILBOXES), max_size=2, unique=True).map(
                 lambda names: [{"name": name} for name in names]
             ),
@@ -48,23 +66,54 @@ mailboxes = st.builds(
     status=st.sampled_from(({}, {"store": 0}, {"store": 3})),
 )
 domains = st.builds(
-    lambda name, domain, created, signed: world.resource(
-        "MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}}, created
+    lambda name, domain, created, signed, more: world.resource(
+        "MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}, **more}, created
     ),
-    name=st.sampled_from(("d0", "d1")),
+    name=st.sampled_from(("d0", "d1", "d2")),
     domain=st.sampled_from(("example.org", "EXAMPLE.org", "example.net", "not a domain")),
     created=st.sampled_from(TIMES),
     signed=st.booleans(),
+    more=st.sampled_from(
+        (
+            {},
+            {},
+            {"unknownRecipients": {"action": "Deliver", "mailbox": "m0"}},
+            {"unknownRecipients": {"action": "Deliver", "mailbox": "m1"}, "copyTo": [ADDRESSES[0], ADDRESSES[3]]},
+            {"copyTo": [ADDRESSES[5], ADDRESSES[6]]},
+            {"delivery": "Relay", "relay": {"host": "relay.example", "tls": "Verified"}},
+            {"delivery": "Relay", "relay": {"host": "relay.example"}, "copyTo": [ADDRESSES[1]]},
+        )
+    ),
 )
 servers = st.builds(
-    lambda host, count: world.server(host, storage={"shards": count}),
+    lambda host, count, groups, postmaster: world.server(
+        host, storage={"shards": count}, mailboxes={"groupAddresses": groups}, **postmaster
+    ),
     host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
     count=st.integers(1, 3),
+    groups=st.sampled_from(("Enabled", "Disabled")),
+    postmaster=st.sampled_from(
+        ({}, {"postmaster": {"mailbox": "m0"}}, {"postmaster": {"address": "info@example.org"}})
+    ),
+)
+destinations = st.one_of(
+    st.sampled_from(MAILBOXES).map(lambda name: {"mailbox": name}),
+    st.sampled_from(ADDRESSES).map(lambda address: {"address": address}),
 )
 others = st.builds(
-    lambda name, mailbox: world.resource("MailAddress", name, {"destinations": [{"mailbox": mailbox}]}),
-    name=st.sampled_from(("a0", "a1")),
-    mailbox=st.sampled_from(NAMES),
+    lambda name, created, spec: world.resource(
+        "MailAddress", name, {key: value for key, value in spec.items() if value}, created
+    ),
+    name=st.sampled_from(("a0", "a1", "a2", "info")),
+    created=st.sampled_from(TIMES),
+    spec=st.fixed_dictionaries(
+        {
+            "localPart": st.sampled_from((None, "Info", "anna", "bert", "postmaster", "with+tag")),
+            "domain": st.sampled_from((None, "example.org", "example.net", "elsewhere.example")),
+            "destinations": st.lists(destinations, min_size=1, max_size=3),
+            "internal": st.booleans(),
+        }
+    ),
 )
 secrets = st.builds(
     lambda name, content: SecretContent("mail", name, content is not None, {"password": content} if content else {}),
@@ -73,10 +122,12 @@ secrets = st.builds(
 )
 gone = st.one_of(
     st.builds(Gone, st.just("Mailbox"), st.sampled_from(("m0", "m1", "m2", "anna"))),
-    st.builds(Gone, st.just("MailDomain"), st.sampled_from(("d0", "d1"))),
-    st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1"))),
+    st.builds(Gone, st.just("MailDomain"), st.sampled_from(("d0", "d1", "d2"))),
+    st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1", "a2", "info"))),
 )
-changes = st.lists(st.one_of(mailboxes, mailboxes, domains, servers, others, secrets, gone), max_size=12)
+changes = st.lists(
+    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone), max_size=16
+)
 
 
 def _snapshot_after(done: list[Change]) -> Snapshot:
@@ -170,7 +221,7 @@ def test_one_more_mailbox_touches_one_shard(names: set[str]) -> None:
     resolver = Resolver(world.of(world.server(), resources, OWN))
     before = plan(resolver.resolution)
     with (
-        patch.object(directory, "settle", wraps=directory.settle) as settled,
+        patch.object(mailbox_book, "settle", wraps=mailbox_book.settle) as settled,
         patch.object(shards, "shard_files", wraps=shards.shard_files) as rendered,
     ):
         after = plan(resolver.apply([world.resource("Mailbox", extra, {})]), before)

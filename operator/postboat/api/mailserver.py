@@ -12,6 +12,7 @@ from postboat.api.accounts import Accounts
 from postboat.api.base import Model, Rule
 from postboat.api.exposure import DnsPublication, FilterWebInterface, Monitoring, ProxyProtocol, Service, Tls
 from postboat.api.listing import AS_SET
+from postboat.api.mailaddress import Destination
 from postboat.api.pods import Pods
 from postboat.api.values import (
     Duration,
@@ -216,6 +217,8 @@ class MailServerSpec(Model):
     """A DNS resolver of the platform's own."""
     mailboxes: MailboxDefaults | None = None
     """What counts for each mailbox that says nothing else."""
+    postmaster: Destination | None = None
+    """Where mail to postmaster goes in every local domain, unless a Mailbox or a MailAddress has that name."""
     master_user: MasterUser | None = None
     """A user who may log in as another user; nobody when absent."""
     accounts: Accounts | None = None

@@ -122,3 +122,11 @@ def _fault(chain: bytes, key: bytes, now: datetime) -> str:
 
 def _line_end(pem: bytes) -> bytes:
     return pem.rstrip() + b"\n"
+
+
+def readable(pem: bytes) -> bool:
+    """Tell whether there are certificates in PEM, and nothing that could not be read as one."""
+    try:
+        return bool(x509.load_pem_x509_certificates(pem))
+    except ValueError:
+        return False

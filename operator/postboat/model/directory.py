@@ -1,139 +1,166 @@
-"""The directory of mailboxes, kept so that one change costs one decision.
+"""The directory: all mailboxes and addresses, kept so that one change costs few decisions.
 
-Claims are indexed by user name and by Secret; only names that a change touched are decided again, then those whose
-relations lead there, and only their shards become new objects.
+Names that a change touched are decided again, then those whose decision has read what is different now, and only their
+shards become new objects.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame, Outcome, claim, settle
+from postboat.model.accounts import Frame
+from postboat.model.addresses import AddressBook
+from postboat.model.decisions import decide_domain, decide_name
+from postboat.model.facts import Facts, Policy, Reading
 from postboat.model.incremental import Ledger
-from postboat.model.platform import Account, Group, Mailbox, PublicMailbox, Shard
-from postboat.model.references import secret_names
-from postboat.model.relations import Node, Reading, Relations, groups_of, members_of, owners_of
-from postboat.model.snapshot import SecretContent
+from postboat.model.mailboxes import MailboxBook
+from postboat.model.membership import groups_of, members_of, owners_of
+from postboat.model.platform import Account, Domain, Group, Mailbox, PublicMailbox, Route, Shard
+from postboat.model.relations import Node
+from postboat.model.routes import POSTMASTER
+from postboat.model.snapshot import Gone, SecretContent
 from postboat.model.verdict import Key, Verdict
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is called by one local part."""
+
+    mailbox: Mailbox | None
+    routes: tuple[Route, ...]
+
+
 class Directory:
-    """All Mailboxes of the namespace as one server sees them."""
+    """All Mailboxes and MailAddresses of the namespace as one server sees them, and where mail to domains goes."""
 
     def __init__(self, frame: Frame, mailboxes: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> None:
         self._frame = frame
-        self._secrets = secrets
-        self._resources: dict[str, Resource] = {}
-        self._users: dict[str, str] = {}
-        self._claims: dict[str, dict[str, Resource]] = {}
-        self._of_secret: dict[str, set[str]] = {}
-        self._outcomes: dict[str, Outcome] = {}
-        self._relations = Relations()
+        self._mailboxes = MailboxBook(frame, secrets)
+        self._addresses = AddressBook()
+        self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy())
+        self._different: set[Hashable] = {("policy", POSTMASTER)}
         self._ledger: Ledger[str] = Ledger()
-        self._mailboxes: tuple[dict[str, Mailbox], ...] = tuple({} for _ in range(names.SHARDS))
+        self._entries: tuple[dict[str, Entry], ...] = tuple({} for _ in range(names.SHARDS))
         self._placed: Counter[int] = Counter()
-        self._dirty: set[str] = set()
         self._told: dict[Key, Verdict | None] = {}
+        self._judged: dict[str, tuple[Domain, Verdict]] = {}
+        self._touched_domains: set[str] = set()
+        self._complete: dict[str, Domain] = {}
         self.shards: tuple[Shard, ...] = (Shard(),) * names.SHARDS
+        self.domains: tuple[Domain, ...] = ()
+        self.postmaster: Verdict | None = None
+        """What is wrong with the postmaster that the MailServer names."""
         self.count = 0
         for resource in mailboxes:
-            self.put(resource)
+            self.take(resource)
 
     @property
     def highest_store(self) -> int:
         """The highest number of a store that holds a mailbox; -1 when there is none."""
         return max(self._placed, default=-1)
 
-    def put(self, resource: Resource) -> None:
-        """Take a Mailbox as it is now."""
-        self.remove(resource.name)
-        self._resources[resource.name] = resource
-        claimed = claim(resource, self._frame)
-        if isinstance(claimed, Verdict):
-            self._told["Mailbox", resource.name] = claimed
-        elif claimed is not None:
-            self._users[resource.name] = claimed
-            self._claims.setdefault(claimed, {})[resource.name] = resource
-            self._dirty.add(claimed)
-            if isinstance(resource.spec, MailboxSpec):
-                for secret in secret_names(resource):
-                    self._of_secret.setdefault(secret, set()).add(claimed)
-
-    def remove(self, name: str) -> None:
-        """Forget a Mailbox."""
-        old = self._resources.pop(name, None)
-        if old is None:
-            return
-        self._told["Mailbox", name] = None
-        user = self._users.pop(name, None)
-        if user is None:
-            return
-        self._dirty.add(user)
-        claims = self._claims[user]
-        del claims[name]
-        if not claims:
-            del self._claims[user]
-        held = {secret for resource in claims.values() for secret in secret_names(resource)}
-        for secret in secret_names(old) - held:
-            self._of_secret[secret].discard(user)
+    def take(self, change: Resource | Gone) -> None:
+        """Take a Mailbox or a MailAddress as it is now."""
+        key = (change.kind, change.name)
+        match change:
+            case Gone(kind="Mailbox"):
+                self._mailboxes.remove(change.name)
+            case Gone():
+                self._addresses.remove(change.name)
+                self._told[key] = None
+            case Resource(kind="Mailbox"):
+                self._mailboxes.put(change)
+            case Resource():
+                self._told[key] = self._addresses.put(change, self._frame.server, self._frame.servers)
 
     def secret_changed(self, name: str) -> None:
         """Look again at all accounts whose password stands in this Secret."""
-        self._dirty |= self._of_secret.get(name, set())
+        self._mailboxes.secret_changed(name)
 
-    def reframe(self, frame: Frame) -> None:
-        """Look again at everything, if what accounts have in common is different now."""
-        if frame == self._frame:
-            return
+    def reframe(self, frame: Frame, policy: Policy) -> None:
+        """Look again at everything that depends on what all have in common, if that is different now."""
+        if (frame.server, frame.servers) != (self._frame.server, self._frame.servers):
+            for resource in self._addresses.resources():
+                self.take(resource)
         self._frame = frame
-        for resource in tuple(self._resources.values()):
-            self.put(resource)
+        self._mailboxes.reframe(frame)
+        old, self._facts.policy = self._facts.policy, policy
+        if old.group_addresses != policy.group_addresses:
+            self._different.add(("policy", "groups"))
+        if old.postmaster != policy.postmaster:
+            self._different.add(("policy", POSTMASTER))
+
+    def put_domains(self, domains: Iterable[tuple[Domain, Verdict]]) -> None:
+        """Take all domains that count as they are now, with what is to be said about each by itself."""
+        self._judged = {domain.name: (domain, verdict) for domain, verdict in domains}
+        old, new = self._facts.domains, {name: domain for name, (domain, _) in self._judged.items()}
+        self._facts.domains = new
+        changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
+        self._different |= {("domain", name) for name in changed}
+        if any(name not in old or name not in new or old[name].relay != new[name].relay for name in changed):
+            self._different.add(("domains",))
+        self._touched_domains = {*old, *new}
 
     def settled(self) -> dict[Key, Verdict | None]:
-        """Decide about all touched names; give the verdicts they lead to, and None for objects that are gone."""
-        facts: set[Hashable] = set()
-        for user in self._dirty:
-            facts |= self._settle(user)
-        related = self._dirty | self._ledger.readers(facts)
-        changed = {names.shard(user) for user in related if self._relate(user)}
+        """Decide about all that is touched; give the verdicts that follow, and None for objects that are gone."""
+        told, self._told = self._told, {}
+        facts, self._different = self._different, set()
+        touched, different = self._mailboxes.settled(told)
+        touched_addresses, different_addresses = self._addresses.settled()
+        facts |= different | different_addresses
+        related = touched | touched_addresses | self._ledger.readers(facts)
+        if ("policy", POSTMASTER) in facts:
+            related.add(POSTMASTER)
+        domains = {name[1:] for name in related if name.startswith("@")} | self._touched_domains
+        changed = {names.shard(name) for name in related if not name.startswith("@") and self._decide(name, told)}
         if changed:
             self.shards = tuple(
-                _shard(mailboxes) if number in changed else self.shards[number]
-                for number, mailboxes in enumerate(self._mailboxes)
+                _shard(entries) if number in changed else self.shards[number]
+                for number, entries in enumerate(self._entries)
             )
-        told, self._told = self._told, {}
-        self._dirty = set()
+        for name in domains:
+            self._decide_domain(name, told)
+        if domains:
+            self._touched_domains = set()
+            self.domains = tuple(self._complete[name] for name in sorted(self._complete))
         return told
 
-    def _settle(self, user: str) -> set[Hashable]:
-        outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame)
-        self._told.update(outcome.verdicts)
-        if outcome.mailbox is None:
-            self._outcomes.pop(user, None)
-        else:
-            self._outcomes[user] = outcome
-        return self._relations.put(user, outcome.node)
+    def _decide_domain(self, name: str, told: dict[Key, Verdict | None]) -> None:
+        reading = Reading(self._facts)
+        self._complete.pop(name, None)
+        if name in self._judged:
+            domain, own = self._judged[name]
+            self._complete[name], fault = decide_domain(domain, reading)
+            told["MailDomain", domain.resource] = fault if fault is not None and own.accepted else own
+        self._ledger.note(f"@{name}", reading.seen)
 
-    def _relate(self, user: str) -> bool:
-        """Complete a mailbox by what others make of it; tell whether it is different now."""
-        reading = Reading(self._relations)
-        outcome = self._outcomes.get(user)
-        mailbox, fault = None, None
+    def _decide(self, name: str, told: dict[Key, Verdict | None]) -> bool:
+        """Decide about everything of one name; tell whether it is different now."""
+        reading = Reading(self._facts)
+        decision = decide_name(name, self._addresses, reading)
+        told.update(decision.verdicts)
+        if name == POSTMASTER:
+            self.postmaster = decision.postmaster
+        mailbox = None
+        outcome = self._mailboxes.outcome(name)
         if outcome is not None and outcome.mailbox is not None and outcome.node is not None:
             mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
-            key, verdict = outcome.verdicts[0]
-            self._told[key] = fault if fault is not None and verdict.accepted else verdict
-        self._ledger.note(user, reading.facts)
-        mailboxes = self._mailboxes[names.shard(user)]
-        before = mailboxes.pop(user, None)
-        if mailbox is not None:
-            mailboxes[user] = mailbox
-        if before == mailbox:
+            key, own = outcome.verdicts[0]
+            fault = fault or decision.mailbox
+            told[key] = fault if fault is not None and own.accepted else own
+        self._ledger.note(
+            name, reading.seen if mailbox or decision.routes or decision.verdicts or name == POSTMASTER else ()
+        )
+        entries = self._entries[names.shard(name)]
+        old = entries.pop(name, None)
+        new = Entry(mailbox, decision.routes) if mailbox is not None or decision.routes else None
+        if new is not None:
+            entries[name] = new
+        if old == new:
             return False
-        self._count(before, -1)
+        self._count(old.mailbox if old is not None else None, -1)
         self._count(mailbox, 1)
         return True
 
@@ -160,10 +187,12 @@ def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, V
             return replace(mailbox, owners=owners), fault
 
 
-def _shard(mailboxes: Mapping[str, Mailbox]) -> Shard:
-    ordered = [mailboxes[user] for user in sorted(mailboxes)]
+def _shard(entries: Mapping[str, Entry]) -> Shard:
+    ordered = [entries[name] for name in sorted(entries)]
+    mailboxes = [entry.mailbox for entry in ordered]
     return Shard(
-        accounts=tuple(mailbox for mailbox in ordered if isinstance(mailbox, Account)),
-        groups=tuple(mailbox for mailbox in ordered if isinstance(mailbox, Group)),
-        publics=tuple(mailbox for mailbox in ordered if isinstance(mailbox, PublicMailbox)),
+        accounts=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Account)),
+        groups=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Group)),
+        publics=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, PublicMailbox)),
+        routes=tuple(route for entry in ordered for route in entry.routes),
     )

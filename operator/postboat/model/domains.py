@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from postboat.api.maildomain import Delivery, MailDomainSpec
+from postboat.api.maildomain import DomainRelay, MailDomainSpec
 from postboat.api.resource import Refusal, Resource
-from postboat.model import names, signing
+from postboat.api.values import OutgoingTls
+from postboat.model import certificates, names, signing
 from postboat.model.in_force import fields_verdict
-from postboat.model.platform import Domain, Wanted, WantedKind
+from postboat.model.platform import Domain, Relay, Wanted, WantedKind
 from postboat.model.references import dkim_secret, signs
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
@@ -43,12 +44,13 @@ def age(resource: Resource) -> tuple[str, str, str]:
 def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> Domains:
     """Decide about all MailDomains of a server."""
     owners: dict[str, str] = {}
+    hops: dict[tuple[str, int], tuple[str, Relay]] = {}
     domains: list[Domain] = []
     verdicts: list[tuple[Key, Verdict]] = []
     wanted: list[Wanted] = []
     signed = 0
     for resource in sorted(resources, key=age):
-        verdict, domain = _judge(resource, owners, secrets)
+        verdict, domain = _agreed(*_judge(resource, owners, secrets), hops)
         signed += domain is not None and domain.dkim is not None
         if domain is not None and domain.dkim is not None and signed > _MOST_KEYS:
             verdict, domain = _UNSIGNED, replace(domain, dkim=None)
@@ -70,15 +72,60 @@ def _judge(
     if resource.deleting:
         return Verdict(Reason.DELETING, "the object is being deleted"), None
     name = names.domain(spec.domain or resource.name)
-    if name is None:
-        return Verdict(Reason.INVALID, "the domain has no form in the DNS", "spec.domain"), None
+    if name is None or names.reserved(name):
+        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain"), None
     if name in owners:
         message = f"domain {name} belongs to the older MailDomain {owners[name]}"
         return Verdict(Reason.CONFLICT, message, "spec.domain"), None
-    if spec.delivery is Delivery.RELAY:
-        return Verdict(Reason.NOT_IN_FORCE, "delivery Relay is without effect in this version", "spec.delivery"), None
-    domain = Domain(resource.name, name, names.spellings(name), None)
-    return _signed(domain, resource, spec, secrets)
+    unknown = spec.unknown_recipients
+    domain = Domain(
+        resource=resource.name,
+        name=name,
+        spellings=names.spellings(name),
+        dkim=None,
+        catch_all_mailbox=(unknown.mailbox if unknown is not None else None) or "",
+        copy_to=spec.copy_to,
+    )
+    verdict, domain = _signed(domain, resource, spec, secrets)
+    if spec.relay is None:
+        return verdict, domain
+    relay, fault = _relay(spec.relay, secrets)
+    return fault if fault is not None and verdict.accepted else verdict, replace(domain, relay=relay)
+
+
+def _agreed(
+    verdict: Verdict, domain: Domain | None, hops: dict[tuple[str, int], tuple[str, Relay]]
+) -> tuple[Verdict, Domain | None]:
+    """Refuse a relay that is to be reached in another way than an older domain asks for: Postfix knows one for each."""
+    if domain is None or domain.relay is None:
+        return verdict, domain
+    older, relay = hops.setdefault((domain.relay.host, domain.relay.port), (domain.resource, domain.relay))
+    if relay == domain.relay:
+        return verdict, domain
+    message = f"the older MailDomain {older} has the same relay with another tls or caSecret"
+    return Verdict(Reason.CONFLICT, message, "spec.relay.tls"), None
+
+
+def _relay(spec: DomainRelay, secrets: Mapping[str, SecretContent]) -> tuple[Relay, Verdict | None]:
+    """Settle the server that a domain is handed to.
+
+    Without the authority that is asked for, no certificate of that server can be right: mail waits.
+    """
+    relay = Relay(spec.host.lower(), spec.port or 25, (spec.tls or OutgoingTls.OPPORTUNISTIC).value)
+    reference = spec.ca_secret
+    if reference is None:
+        return relay, None
+    path = "spec.relay.caSecret"
+    secret = secrets.get(reference.name)
+    if secret is None or not secret.exists:
+        message = f"there is no Secret {reference.name}: nothing can be verified with it"
+        return replace(relay, waits=True), Verdict(Reason.SECRET_NOT_FOUND, message, path, effective=True)
+    content = secret.data.get(reference.key, b"")
+    if not certificates.readable(content):
+        reason = Reason.INVALID_SECRET if content else Reason.SECRET_KEY_NOT_FOUND
+        message = f"Secret {reference.name} has no certificates (PEM) under {reference.key}: nothing can be verified"
+        return replace(relay, waits=True), Verdict(reason, message, path, effective=True)
+    return replace(relay, authority=content), None
 
 
 def _signed(

@@ -14,6 +14,11 @@ import idna
 DELIMITER: Final = "+"
 SHARDS: Final = 64
 """Count of the directory shards; fixed for ever, since it decides where a row lives."""
+RESERVED: Final = ".invalid"
+"""No domain of this kind ever exists (RFC 2606), so nobody can own an address that only the platform uses."""
+MAILBOX_DOMAIN: Final = "mailbox.invalid"
+COPY_DOMAIN: Final = "copy.invalid"
+POSTMASTER_DOMAIN: Final = "postmaster.invalid"
 _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
 )
@@ -62,6 +67,16 @@ def address(text: str) -> str | None:
     local, at, host = text.rpartition("@")
     local_form, domain_form = local_part(local), domain(host)
     return f"{local_form}@{domain_form}" if at and local_form and domain_form else None
+
+
+def canonical(user: str) -> str:
+    """Give the one address under which the mail of a mailbox is delivered, whatever it was sent to."""
+    return f"{user}@{MAILBOX_DOMAIN}"
+
+
+def reserved(name: str) -> bool:
+    """Whether a normalised domain is one of those that mail inside the platform travels under."""
+    return name.endswith(RESERVED)
 
 
 def shard(local: str) -> int:

@@ -123,6 +123,7 @@ class Smtp:
     message_size: int
     queue_lifetime: int
     helo: str
+    trusted_networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +156,36 @@ class Dkim:
 
 
 @dataclass(frozen=True, slots=True)
+class Relay:
+    """The server that mail of a domain is handed to; `authority` are certificates (PEM), empty means public ones.
+
+    With `waits`, the authority that is asked for is not there, so that no certificate can be right.
+    """
+
+    host: str
+    port: int
+    tls: str
+    authority: bytes = b""
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
-    """A domain whose mail is delivered here; `name` has A-labels, `spellings` are all forms a client may write."""
+    """A domain; `name` has A-labels, `spellings` are all forms a client may write. With `relay`, others deliver it.
+
+    `catch_all` and `copies` are finished lists of those who get mail to unknown recipients, and copies of all mail;
+    the two fields before them are what the MailDomain names.
+    """
 
     resource: str
     name: str
     spellings: tuple[str, ...]
     dkim: Dkim | None
+    relay: Relay | None = None
+    catch_all_mailbox: str = ""
+    copy_to: tuple[str, ...] = ()
+    catch_all: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +239,27 @@ Mailbox = Account | Group | PublicMailbox
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """An address with the finished list of those who get its mail: final mailboxes and addresses elsewhere, sorted.
+
+    The empty domain is all local domains that have no route of their own under this local part. Without targets the
+    address exists, but mail to it is refused.
+    """
+
+    local: str
+    domain: str
+    targets: tuple[str, ...]
+    internal: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
     """What one directory shard holds, each sorted by user; an unchanged shard stays the same object."""
 
     accounts: tuple[Account, ...] = ()
     groups: tuple[Group, ...] = ()
     publics: tuple[PublicMailbox, ...] = ()
+    routes: tuple[Route, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +316,11 @@ class Platform:
         place = bisect_left(self.domains, name, key=lambda domain: domain.name)
         found = self.domains[place] if place < len(self.domains) else None
         return found if found is not None and found.name == name else None
+
+    @property
+    def local_domains(self) -> tuple[Domain, ...]:
+        """The domains whose mail is delivered here."""
+        return tuple(domain for domain in self.domains if domain.relay is None)
 
     def store_host(self, shard: int) -> str:
         """Give the full name of the pod that holds a mailbox shard."""

@@ -19,7 +19,10 @@ def secret_names(resource: Resource) -> frozenset[str]:
                 own.add(spec.tls.secret_name)
             return frozenset(own)
         case MailDomainSpec():
-            return frozenset({dkim_secret(resource.name, spec)}) if signs(spec) else frozenset()
+            used = {dkim_secret(resource.name, spec)} if signs(spec) else set()
+            if spec.relay is not None and spec.relay.ca_secret is not None:
+                used.add(spec.relay.ca_secret.name)
+            return frozenset(used)
         case MailboxSpec():
             return frozenset({spec.password_secret.name}) if spec.password_secret is not None else frozenset()
         case _:

@@ -1,14 +1,10 @@
-"""What mailboxes say about each other: members of groups and owners of public mailboxes.
-
-A decision reads through a `Reading`, which remembers every fact it looked at, found or not.
-"""
+"""What mailboxes say about each other: members of groups, owners of public mailboxes, and where users forward to."""
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from postboat.api.mailbox import MailboxSpec, MailboxType
-from postboat.model.platform import Owner
-from postboat.model.verdict import Reason, Verdict
+from postboat.api.values import Switch
 
 _NOBODY: frozenset[str] = frozenset()
 
@@ -22,12 +18,27 @@ class Node:
     type: MailboxType
     members: tuple[str, ...] = ()
     owners: tuple[tuple[str, str], ...] = ()
+    forward: tuple[str, ...] = ()
+    keep_copy: bool = False
+    address: bool | None = None
+    internal: bool = False
 
 
 def node(resource: str, user: str, spec: MailboxSpec) -> Node:
     """Take from a Mailbox what others see of it."""
     owners = tuple((owner.name, (owner.rights or "Full")) for owner in spec.owners)
-    return Node(resource, user, spec.effective_type, spec.members, owners)
+    forward = spec.forward
+    return Node(
+        resource=resource,
+        user=user,
+        type=spec.effective_type,
+        members=spec.members,
+        owners=owners,
+        forward=forward.to if forward is not None else (),
+        keep_copy=forward is not None and bool(forward.keep_copy),
+        address=None if spec.address is None else spec.address is Switch.ENABLED,
+        internal=bool(spec.internal),
+    )
 
 
 class Relations:
@@ -72,90 +83,3 @@ class Relations:
     def groups(self, resource: str) -> Iterable[str]:
         """Name the groups that list a Mailbox, by their user names."""
         return self._groups.get(resource, _NOBODY)
-
-
-class Reading:
-    """One decision's look at the relations, and all that it has seen."""
-
-    def __init__(self, relations: Relations) -> None:
-        self._relations = relations
-        self.facts: set[Hashable] = set()
-
-    def node(self, user: str) -> Node | None:
-        """Find a mailbox by its user name."""
-        self.facts.add(("node", user))
-        return self._relations.node(user)
-
-    def mailbox(self, resource: str) -> Node | None:
-        """Find a mailbox by the name of its object."""
-        self.facts.add(("mailbox", resource))
-        user = self._relations.user(resource)
-        return None if user is None else self.node(user)
-
-    def groups(self, resource: str) -> list[str]:
-        """Name the groups that list a Mailbox, by their user names."""
-        self.facts.add(("groups", resource))
-        return sorted(self._relations.groups(resource))
-
-
-def groups_of(start: Node, reading: Reading) -> tuple[str, ...]:
-    """Name all groups that a mailbox is in, directly or through others."""
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for user in reading.groups(waiting.pop().resource):
-            group = reading.node(user)
-            if group is not None and user not in found:
-                found.add(user)
-                waiting.append(group)
-    return tuple(sorted(found))
-
-
-def members_of(group: Node, reading: Reading) -> tuple[tuple[str, ...], Verdict | None]:
-    """Name all users of a group, those of groups in it among them, and say what is wrong with its members."""
-    users: set[str] = set()
-    seen = {group.user}
-    waiting = [group]
-    fault: Verdict | None = None
-    cycle = False
-    while waiting:
-        inner = waiting.pop()
-        for index, name in enumerate(inner.members):
-            member = reading.mailbox(name)
-            if member is None:
-                if inner is group and fault is None:
-                    fault = _unknown(name, f"spec.members[{index}]")
-            elif member.type is MailboxType.USER:
-                users.add(member.user)
-            elif member.type is MailboxType.GROUP and member.user not in seen:
-                seen.add(member.user)
-                waiting.append(member)
-            cycle = cycle or (member is not None and member.user == group.user)
-    return tuple(sorted(users)), fault or (_circular() if cycle else None)
-
-
-def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdict | None]:
-    """Name the owners of a public mailbox and their rights, and say what is wrong with them."""
-    owners: list[Owner] = []
-    fault: Verdict | None = None
-    for index, (name, rights) in enumerate(public.owners):
-        path = f"spec.owners[{index}].name"
-        owner = reading.mailbox(name)
-        if owner is None:
-            fault = fault or _unknown(name, path)
-        elif owner.type is MailboxType.PUBLIC:
-            message = f"Mailbox {name} is public and can own nothing: name a Group or a User"
-            fault = fault or Verdict(Reason.INVALID, message, path, effective=True)
-        else:
-            owners.append(Owner(owner.user, owner.type is MailboxType.GROUP, rights))
-    return tuple(sorted(owners, key=lambda owner: owner.user)), fault
-
-
-def _unknown(name: str, path: str) -> Verdict:
-    message = f"there is no Mailbox {name} in force: it is left out, the rest counts"
-    return Verdict(Reason.UNKNOWN_MAILBOX, message, path, effective=True)
-
-
-def _circular() -> Verdict:
-    message = "the group leads back to itself through its members; everybody in it still gets each message once"
-    return Verdict(Reason.CYCLE, message, "spec.members", effective=True)

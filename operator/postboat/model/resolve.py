@@ -17,6 +17,7 @@ from postboat.model.domains import Domains, resolve_domains
 from postboat.model.in_force import fields_verdict
 from postboat.model.platform import Platform, Wanted
 from postboat.model.references import secret_names
+from postboat.model.server import policy
 from postboat.model.site import Site, settle_site
 from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
 from postboat.model.verdict import Key, Verdict, Verdicts
@@ -75,8 +76,11 @@ class Resolver:
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
         self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets)
+        self._directory.reframe(self._frame(), policy(self._server.spec))
         self._resolved_domains = self._settle_domains()
-        for resource in (*snapshot.addresses, *snapshot.connectors, *snapshot.relays, *snapshot.policies):
+        for resource in snapshot.addresses:
+            self._directory.take(resource)
+        for resource in (*snapshot.connectors, *snapshot.relays, *snapshot.policies):
             self._put_other(resource)
         self._verdicts = Verdicts()
         self.resolution = self._resolution()
@@ -87,7 +91,7 @@ class Resolver:
         touched = {self._take(change) for change in changes}
         if _Touch.SITE in touched or _Touch.BOTH in touched:
             self._site = self._settle_site()
-            self._directory.reframe(self._frame())
+            self._directory.reframe(self._frame(), policy(self._server.spec))
         if _Touch.DOMAINS in touched or _Touch.BOTH in touched:
             self._resolved_domains = self._settle_domains()
         self.resolution = self._resolution()
@@ -104,10 +108,8 @@ class Resolver:
             case Resource(kind="MailDomain") | Gone(kind="MailDomain"):
                 self._put_domain(change)
                 return _Touch.DOMAINS
-            case Resource(kind="Mailbox"):
-                self._directory.put(change)
-            case Gone(kind="Mailbox"):
-                self._directory.remove(change.name)
+            case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
+                self._directory.take(change)
             case Gone():
                 self._told[change.kind, change.name] = None
             case Resource():
@@ -124,9 +126,11 @@ class Resolver:
         return _Touch.DOMAINS if domains else _Touch.NOTHING
 
     def _settle_site(self) -> Site:
-        site = settle_site(self._server, self._environment, self._secrets, self._now)
-        self._told["MailServer", self._server.name] = site.verdict
-        return site
+        return settle_site(self._server, self._environment, self._secrets, self._now)
+
+    def _server_verdict(self) -> Verdict:
+        fault, own = self._directory.postmaster, self._site.verdict
+        return fault if fault is not None and own.accepted else own
 
     def _frame(self) -> Frame:
         return Frame(self._server.name, self._servers, self._site.shards, self._site.hash_key)
@@ -148,6 +152,8 @@ class Resolver:
                 mine.append(resource)
         resolved = resolve_domains(mine, self._secrets)
         self._told.update(resolved.verdicts)
+        verdicts = dict(resolved.verdicts)
+        self._directory.put_domains((domain, verdicts["MailDomain", domain.resource]) for domain in resolved.domains)
         return resolved
 
     def _put_other(self, resource: Resource) -> None:
@@ -160,6 +166,7 @@ class Resolver:
 
     def _resolution(self) -> Resolution:
         self._told.update(self._directory.settled())
+        self._told["MailServer", self._server.name] = self._server_verdict()
         told, self._told = self._told, {}
         before = self._verdicts
         self._refused += sum(_refused(verdict) - _refused(before.get(key)) for key, verdict in told.items())
@@ -167,7 +174,9 @@ class Resolver:
         domains = self._resolved_domains
         return Resolution(
             server=self._server,
-            platform=self._site.platform(domains.domains, self._directory.shards, self._directory.highest_store),
+            platform=self._site.platform(
+                self._directory.domains, self._directory.shards, self._directory.highest_store
+            ),
             site=self._site,
             verdicts=self._verdicts,
             wanted=(*self._site.wanted, *domains.wanted),

@@ -11,6 +11,9 @@ from postboat.api.duration import parse_duration
 from postboat.api.exposure import Service
 from postboat.api.pods import PodSettings, Workload
 from postboat.api.quantity import parse_quantity
+from postboat.api.values import Switch
+from postboat.model.addresses import Destination
+from postboat.model.facts import Policy
 from postboat.model.platform import ClientService, Imap, Protocol, Scheduling, Smtp, Volume
 
 COMPONENTS: Final = ("smtp", "imap", "store", "filter", "valkey")
@@ -36,6 +39,18 @@ def smtp(spec: api.MailServerSpec) -> Smtp:
         message_size=parse_quantity(given.message_size_limit or _MESSAGE_SIZE),
         queue_lifetime=parse_duration(given.queue_lifetime or _QUEUE_LIFETIME),
         helo=(given.helo or spec.hostname).lower(),
+        trusted_networks=tuple(sorted(given.trusted_networks)),
+    )
+
+
+def policy(spec: object) -> Policy:
+    """Settle what the server says about all addresses; one that is refused says nothing."""
+    if not isinstance(spec, api.MailServerSpec):
+        return Policy()
+    to = spec.postmaster
+    return Policy(
+        group_addresses=spec.mailboxes is not None and spec.mailboxes.group_addresses is Switch.ENABLED,
+        postmaster=None if to is None else Destination(to.mailbox or "", to.address or ""),
     )
 
 

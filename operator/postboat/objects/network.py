@@ -39,6 +39,7 @@ def policies(platform: Platform) -> Iterable[Body]:
     """Make one network policy a component, for both directions."""
     imap = [port for _, port in _imap_ports(platform).values()]
     dns = {"ports": [_port(53, "TCP"), _port(53, "UDP")]}
+    outside = sorted({25} | {domain.relay.port for domain in platform.domains if domain.relay is not None})
     world: list[Body] = [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]
 
     def pods(component: str, *ports: int, to: bool = True) -> Body:
@@ -49,7 +50,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         "smtp",
         (EDGE_AGENT, AGENT),
         [{"ports": [_port(port) for _, port in _SMTP_PORTS.values()]}, pods("store", 10026, to=False)],
-        [dns, pods("filter", 11332), pods("store", 10024), {"to": world, "ports": [_port(25)]}],
+        [dns, pods("filter", 11332), pods("store", 10024), {"to": world, "ports": [_port(port) for port in outside]}],
     )
     yield _policy(
         platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from postboat.model import names
 from postboat.model.platform import Platform, Protocol
 from postboat.render import escape, public
 from postboat.render.files import File
@@ -34,10 +35,12 @@ _ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "
 
 # Dovecot quotes what it puts in for a variable, so these texts are finished queries; a percent sign is doubled.
 _KNOWN: Final = (
-    "FROM users WHERE user = '%{user | username}' AND ('%{user | domain}' = ''"
-    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
+    "FROM users WHERE user = '%{{user | username}}' AND ('%{{user | domain}}' = '{own}'"
+    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{{user | domain}}'))"
 )
 _STORED: Final = "FROM users WHERE user = '%{user | username}'"
+_LOGIN_NAME: Final = _KNOWN.format(own="")
+_RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
 _ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
 
 
@@ -80,22 +83,22 @@ def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
     return Service(_LOGIN[protocol], _LOGIN_SETTINGS, open_ports + closed)
 
 
-def _query(columns: str, *conditions: str) -> str:
-    return " AND ".join((f"SELECT {columns} {_KNOWN}", *conditions))
+def _query(columns: str, protocol: str) -> str:
+    return f"SELECT {columns} {_LOGIN_NAME} AND {_ALLOWED.format(protocol=protocol)}"
 
 
 def _proxied(protocol: Protocol) -> Lookup:
     columns = f"user, password, host, {STORE_PORTS[protocol]} AS port"
     # Dovecot 2.4.1 mixes a side channel into trusted proxy sessions; within TLS, replies then get stuck in every sixth.
     fields = ("proxy = y", "proxy_no_multiplex = y", "starttls = y", "master = edge", "!include master.conf")
-    return Lookup(protocol, _query(columns, _ALLOWED.format(protocol=protocol)), fields)
+    return Lookup(protocol, _query(columns, protocol), fields)
 
 
-_LOGINS: Final = Lookup("smtp", _query("user, password", _ALLOWED.format(protocol="smtp")), ())
-# The whole address stays, for a vacation script answers only mail to an address that it knows.
+_LOGINS: Final = Lookup("smtp", _query("user, password", "smtp"), ())
+# Postfix names mailboxes in a domain of ours; mail that waits since another version may name them otherwise.
 _DELIVERIES: Final = Lookup(
     "lmtp",
-    _query(f"NULL AS password, 'y' AS nopassword, host, {STORE_PORTS['lmtp']} AS port"),
+    f"SELECT NULL AS password, 'y' AS nopassword, host, {STORE_PORTS['lmtp']} AS port {_RECIPIENT}",
     ("proxy = y", "starttls = y"),
 )
 

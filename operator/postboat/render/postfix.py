@@ -3,13 +3,17 @@
 Its ports are those of docs/interfaces.md; what each of them allows stands in one table here.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from postboat.model import names
 from postboat.model.platform import Platform
+from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.template import ACTIVE, fill
+from postboat.render.tables import authority_file
+from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
@@ -17,13 +21,26 @@ LMTP_CONCURRENCY: Final = 20
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
 
+_KNOWN_RECIPIENTS: Final = ", ".join(
+    (
+        "reject_non_fqdn_recipient",
+        f"check_recipient_access lmdb:{TABLES}/refused",
+        "reject_unlisted_recipient",
+        f"check_recipient_access lmdb:{TABLES}/relays",
+    )
+)
+_RECIPIENTS: Final = f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}"
+"""Insiders reach every address that exists; port 25 alone asks more."""
 _SUBMISSION: Final = (
+    _RECIPIENTS,
     "smtpd_tls_security_level = encrypt",
     "smtpd_sasl_auth_enable = yes",
     "smtpd_client_restrictions = permit_sasl_authenticated, reject",
     "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
 )
 _INNER: Final = (
+    _RECIPIENTS,
+    "cleanup_service_name = innercleanup",
     "smtpd_tls_security_level = encrypt",
     f"smtpd_tls_chain_files = {ACTIVE}/inner.pem",
     f"smtpd_tls_CAfile = {ACTIVE}/ca.pem",
@@ -62,13 +79,31 @@ def files(platform: Platform) -> tuple[File, ...]:
         milter=escape.postfix_word(f"inet:{platform.fqdn('filter')}:11332"),
         message_size=min(platform.smtp.message_size, _LARGEST_MESSAGE),
         queue_lifetime=min(platform.smtp.queue_lifetime, _LONGEST_LIFETIME),
-        lmtp_concurrency=LMTP_CONCURRENCY,
+        most_targets=MOST_TARGETS,
+        mailbox_domain=names.MAILBOX_DOMAIN,
+        known_recipients=_KNOWN_RECIPIENTS,
+        postmaster_domain=names.POSTMASTER_DOMAIN,
+        trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
     )
     certificate, internal = platform.certificate, platform.internal
     return (
         File("main.cf", "main.cf", main),
-        File("master.cf", "master.cf", fill("master.cf", services=LISTENERS)),
+        File("master.cf", "master.cf", fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY)),
         File("tls.pem", "tls.pem", certificate.key + certificate.chain, secret=True, mode="0600"),
         File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
         File("ca.pem", "ca.pem", internal.ca, secret=True),
+        *_authorities(platform),
     )
+
+
+def _authorities(platform: Platform) -> Iterator[File]:
+    for domain in platform.domains:
+        if domain.relay is not None and domain.relay.authority:
+            name = authority_file(domain.resource)
+            yield File(name, name, domain.relay.authority, secret=True)
+
+
+def _network(network: str) -> str:
+    """Write a network as Postfix does: an IPv6 address stands in brackets, before the length of the prefix."""
+    address, slash, length = network.partition("/")
+    return f"[{address}]{slash}{length}" if ":" in address else network

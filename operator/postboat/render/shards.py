@@ -15,13 +15,15 @@ from postboat.render.files import ShardFile, ShardKey
 from postboat.render.tables import KEYS, TABLES, Directory, Row
 
 _LEVEL: Final = 6
+_FIRST: Final = names.shard("")
+"""The shard that holds what belongs to no local part."""
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no flags, no time, unknown system. Versions of Python differ here, and bytes must not."""
 
 
 def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
     """Render one shard for each kind of container; a shard without a row does not exist."""
-    directory = Directory(platform, platform.directory[number], _domains(platform, number))
+    directory = Directory(platform, platform.directory[number], _domains(platform, number), number == _FIRST)
     files: dict[ShardKey, ShardFile] = {}
     for key in KEYS:
         lines = sorted(line(table.name, row) for table in TABLES if table.key == key for row in table.rows(directory))
@@ -33,8 +35,9 @@ def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
 
 def origins(platform: Platform) -> tuple[object, ...]:
     """Give, for each shard, all that it is rendered from; while these are the same, so is the shard."""
-    frame = tuple(domain.spellings for domain in platform.domains), platform.store_host(0)
-    return tuple((accounts, frame) for accounts in platform.directory)
+    local = tuple((domain.spellings, bool(domain.catch_all)) for domain in platform.local_domains)
+    frame = local, platform.store_host(0), platform.hostname
+    return tuple((shard, frame, _domains(platform, number)) for number, shard in enumerate(platform.directory))
 
 
 def line(table: str, row: Row) -> str:
@@ -43,7 +46,7 @@ def line(table: str, row: Row) -> str:
 
 
 def _domains(platform: Platform, number: int) -> tuple[Domain, ...]:
-    return platform.domains if number == names.shard("") else ()
+    return platform.domains if number == _FIRST else ()
 
 
 def _gzip(content: bytes) -> bytes:

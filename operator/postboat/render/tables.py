@@ -3,15 +3,21 @@
 A new table is one entry of `TABLES`; agents learn of it by the manifest and build it without being changed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from postboat.model.platform import Account, Domain, Platform, PublicMailbox, Shard
+from postboat.model import names
+from postboat.model.platform import Account, Domain, Platform, PublicMailbox, Relay, Route, Shard
+from postboat.model.routes import POSTMASTER
 from postboat.render import public
+from postboat.render.template import ACTIVE
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
+_OURS_ALONE: Final = (names.COPY_DOMAIN, names.MAILBOX_DOMAIN)
+"""Domains that mail travels under inside the platform; to everybody else they are foreign."""
+_TLS: Final = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "Verified": "secure match=nexthop"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,7 @@ class Directory:
     platform: Platform
     shard: Shard
     domains: tuple[Domain, ...]
+    first: bool
 
     @property
     def stored(self) -> tuple[Account | PublicMailbox, ...]:
@@ -40,20 +47,106 @@ class Table:
 
 
 def _domains(directory: Directory) -> Iterable[Row]:
-    return ((spelling, "local") for domain in directory.domains for spelling in domain.spellings)
+    return ((spelling, "local") for domain in _here(directory) for spelling in domain.spellings)
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    spellings = [spelling for domain in directory.platform.domains for spelling in domain.spellings]
-    return ((f"{account.user}@{spelling}", account.user) for account in directory.stored for spelling in spellings)
+    return ((names.canonical(mailbox.user), mailbox.user) for mailbox in directory.stored)
 
 
-def _aliases(_: Directory) -> Iterable[Row]:
-    return ()
+def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:
+    """Write every form of an address, but those in domains where its local part has a route of its own."""
+    own = {other.domain for other in directory.shard.routes if other.local == route.local}
+    for domain in directory.platform.local_domains:
+        if domain.name == route.domain or (not route.domain and domain.name not in own):
+            yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
+
+
+def _aliases(directory: Directory) -> Iterable[Row]:
+    for route in directory.shard.routes:
+        targets = ",".join(route.targets)
+        if targets:
+            yield from ((address, targets) for address, _ in _addresses(directory, route))
+            if (route.local, route.domain) == (POSTMASTER, ""):
+                yield f"{POSTMASTER}@{names.POSTMASTER_DOMAIN}", targets
+    for domain in directory.domains:
+        if domain.copies:
+            yield _copy_address(domain), ",".join(domain.copies)
+        if domain.catch_all and domain.relay is None:
+            yield from ((f"@{spelling}", ",".join(domain.catch_all)) for spelling in domain.spellings)
+
+
+def _refused(directory: Directory) -> Iterable[Row]:
+    """Write the names that exist without an address, since a catch-all would take mail to them, and foreign domains."""
+    if directory.first:
+        platform = directory.platform
+        own = () if platform.domain(platform.hostname) is not None else (platform.hostname,)
+        yield from ((domain, "554 5.7.1 Relay access denied") for domain in (*_OURS_ALONE, *own))
+    for route in directory.shard.routes:
+        if not route.targets:
+            found = _addresses(directory, route)
+            yield from ((address, "550 5.1.1 User unknown") for address, domain in found if domain.catch_all)
+
+
+def _internal(directory: Directory) -> Iterable[Row]:
+    for route in directory.shard.routes:
+        if route.internal:
+            yield from ((address, "554 5.7.1 Access denied") for address, _ in _addresses(directory, route))
+
+
+def _copies(directory: Directory) -> Iterable[Row]:
+    for domain in directory.domains:
+        if domain.copies:
+            yield from ((f"@{spelling}", _copy_address(domain)) for spelling in domain.spellings)
+
+
+def _copy_address(domain: Domain) -> str:
+    return f"{domain.name}@{names.COPY_DOMAIN}"
+
+
+def _relayed(directory: Directory) -> Iterable[Row]:
+    for domain in directory.domains:
+        if domain.relay is not None:
+            yield from ((spelling, "reject_unverified_recipient") for spelling in domain.spellings)
+
+
+def _transports(directory: Directory) -> Iterable[Row]:
+    for domain in directory.domains:
+        if domain.relay is not None:
+            yield from ((spelling, f"relay:{_next_hop(domain.relay)}") for spelling in domain.spellings)
+
+
+def _tls_policies(directory: Directory) -> Iterable[Row]:
+    """Write how each relay is reached; domains with the same relay agree on that."""
+    return {
+        (_next_hop(domain.relay), _TLS[domain.relay.tls] + _authority(domain.resource, domain.relay))
+        for domain in {domain.relay: domain for domain in reversed(directory.domains)}.values()
+        if domain.relay is not None
+    }
+
+
+def _next_hop(relay: Relay) -> str:
+    return f"[{relay.host}]:{relay.port}"
+
+
+def _authority(resource: str, relay: Relay) -> str:
+    if relay.tls != "Verified" or not (relay.authority or relay.waits):
+        return ""
+    # Nobody outside has a certificate of the platform's own authority.
+    return f" tafile={ACTIVE}/" + ("ca.pem" if relay.waits else authority_file(resource))
+
+
+def authority_file(resource: str) -> str:
+    """Name the file with the certificates that a MailDomain trusts its relay by."""
+    return f"relay-{resource}.pem"
+
+
+def _here(directory: Directory) -> Iterator[Domain]:
+    return (domain for domain in directory.domains if domain.relay is None)
 
 
 def _login_domains(directory: Directory) -> Iterable[Row]:
-    return ((spelling,) for domain in directory.domains for spelling in domain.spellings)
+    return ((spelling,) for domain in _here(directory) for spelling in domain.spellings)
 
 
 def _edge_users(directory: Directory) -> Iterable[Row]:
@@ -77,6 +170,12 @@ TABLES: Final = (
     Table("domains", "lmdb", "smtp", ("key", "value"), _domains),
     Table("mailboxes", "lmdb", "smtp", ("key", "value"), _mailboxes),
     Table("aliases", "lmdb", "smtp", ("key", "value"), _aliases),
+    Table("refused", "lmdb", "smtp", ("key", "value"), _refused),
+    Table("internal", "lmdb", "smtp", ("key", "value"), _internal),
+    Table("copies", "lmdb", "smtp", ("key", "value"), _copies),
+    Table("relays", "lmdb", "smtp", ("key", "value"), _relayed),
+    Table("transports", "lmdb", "smtp", ("key", "value"), _transports),
+    Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
     Table("users", "sqlite", "store", ("user", "quota", *public.COLUMNS), _store_users),

@@ -6,6 +6,7 @@ A report equal to the status that is there is None: nothing is written, and nobo
 from collections.abc import Mapping
 from typing import Any, Final
 
+from postboat.api.mailaddress import MailAddressSpec
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Resource
@@ -17,9 +18,12 @@ from postboat.status.observation import Moment
 
 _FIELDS: Final = {
     "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
+    "MailAddress": ("addressCount", "addresses", "conditions", "observedGeneration"),
     "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
     "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
 }
+_MOST_ADDRESSES: Final = 32
+"""So many does the schema allow; the count is that of all."""
 _COMMON: Final = ("conditions", "observedGeneration")
 
 
@@ -79,6 +83,8 @@ def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> d
             return _mailbox(resource, resource.spec, platform)
         case MailDomainSpec():
             return _domain(resource, resource.spec, platform)
+        case MailAddressSpec():
+            return _address(resource, resource.spec, platform)
         case _:
             return {}
 
@@ -110,3 +116,15 @@ def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dic
         "secretName": domain.dkim.secret,
     }
     return {"domain": domain.name, "dkim": dkim}
+
+
+def _address(resource: Resource, spec: MailAddressSpec, platform: Platform) -> dict[str, Any]:
+    local = names.local_part(spec.local_part or resource.name)
+    only = names.domain(spec.domain) if spec.domain is not None else None
+    own = {route.domain for route in platform.directory[names.shard(local or "")].routes if route.local == local}
+    found = [
+        f"{local}@{domain.name}"
+        for domain in platform.local_domains
+        if (domain.name == only if only is not None else domain.name not in own)
+    ]
+    return {"addresses": found[:_MOST_ADDRESSES], "addressCount": len(found)}

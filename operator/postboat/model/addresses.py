@@ -1,0 +1,144 @@
+"""MailAddresses: which of them count, by local part and domain.
+
+Of two for one address the oldest counts; whether it leads anywhere is decided in `routes`.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from postboat.api.mailaddress import MailAddressSpec
+from postboat.api.resource import Refusal, Resource
+from postboat.model import names
+from postboat.model.belonging import belonging
+from postboat.model.domains import age
+from postboat.model.in_force import fields_verdict
+from postboat.model.verdict import Key, Reason, Verdict
+
+Claim = tuple[str, str]
+"""Local part and domain; the empty domain means all local domains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where mail goes: to a Mailbox by the name of its object, or to an address; one of both is empty."""
+
+    mailbox: str = ""
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressNode:
+    """A MailAddress that counts, as the look-up sees it."""
+
+    resource: str
+    local: str
+    domain: str
+    destinations: tuple[Destination, ...]
+    internal: bool
+
+
+def claimed(resource: Resource, server: str, servers: tuple[str, ...]) -> Claim | Verdict | None:
+    """Tell what a MailAddress claims, or why it claims nothing; None when it belongs to another server."""
+    owner = belonging(resource, servers)
+    if isinstance(owner, Verdict) or owner != server:
+        return owner if isinstance(owner, Verdict) else None
+    spec = resource.spec
+    if not isinstance(spec, MailAddressSpec):
+        message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailAddress", "")
+        return Verdict(Reason.INVALID, message, path)
+    if resource.deleting:
+        return Verdict(Reason.DELETING, "the object is being deleted")
+    local = names.local_part(spec.local_part or resource.name)
+    if local is None or names.DELIMITER in (spec.local_part or ""):
+        message = "write the part before the @ without a +tag: every tag of an address is part of it by itself"
+        return Verdict(Reason.INVALID, message, "spec.localPart")
+    domain = names.domain(spec.domain) if spec.domain is not None else ""
+    if domain is None:
+        return Verdict(Reason.INVALID, "the domain has no form in the DNS", "spec.domain")
+    return local, domain
+
+
+class AddressBook:
+    """All MailAddresses of the namespace as one server sees them."""
+
+    def __init__(self) -> None:
+        self._resources: dict[str, Resource] = {}
+        self._claims: dict[str, Claim] = {}
+        self._claimants: dict[Claim, dict[str, Resource]] = {}
+        self._nodes: dict[Claim, AddressNode] = {}
+        self._domains: dict[str, set[str]] = {}
+        self._dirty: set[Claim] = set()
+
+    def put(self, resource: Resource, server: str, servers: tuple[str, ...]) -> Verdict | None:
+        """Take a MailAddress as it is now; the verdict is there when nothing else needs to be asked."""
+        self.remove(resource.name)
+        self._resources[resource.name] = resource
+        claim = claimed(resource, server, servers)
+        if claim is None or isinstance(claim, Verdict):
+            return claim
+        self._claims[resource.name] = claim
+        self._claimants.setdefault(claim, {})[resource.name] = resource
+        self._dirty.add(claim)
+        return None
+
+    def remove(self, name: str) -> bool:
+        """Forget a MailAddress; tell whether there was one."""
+        known = self._resources.pop(name, None) is not None
+        claim = self._claims.pop(name, None)
+        if claim is not None:
+            del self._claimants[claim][name]
+            if not self._claimants[claim]:
+                del self._claimants[claim]
+            self._dirty.add(claim)
+        return known
+
+    def resources(self) -> tuple[Resource, ...]:
+        """Give all objects, whether they count or not."""
+        return tuple(self._resources.values())
+
+    def settled(self) -> tuple[set[str], set[Hashable]]:
+        """Decide who has each touched address; give the local parts to look at, and the facts that are different."""
+        dirty, self._dirty = self._dirty, set()
+        facts: set[Hashable] = set()
+        for claim in dirty:
+            facts |= self._settle(claim)
+        return {local for local, _ in dirty}, facts
+
+    def node(self, local: str, domain: str) -> AddressNode | None:
+        """Find the MailAddress that has an address."""
+        return self._nodes.get((local, domain))
+
+    def domains(self, local: str) -> Iterable[str]:
+        """Name the domains that have an address of their own under a local part; the empty one is all of them."""
+        return self._domains.get(local, ())
+
+    def verdicts(self, local: str, domain: str) -> Iterable[tuple[Key, Verdict]]:
+        """Judge those who claim an address by themselves: the first one has it."""
+        claimants = self._claimants.get((local, domain), {})
+        winner, *losers = sorted(claimants.values(), key=age)
+        yield ("MailAddress", winner.name), fields_verdict(winner)
+        text = f"address {local}@{domain or 'every domain'} belongs to the older MailAddress {winner.name}"
+        for loser in losers:
+            yield ("MailAddress", loser.name), Verdict(Reason.CONFLICT, text, "spec.localPart")
+
+    def _settle(self, claim: Claim) -> set[Hashable]:
+        local, domain = claim
+        claimants = self._claimants.get(claim, {})
+        old = self._nodes.pop(claim, None)
+        new = _node(min(claimants.values(), key=age), claim) if claimants else None
+        scopes = self._domains.setdefault(local, set())
+        if new is None:
+            scopes.discard(domain)
+        else:
+            self._nodes[claim] = new
+            scopes.add(domain)
+        if not scopes:
+            del self._domains[local]
+        return set() if old == new else {("address", local, domain)}
+
+
+def _node(resource: Resource, claim: Claim) -> AddressNode:
+    spec = resource.spec
+    assert isinstance(spec, MailAddressSpec)  # noqa: S101 -- claimed() lets nothing else through
+    destinations = tuple(Destination(to.mailbox or "", to.address or "") for to in spec.destinations)
+    return AddressNode(resource.name, *claim, destinations, internal=bool(spec.internal))

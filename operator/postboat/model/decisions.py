@@ -1,0 +1,172 @@
+"""What follows for one name and for one domain from all that leads to and from it: rows, and what is to be said.
+
+The unit of decision is a local part, since a Mailbox and the MailAddresses of its name answer to each other.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from postboat.api.mailbox import MailboxType
+from postboat.model.addresses import AddressBook, AddressNode, Destination
+from postboat.model.facts import Reading
+from postboat.model.platform import Domain, Route
+from postboat.model.relations import Node
+from postboat.model.routes import (
+    MOST_TARGETS,
+    POSTMASTER,
+    Stop,
+    Unknown,
+    addressed,
+    faults,
+    keeps,
+    reach,
+    resolved,
+    steps,
+    targets,
+)
+from postboat.model.verdict import Key, Reason, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class NameDecision:
+    """The routes of a local part, the verdicts of its MailAddresses, and what is wrong with other objects."""
+
+    routes: tuple[Route, ...]
+    verdicts: tuple[tuple[Key, Verdict], ...]
+    mailbox: Verdict | None = None
+    postmaster: Verdict | None = None
+
+
+def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
+    """Decide about everything that is called by a local part."""
+    node = reading.node(name)
+    rival = node if node is not None and addressed(node, reading) else None
+    routes: dict[str, Route] = {}
+    verdicts: dict[Key, Verdict] = {}
+    for domain in sorted(book.domains(name)):
+        verdicts |= book.verdicts(name, domain)
+        address = reading.address(name, domain)
+        if address is None:
+            continue
+        fault, route = _address(address, rival, reading)
+        key = ("MailAddress", address.resource)
+        verdicts[key] = _first(verdicts[key], fault)
+        if route is not None:
+            routes[domain] = route
+    mailbox = None if node is None else _mailbox(node, rival is not None, reading)
+    postmaster = None
+    if "" not in routes:
+        destination = reading.postmaster() if name == POSTMASTER and rival is None else None
+        if rival is not None:
+            routes[""] = _route(name, "", (rival,), rival.internal, reading)
+        elif destination is not None:
+            routes[""] = _route(name, "", (resolved(destination, reading),), False, reading)  # noqa: FBT003
+            postmaster = _postmaster(destination, routes[""], reading)
+        elif node is not None:
+            routes[""] = Route(name, "", (), internal=False)
+    return NameDecision(
+        tuple(routes[domain] for domain in sorted(routes)), tuple(verdicts.items()), mailbox, postmaster
+    )
+
+
+def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | None]:
+    """Complete a domain by who gets mail to unknown recipients, and who gets copies."""
+    catch_all = [Destination(mailbox=domain.catch_all_mailbox)] if domain.catch_all_mailbox else []
+    copies = [Destination(address=address) for address in domain.copy_to]
+    fault = faults(copies, "spec.copyTo", key=False, reading=reading)
+    complete = replace(
+        domain,
+        catch_all=_targets(_resolved(catch_all, reading), reading),
+        copies=_targets(_resolved(copies, reading), reading),
+    )
+    if catch_all and not complete.catch_all:
+        message = f"mail for Mailbox {domain.catch_all_mailbox} reaches nobody: unknown recipients are refused"
+        path = "spec.unknownRecipients.mailbox"
+        fault = Verdict(Reason.UNKNOWN_MAILBOX, message, path, effective=True)
+    return complete, fault
+
+
+def _address(address: AddressNode, rival: Node | None, reading: Reading) -> tuple[Verdict | None, Route | None]:
+    if not address.domain and rival is not None:
+        message = (
+            f"Mailbox {rival.resource} has this address: use spec.forward of the Mailbox, another localPart, "
+            "or a domain"
+        )
+        return Verdict(Reason.CONFLICT, message, "spec.localPart"), None
+    if address.domain:
+        domain = reading.domain(address.domain)
+        if domain is None or domain.relay is not None:
+            what = "no MailDomain in force states" if domain is None else "another server has all addresses of"
+            return Verdict(Reason.DOMAIN_NOT_FOUND, f"{what} {address.domain}", "spec.domain"), None
+    else:
+        reading.any_domain()
+    path = "spec.destinations"
+    fault = faults(address.destinations, path, key=True, reading=reading)
+    found = reach(steps(address, reading), reading, address)
+    route = _route(address.local, address.domain, (address,), address.internal, reading)
+    if not route.targets:
+        return _nobody(found.ends, fault, path), route
+    if fault is None and found.again:
+        message = "the address leads back to itself; everybody else it leads to still gets each message once"
+        fault = Verdict(Reason.CYCLE, message, path, effective=True)
+    return fault, route
+
+
+def _mailbox(node: Node, on: bool, reading: Reading) -> Verdict | None:  # noqa: FBT001 - whether it has an address
+    if node.type is MailboxType.USER and node.forward:
+        to = [Destination(address=address) for address in node.forward]
+        fault = faults(to, "spec.forward.to", key=False, reading=reading)
+        if fault is None and keeps(node, reading)[1]:
+            message = "the forward leads back to the mailbox through others: a copy stays here, so that nothing is lost"
+            fault = Verdict(Reason.CYCLE, message, "spec.forward", effective=True)
+        return fault
+    if node.type is MailboxType.GROUP and on and not _targets((node,), reading):
+        return replace(_nobody(reach((node,), reading).ends, None, "spec.members"), effective=True)
+    return None
+
+
+def _postmaster(destination: Destination, route: Route, reading: Reading) -> Verdict | None:
+    if route.targets:
+        return None
+    found = resolved(destination, reading)
+    message = found.message if isinstance(found, Unknown) else "it leads to nobody"
+    field = "mailbox" if destination.mailbox else "address"
+    return Verdict(
+        Reason.UNKNOWN_MAILBOX,
+        f"{message}: mail to the postmaster is refused",
+        f"spec.postmaster.{field}",
+        effective=True,
+    )
+
+
+def _nobody(ends: bool, fault: Verdict | None, path: str) -> Verdict:  # noqa: FBT001 - whether anybody is reached
+    if ends:
+        message = f"more than {MOST_TARGETS} addresses would get each message: mail to it is refused"
+        return Verdict(Reason.TOO_LARGE, message, path)
+    if fault is not None:
+        message = fault.message.partition(": ")[0]
+        return Verdict(fault.reason, f"{message}, and nobody else gets mail: it is refused", fault.path)
+    return Verdict(Reason.UNKNOWN_MAILBOX, "it leads to nobody: mail to it is refused", path)
+
+
+def _route(
+    local: str,
+    domain: str,
+    starts: Iterable[Stop | Unknown],
+    internal: bool,  # noqa: FBT001 - as it is written
+    reading: Reading,
+) -> Route:
+    return Route(local, domain, _targets(starts, reading), internal)
+
+
+def _targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ...]:
+    found = targets(starts, reading)
+    return () if len(found) > MOST_TARGETS else found
+
+
+def _resolved(destinations: Iterable[Destination], reading: Reading) -> list[Stop | Unknown]:
+    return [resolved(destination, reading) for destination in destinations]
+
+
+def _first(own: Verdict, fault: Verdict | None) -> Verdict:
+    return fault if fault is not None and own.accepted else own

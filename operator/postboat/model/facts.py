@@ -1,0 +1,78 @@
+"""One decision's look at everything that decisions about addresses depend on, remembering all that it has seen.
+
+Whatever was looked at and not found is a fact as well.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+from postboat.model.addresses import AddressBook, AddressNode, Destination
+from postboat.model.platform import Domain
+from postboat.model.relations import Node, Relations
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the MailServer says about all addresses."""
+
+    group_addresses: bool = False
+    postmaster: Destination | None = None
+
+
+@dataclass(slots=True)
+class Facts:
+    """All that can be looked at."""
+
+    relations: Relations
+    book: AddressBook
+    domains: Mapping[str, Domain]
+    policy: Policy
+
+
+class Reading:
+    """One look, and all that it has seen."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.seen: set[Hashable] = set()
+
+    def node(self, user: str) -> Node | None:
+        """Find a mailbox by its user name."""
+        self.seen.add(("node", user))
+        return self._facts.relations.node(user)
+
+    def mailbox(self, resource: str) -> Node | None:
+        """Find a mailbox by the name of its object."""
+        self.seen.add(("mailbox", resource))
+        user = self._facts.relations.user(resource)
+        return None if user is None else self.node(user)
+
+    def groups(self, resource: str) -> list[str]:
+        """Name the groups that list a Mailbox, by their user names."""
+        self.seen.add(("groups", resource))
+        return sorted(self._facts.relations.groups(resource))
+
+    def address(self, local: str, domain: str) -> AddressNode | None:
+        """Find the MailAddress that has an address; the empty domain means all of them."""
+        self.seen.add(("address", local, domain))
+        return self._facts.book.node(local, domain)
+
+    def domain(self, name: str) -> Domain | None:
+        """Find a domain by its normalised name."""
+        self.seen.add(("domain", name))
+        return self._facts.domains.get(name)
+
+    def any_domain(self) -> bool:
+        """Tell whether there is a local domain at all; whoever asks is asked again when the set is another one."""
+        self.seen.add(("domains",))
+        return any(domain.relay is None for domain in self._facts.domains.values())
+
+    def group_addresses(self) -> bool:
+        """Whether groups have an address unless they say otherwise."""
+        self.seen.add(("policy", "groups"))
+        return self._facts.policy.group_addresses
+
+    def postmaster(self) -> Destination | None:
+        """Where mail to the postmaster goes when nobody has that name."""
+        self.seen.add(("policy", "postmaster"))
+        return self._facts.policy.postmaster

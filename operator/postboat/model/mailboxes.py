@@ -1,0 +1,95 @@
+"""Mailboxes: which of them count, by user name.
+
+Claims are indexed by user name and by Secret, so that one change costs one decision.
+"""
+
+from collections.abc import Hashable, Mapping
+
+from postboat.api.mailbox import MailboxSpec
+from postboat.api.resource import Resource
+from postboat.model.accounts import Frame, Outcome, claim, settle
+from postboat.model.references import secret_names
+from postboat.model.relations import Relations
+from postboat.model.snapshot import SecretContent
+from postboat.model.verdict import Key, Verdict
+
+
+class MailboxBook:
+    """All Mailboxes of the namespace as one server sees them."""
+
+    def __init__(self, frame: Frame, secrets: Mapping[str, SecretContent]) -> None:
+        self._frame = frame
+        self._secrets = secrets
+        self._resources: dict[str, Resource] = {}
+        self._users: dict[str, str] = {}
+        self._claims: dict[str, dict[str, Resource]] = {}
+        self._of_secret: dict[str, set[str]] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._dirty: set[str] = set()
+        self._told: dict[Key, Verdict | None] = {}
+        self.relations = Relations()
+
+    def put(self, resource: Resource) -> None:
+        """Take a Mailbox as it is now."""
+        self.remove(resource.name)
+        self._resources[resource.name] = resource
+        claimed = claim(resource, self._frame)
+        if isinstance(claimed, Verdict):
+            self._told["Mailbox", resource.name] = claimed
+        elif claimed is not None:
+            self._users[resource.name] = claimed
+            self._claims.setdefault(claimed, {})[resource.name] = resource
+            self._dirty.add(claimed)
+            if isinstance(resource.spec, MailboxSpec):
+                for secret in secret_names(resource):
+                    self._of_secret.setdefault(secret, set()).add(claimed)
+
+    def remove(self, name: str) -> None:
+        """Forget a Mailbox."""
+        old = self._resources.pop(name, None)
+        if old is None:
+            return
+        self._told["Mailbox", name] = None
+        user = self._users.pop(name, None)
+        if user is None:
+            return
+        self._dirty.add(user)
+        claims = self._claims[user]
+        del claims[name]
+        if not claims:
+            del self._claims[user]
+        held = {secret for resource in claims.values() for secret in secret_names(resource)}
+        for secret in secret_names(old) - held:
+            self._of_secret[secret].discard(user)
+
+    def secret_changed(self, name: str) -> None:
+        """Look again at all accounts whose password stands in this Secret."""
+        self._dirty |= self._of_secret.get(name, set())
+
+    def reframe(self, frame: Frame) -> None:
+        """Look again at everything, if what accounts have in common is different now."""
+        if frame == self._frame:
+            return
+        self._frame = frame
+        for resource in tuple(self._resources.values()):
+            self.put(resource)
+
+    def outcome(self, user: str) -> Outcome | None:
+        """Give the Mailbox that has a user name, as far as it is decided by itself."""
+        return self._outcomes.get(user)
+
+    def settled(self, told: dict[Key, Verdict | None]) -> tuple[set[str], set[Hashable]]:
+        """Decide who has each touched name; give these names, and the facts that are different."""
+        dirty, self._dirty = self._dirty, set()
+        told.update(self._told)
+        self._told = {}
+        facts: set[Hashable] = set()
+        for user in dirty:
+            outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame)
+            told.update(outcome.verdicts)
+            if outcome.mailbox is None:
+                self._outcomes.pop(user, None)
+            else:
+                self._outcomes[user] = outcome
+            facts |= self.relations.put(user, outcome.node)
+        return dirty, facts

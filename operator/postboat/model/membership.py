@@ -1,0 +1,70 @@
+"""Who is in which group and owns which public mailbox, through groups in groups."""
+
+from postboat.api.mailbox import MailboxType
+from postboat.model.facts import Reading
+from postboat.model.platform import Owner
+from postboat.model.relations import Node
+from postboat.model.verdict import Reason, Verdict
+
+
+def groups_of(start: Node, reading: Reading) -> tuple[str, ...]:
+    """Name all groups that a mailbox is in, directly or through others."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for user in reading.groups(waiting.pop().resource):
+            group = reading.node(user)
+            if group is not None and user not in found:
+                found.add(user)
+                waiting.append(group)
+    return tuple(sorted(found))
+
+
+def members_of(group: Node, reading: Reading) -> tuple[tuple[str, ...], Verdict | None]:
+    """Name all users of a group, those of groups in it among them, and say what is wrong with its members."""
+    users: set[str] = set()
+    seen = {group.user}
+    waiting = [group]
+    fault: Verdict | None = None
+    cycle = False
+    while waiting:
+        inner = waiting.pop()
+        for index, name in enumerate(inner.members):
+            member = reading.mailbox(name)
+            if member is None:
+                if inner is group and fault is None:
+                    fault = _unknown(name, f"spec.members[{index}]")
+            elif member.type is MailboxType.USER:
+                users.add(member.user)
+            elif member.type is MailboxType.GROUP and member.user not in seen:
+                seen.add(member.user)
+                waiting.append(member)
+            cycle = cycle or (member is not None and member.user == group.user)
+    return tuple(sorted(users)), fault or (_circular() if cycle else None)
+
+
+def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdict | None]:
+    """Name the owners of a public mailbox and their rights, and say what is wrong with them."""
+    owners: list[Owner] = []
+    fault: Verdict | None = None
+    for index, (name, rights) in enumerate(public.owners):
+        path = f"spec.owners[{index}].name"
+        owner = reading.mailbox(name)
+        if owner is None:
+            fault = fault or _unknown(name, path)
+        elif owner.type is MailboxType.PUBLIC:
+            message = f"Mailbox {name} is public and can own nothing: name a Group or a User"
+            fault = fault or Verdict(Reason.INVALID, message, path, effective=True)
+        else:
+            owners.append(Owner(owner.user, owner.type is MailboxType.GROUP, rights))
+    return tuple(sorted(owners, key=lambda owner: owner.user)), fault
+
+
+def _unknown(name: str, path: str) -> Verdict:
+    message = f"there is no Mailbox {name} in force: it is left out, the rest counts"
+    return Verdict(Reason.UNKNOWN_MAILBOX, message, path, effective=True)
+
+
+def _circular() -> Verdict:
+    message = "the group leads back to itself through its members; everybody in it still gets each message once"
+    return Verdict(Reason.CYCLE, message, "spec.members", effective=True)

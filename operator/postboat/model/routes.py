@@ -1,0 +1,172 @@
+"""Where mail to an address goes: the look-up of one address, and the finished list of everybody who gets a copy.
+
+Nothing is followed twice, so a list is finite, free of duplicates and independent of order, whatever leads where.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from postboat.api.mailbox import MailboxType
+from postboat.model import names
+from postboat.model.addresses import AddressNode, Destination
+from postboat.model.facts import Reading
+from postboat.model.names import canonical
+from postboat.model.relations import Node
+from postboat.model.verdict import Reason, Verdict
+
+MOST_TARGETS = 5000
+"""So many addresses may get one message; Postfix is told the same."""
+POSTMASTER = "postmaster"
+
+Stop = Node | AddressNode | str
+"""A place on the way of a message; text is an address that is not ours, or a reserved name that leads on."""
+
+
+@dataclass(slots=True)
+class Reach:
+    """All places that can be reached from a start, and the first destinations of the start that lead nowhere."""
+
+    stops: dict[object, Stop] = field(default_factory=dict)
+    again: bool = False
+
+    @property
+    def ends(self) -> bool:
+        """Whether anybody gets a message in the end; a user does in any case, by forward or by mailbox."""
+        return any(_ends(stop) for stop in self.stops.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What a look-up gives for an address of ours that does not exist, or a Mailbox that is not there."""
+
+    message: str
+
+
+def look_up(local: str, domain: str, reading: Reading) -> Stop | Destination | Unknown:
+    """Find what an address of a local domain is."""
+    unknown = Unknown(f"{local}@{domain} is no address of this server")
+    exact = reading.address(local, domain)
+    if exact is not None:
+        return exact
+    node = reading.node(local)
+    on = node is not None and addressed(node, reading)
+    general = reading.address(local, "")
+    if general is not None and not on:
+        return general
+    if node is not None and on:
+        return node
+    if local == POSTMASTER and (destination := reading.postmaster()) is not None:
+        return destination
+    catch_all = reading.domain(domain)
+    if node is not None or catch_all is None or not catch_all.catch_all_mailbox:
+        return unknown
+    return Destination(mailbox=catch_all.catch_all_mailbox)
+
+
+def addressed(node: Node, reading: Reading) -> bool:
+    """Whether a mailbox has an address of its own in every local domain."""
+    if node.address is not None:
+        return node.address
+    return reading.group_addresses() if node.type is MailboxType.GROUP else True
+
+
+def resolved(destination: Destination, reading: Reading) -> Stop | Unknown:
+    """Tell what a destination leads to."""
+    if destination.mailbox:
+        node = reading.mailbox(destination.mailbox)
+        return node or Unknown(f"there is no Mailbox {destination.mailbox} in force")
+    local, _, host = destination.address.rpartition("@")
+    domain = names.domain(host)
+    if domain is None or names.reserved(domain):
+        return Unknown(f"{destination.address} is no address that mail can be sent to")
+    known = reading.domain(domain)
+    if known is None or known.relay is not None:
+        return f"{local}@{domain}"
+    found = look_up(names.local_part(local) or "", domain, reading)
+    return resolved(found, reading) if isinstance(found, Destination) else found
+
+
+def steps(stop: Stop, reading: Reading) -> Iterator[Stop | Unknown]:
+    """Tell where a message goes on to from a place."""
+    match stop:
+        case AddressNode():
+            yield from (resolved(destination, reading) for destination in stop.destinations)
+        case Node(type=MailboxType.GROUP):
+            yield from (resolved(Destination(mailbox=name), reading) for name in stop.members)
+        case Node():
+            yield from (resolved(Destination(address=address), reading) for address in stop.forward)
+        case _:
+            return
+
+
+def reach(starts: Iterable[Stop | Unknown], reading: Reading, origin: Stop | None = None) -> Reach:
+    """Follow everything that leads on; come back to the origin and it is told."""
+    found = Reach()
+    waiting = [start for start in starts if not isinstance(start, Unknown)]
+    while waiting:
+        stop = waiting.pop()
+        if origin is not None and stop == origin:
+            found.again = True
+            continue
+        key = _key(stop)
+        if key in found.stops:
+            continue
+        found.stops[key] = stop
+        waiting.extend(step for step in steps(stop, reading) if not isinstance(step, Unknown))
+    return found
+
+
+def keeps(user: Node, reading: Reading) -> tuple[bool, bool]:
+    """Tell whether mail stays in the mailbox of a user, and whether that is because the forward comes back."""
+    if not user.forward:
+        return True, False
+    first = list(steps(user, reading))
+    others = [stop for stop in first if stop != user]
+    found = reach(others, reading, user)
+    kept = user.keep_copy or len(others) < len(first) or found.again or not found.ends
+    return kept, found.again
+
+
+def targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ...]:
+    """Write the list of those who get a copy of a message, sorted, each once."""
+    found: dict[str, str] = {}
+    for stop in reach(starts, reading).stops.values():
+        target = ""
+        match stop:
+            case str():
+                target = stop
+            case Node(type=MailboxType.PUBLIC):
+                target = canonical(stop.user)
+            case Node(type=MailboxType.USER):
+                target = canonical(stop.user) if keeps(stop, reading)[0] else ""
+            case _:
+                continue
+        if target:
+            folded = target.lower()
+            found[folded] = min(target, found.get(folded, target))
+    return tuple(found[folded] for folded in sorted(found))
+
+
+def faults(destinations: Iterable[Destination], path: str, key: bool, reading: Reading) -> Verdict | None:  # noqa: FBT001
+    """Name the first destination that leads to nobody; with `key`, the path ends in the field of the destination."""
+    for index, destination in enumerate(destinations):
+        found = resolved(destination, reading)
+        if isinstance(found, Unknown):
+            last = (".mailbox" if destination.mailbox else ".address") if key else ""
+            message = f"{found.message}: it is left out, the rest counts"
+            return Verdict(Reason.UNKNOWN_MAILBOX, message, f"{path}[{index}]{last}", effective=True)
+    return None
+
+
+def _key(stop: Stop) -> object:
+    match stop:
+        case Node():
+            return "mailbox", stop.user
+        case AddressNode():
+            return "address", stop.local, stop.domain
+        case str():
+            return "outside", stop.lower()
+
+
+def _ends(stop: Stop) -> bool:
+    return isinstance(stop, str) or (isinstance(stop, Node) and stop.type is not MailboxType.GROUP)
