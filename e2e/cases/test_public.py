@@ -118,6 +118,24 @@ def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: 
         assert "NONEXISTENT" in no(imap.select(office.folder))
 
 
+@pytest.mark.row("M5", "A1")
+def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: Office) -> None:
+    platform, name, other = office.platform, f"quiet-{office.mark}", f"info-{office.mark}"
+    folder = office.public(name, {office.owner.user: "Read"}, address="Disabled")
+    destinations = [{"mailbox": name}, {"mailbox": office.owner.user}]
+    platform.kube.apply(
+        manifest("MailAddress", platform.namespace, other, {"localPart": other, "destinations": destinations})
+    )
+    platform.kube.wait_condition("MailAddress", platform.namespace, other, "Ready", timeout=30)
+    for domain in platform.domains:
+        assert platform.answer(f"{name}@{domain}") == 550
+    office.send(f"{other}@{platform.domains[0]}", "by another way")
+    arrived(office.owner, folder, "by another way")
+    arrived(office.owner, "INBOX", "by another way")
+    platform.kube.delete(GROUP, "MailAddress", platform.namespace, other)
+    office.remove(name)
+
+
 @pytest.mark.row("M5")
 def test_a_reader_reads_and_does_nothing_else(office: Office) -> None:
     with session(office.owner) as imap:
@@ -250,6 +268,22 @@ def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_sessio
         assert rights(imap, office.folder) == WRITE
 
 
+def restart(platform: Platform, name: str) -> None:
+    """Take a pod away and wait for the one that comes instead."""
+    before = platform.kube.get("v1", "Pod", platform.namespace, name)
+    assert before is not None
+    platform.kube.delete("v1", "Pod", platform.namespace, name)
+
+    def look() -> bool:
+        pod = platform.kube.get("v1", "Pod", platform.namespace, name)
+        if pod is None or pod["metadata"]["uid"] == before["metadata"]["uid"]:
+            return False
+        conditions = pod["status"].get("conditions") or []
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    eventually(look, f"another {name}", timeout=120)
+
+
 @pytest.mark.row("M5")
 def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
     platform = office.platform
@@ -266,7 +300,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
         )
         operator.scale(1)
         office.public(office.name, office.owners())
-        platform.kube.delete("v1", "Pod", platform.namespace, f"{platform.name}-store-0")
+        restart(platform, f"{platform.name}-store-0")
         platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
 
         def look() -> bool:
