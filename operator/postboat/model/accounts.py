@@ -14,12 +14,17 @@ from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import stored_password
-from postboat.model.platform import Account, Protocol
+from postboat.model.platform import UNPLACED, Account, Protocol
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
 _MOST_STORES: Final = 64
 """As many as the schema allows; a status that says more is none of ours."""
+_WAITING: Final = Verdict(
+    Reason.PENDING,
+    "it waits for the stores to say whether one of them holds mail of this name; mail to it waits in the queue",
+    effective=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,14 @@ class Frame:
     servers: tuple[str, ...]
     shards: int
     hash_key: bytes
+
+
+@dataclass(slots=True)
+class Whereabouts:
+    """Which store holds mail of whom, and whether all stores have told."""
+
+    homes: dict[str, int]
+    surveyed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +75,13 @@ def claim(resource: Resource, frame: Frame) -> str | Verdict | None:
     )
 
 
-def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, SecretContent], frame: Frame) -> Outcome:
+def settle(
+    user: str,
+    claimants: Collection[Resource],
+    secrets: Mapping[str, SecretContent],
+    frame: Frame,
+    whereabouts: Whereabouts,
+) -> Outcome:
     """Decide between all Mailboxes that claim a user name: the oldest has it."""
     if not claimants:
         return Outcome(None, ())
@@ -73,12 +92,15 @@ def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, Sec
     password = _password(user, spec, secrets, frame.hash_key)
     refused = isinstance(password, Verdict)
     verdict = replace(password, effective=True) if isinstance(password, Verdict) else fields_verdict(winner)
+    shard = _placement(user, winner, frame.shards, whereabouts)
+    if shard == UNPLACED:
+        verdict = _WAITING
     account = Account(
         resource=winner.name,
         user=user,
         password="" if refused else str(password),
         access=_access(spec.access or Access()),
-        shard=_placement(user, winner, frame.shards),
+        shard=shard,
         quota=0,
     )
     verdicts = [(("Mailbox", winner.name), verdict), *((("Mailbox", loser.name), conflict) for loser in losers)]
@@ -95,10 +117,15 @@ def _access(access: Access) -> tuple[Protocol, ...]:
     return tuple(protocol for protocol, shut in closed.items() if not shut)
 
 
-def _placement(user: str, resource: Resource, shards: int) -> int:
+def _placement(user: str, resource: Resource, shards: int, whereabouts: Whereabouts) -> int:
+    """Place a mailbox where its status says, else where its mail is, else, when no store has any, by its name."""
     placed = resource.status.get("store", -1)
-    known = isinstance(placed, int) and 0 <= placed < _MOST_STORES
-    return int(placed) if known else names.store(user, shards)
+    if isinstance(placed, int) and 0 <= placed < _MOST_STORES:
+        return int(placed)
+    home = whereabouts.homes.get(user)
+    if home is not None:
+        return home
+    return names.store(user, shards) if whereabouts.surveyed or shards == 1 else UNPLACED
 
 
 def _password(user: str, spec: MailboxSpec, secrets: Mapping[str, SecretContent], key: bytes) -> str | Verdict:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame, claim, settle
-from postboat.model.platform import Account, Shard
+from postboat.model.accounts import Frame, Whereabouts, claim, settle
+from postboat.model.platform import UNPLACED, Account, Shard
 from postboat.model.references import secret_names
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
@@ -20,8 +20,16 @@ from postboat.model.verdict import Key, Verdict
 class Directory:
     """All Mailboxes of the namespace as one server sees them."""
 
-    def __init__(self, frame: Frame, mailboxes: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        mailboxes: Iterable[Resource],
+        secrets: Mapping[str, SecretContent],
+        whereabouts: Whereabouts,
+    ) -> None:
         self._frame = frame
+        self._whereabouts = whereabouts
+        self._unplaced: set[str] = set()
         self._secrets = secrets
         self._resources: dict[str, Resource] = {}
         self._users: dict[str, str] = {}
@@ -78,6 +86,21 @@ class Directory:
         """Look again at all accounts whose password stands in this Secret."""
         self._dirty |= self._of_secret.get(name, set())
 
+    def located(self, user: str, store: int | None) -> None:
+        """Learn which store holds mail of a user."""
+        if store is None:
+            self._whereabouts.homes.pop(user, None)
+        else:
+            self._whereabouts.homes[user] = store
+        account = self._accounts[names.shard(user)].get(user)
+        if user in self._claims and (account is None or account.shard != store):
+            self._dirty.add(user)
+
+    def surveyed(self) -> None:
+        """Learn that all stores have told: who waited for that is placed now."""
+        self._whereabouts.surveyed = True
+        self._dirty |= self._unplaced
+
     def reframe(self, frame: Frame) -> None:
         """Look again at everything, if what accounts have in common is different now."""
         if frame == self._frame:
@@ -99,12 +122,15 @@ class Directory:
         return told
 
     def _settle(self, user: str) -> bool:
-        outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame)
+        outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame, self._whereabouts)
         self._told.update(outcome.verdicts)
         accounts = self._accounts[names.shard(user)]
         before = accounts.pop(user, None)
+        self._unplaced.discard(user)
         if outcome.account is not None:
             accounts[user] = outcome.account
+            if outcome.account.shard == UNPLACED:
+                self._unplaced.add(user)
         if before == outcome.account:
             return False
         self._count(before, -1)

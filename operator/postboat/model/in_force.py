@@ -18,6 +18,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
             "imap.maxConnectionsPerUserIP",
             "imap.protocols",
             "imap.replicas",
+            "mailboxes.reclaimPolicy",
             "paused",
             "pods.filter",
             "pods.imap",
@@ -36,7 +37,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "MailDomain": frozenset({"delivery", "dkim", "domain", "server"}),
-    "Mailbox": frozenset({"access", "displayName", "passwordSecret", "server", "type", "username"}),
+    "Mailbox": frozenset({"access", "displayName", "passwordSecret", "reclaimPolicy", "server", "type", "username"}),
 }
 
 

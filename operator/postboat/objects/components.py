@@ -11,6 +11,8 @@ from postboat.model.platform import Platform, Volume
 
 AGENT: Final = 9100
 EDGE_AGENT: Final = 9101
+STORE_OPERATOR: Final = 9443
+"""Where a store tells the operator of its mailboxes, over TLS and by a secret."""
 POSTFIX_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 
 
@@ -29,6 +31,7 @@ class Container:
     agent: int = AGENT
     capabilities: tuple[str, ...] = ()
     suffix: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ _STORE: Final = Container(
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "100m", "memory": "128Mi"},
     shard_key="store",
+    environment={"POSTBOAT_MAIL": "/srv/mail", "POSTBOAT_OPERATOR_PORT": str(STORE_OPERATOR)},
 )
 _RSPAMD: Final = Container(
     name="rspamd",

@@ -9,7 +9,7 @@ from typing import Final
 
 from postboat.model.platform import Platform, Protocol
 from postboat.render import escape
-from postboat.render.files import File
+from postboat.render.files import Effect, File
 from postboat.render.template import fill
 from postboat.render.transport_security import CIPHERS
 
@@ -38,6 +38,9 @@ _KNOWN: Final = (
     " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
 )
 _ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
+
+_USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
+"""What Dovecot calls it, and the column of the agent's ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +174,19 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         ciphers=CIPHERS,
         query="SELECT user, quota FROM users WHERE user = '%{user | username}'",
         folders=FOLDERS,
+        usage=_USAGE,
         connections=platform.imap.connections,
         submission=f"{platform.fqdn('smtp-pods')}:10026",
         services=services,
     )
     internal = platform.internal
+    token = f"{internal.operator_token}\n".encode()
     return (
         File("dovecot.conf", "dovecot.conf", conf),
         File("ca.crt", "ca.crt", internal.ca, secret=True),
         File("client.crt", "client.crt", internal.client_chain, secret=True),
         File("client.key", "client.key", internal.client_key, secret=True, mode="0600"),
+        File("operator.token", "operator.token", token, Effect.LIVE, secret=True, mode="0600"),
         File("edges", "edges", f"edge:{{PLAIN}}{internal.master_password}\n".encode(), secret=True, mode="0600"),
         File("store.crt", "store.crt", internal.store_chain, secret=True),
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from postboat.model.platform import Domain, Platform, Shard
+from postboat.model.platform import UNPLACED, Domain, Platform, Shard
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
@@ -52,6 +52,8 @@ def _login_domains(directory: Directory) -> Iterable[Row]:
 
 def _edge_users(directory: Directory) -> Iterable[Row]:
     for account in directory.accounts:
+        if account.shard == UNPLACED:
+            continue  # an edge that does not know a user yet lets the mail wait
         access = "".join(f",{protocol}" for protocol in account.access) + ","
         yield account.user, account.password, directory.platform.store_host(account.shard), access
 

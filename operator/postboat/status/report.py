@@ -10,13 +10,23 @@ from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.platform import Platform
+from postboat.model.platform import UNPLACED, Platform
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
 
 _FIELDS: Final = {
-    "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
+    "MailServer": (
+        "conditions",
+        "counts",
+        "endpoints",
+        "hostname",
+        "observedGeneration",
+        "orphanCount",
+        "orphans",
+        "tls",
+        "workloads",
+    ),
     "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
     "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
 }
@@ -93,7 +103,8 @@ def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[
     account = platform.account(spec.username or resource.name)
     if account is None or account.resource != resource.name:
         return _placement(resource)
-    return {"username": account.user, "type": spec.effective_type.value, "store": account.shard}
+    placed = {"store": account.shard} if account.shard != UNPLACED else {}
+    return {"username": account.user, "type": spec.effective_type.value, **placed}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
