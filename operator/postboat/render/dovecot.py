@@ -172,7 +172,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         hostname=escape.dovecot(platform.hostname),
         postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
-        query="SELECT user, quota FROM users WHERE user = '%{user | username}'",
+        query="SELECT user, quota AS quota_storage_size FROM users WHERE user = '%{user | username}'",
         folders=FOLDERS,
         usage=_USAGE,
         connections=platform.imap.connections,
