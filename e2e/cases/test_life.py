@@ -6,18 +6,22 @@ Waits are for a status or for what a client sees; the stores and the operator sp
 from __future__ import annotations
 
 import json
+import secrets
 import smtplib
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
 
-from e2e.clients import Account, letter, wait_for_message
+from e2e.clients import Account, Directory, letter, wait_for_message
 from e2e.kube import GROUP, Kube, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
 from e2e.stranger import Stranger
+from postboat.model import names
 
 FINALIZER = "postboat.dev/erase-mail"
 STORE_PORT = 9443
@@ -102,7 +106,7 @@ def test_usage_follows_delivery_and_deletion(platform: Platform) -> None:
         session.expunge()
     eventually(lambda: counts(0)["bytes"] == 0 or None, "usage after the deletion", timeout=40)
     table = platform.kube.api.call_api(
-        f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{account.user}", "GET", response_type="object",
+        f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{account.user}", "GET", response_types_map={200: "object"},
         header_params={"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}, auth_settings=["BearerToken"],
     )[0]  # fmt: skip
     shown = dict(zip((one["name"] for one in table["columnDefinitions"]), table["rows"][0]["cells"], strict=True))
@@ -224,7 +228,7 @@ def test_the_finalizer_follows_the_policy(platform: Platform) -> None:
 
 
 @pytest.mark.row("M14")
-def test_erasing_waits_for_a_store_that_is_down(platform: Platform) -> None:
+def test_erasing_waits_for_a_store_that_is_down(platform: Platform, alice: Account) -> None:
     account = platform.add_mailbox(reclaimPolicy="Delete")
     user = account.user
     wait_for_message(account, deliver(platform, user))
@@ -257,6 +261,7 @@ def test_erasing_waits_for_a_store_that_is_down(platform: Platform) -> None:
     eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=120)
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
     assert not folder_there(platform, user)
+    wait_for_message(alice, deliver(platform, alice.user), timeout=120)  # the queue has seen that the store is back
 
 
 @pytest.mark.row("M14")
@@ -330,6 +335,7 @@ def test_only_the_operator_is_told_about_mailboxes(platform: Platform, alice: Ac
     assert ask_store(platform, token[:-1] + "x")[0] == 401
     assert ask_store(platform, token[:-1])[0] == 401
     assert ask_store(platform, None, "/v1/erase", json.dumps({"user": alice.user}))[0] == 401
+    wait_for_message(alice, deliver(platform, alice.user))
     code, content = ask_store(platform, token)
     assert code == 200
     assert alice.user in {entry[0] for entry in content["mailboxes"]}
@@ -348,3 +354,84 @@ def test_a_store_erases_nobody_who_lives_and_nothing_outside(platform: Platform,
     assert folder_there(platform, alice.user)
     with smtplib.SMTP(platform.hostname, 25, timeout=20) as session:
         assert session.docmd("NOOP")[0] == 250
+
+
+@pytest.fixture
+def own_platform(kube: Kube, operator: Operator, directory: Directory) -> Iterator[tuple[Platform, Account]]:
+    """A platform that a case may delete, with a user whose name would lead to the second of two stores."""
+    assert operator.pods()
+    user = next(name for name in (f"dora{number}" for number in range(100)) if names.store(name, 2) == 1)
+    password = secrets.token_urlsafe(12)
+    made = Platform(
+        kube, directory, namespace=f"life-{secrets.token_hex(3)}", hostname="mail.life.test", domains=("life.test",)
+    )
+    made.create({user: password})
+    yield made, made.account(user, password)
+    kube.delete("v1", "Namespace", None, made.namespace)
+
+
+@pytest.mark.row("M14")
+def test_a_recreated_platform_finds_its_mail_where_it_lies(own_platform: tuple[Platform, Account]) -> None:
+    """MailServer and Mailbox are made again, their statuses lost, and there is one store more than before."""
+    platform, account = own_platform
+    kube, user = platform.kube, account.user
+    message = letter("stranger@outside.test", f"{user}@life.test")
+    with platform.smtp() as session:
+        session.send_message(message)
+    wait_for_message(account, str(message["Message-ID"]))
+    assert mailbox(platform, user)["status"]["store"] == 0
+    kube.delete(GROUP, "MailServer", platform.namespace, platform.name)
+    kube.delete(GROUP, "Mailbox", platform.namespace, user)
+    eventually(lambda: not kube.pods(platform.namespace), "the pods are gone", timeout=120)
+    kube.apply(
+        platform.mailbox(user),
+        manifest(
+            "MailServer", platform.namespace, platform.name,
+            {"hostname": platform.hostname, "storage": {"shards": 2}},
+        ),
+    )  # fmt: skip
+    kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=240)
+    kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=60)
+    assert mailbox(platform, user)["status"]["store"] == 0, "it is where its mail is, not where its name leads"
+    platform.locate()
+    wait_for_message(replace(account, ca=platform.ca()), str(message["Message-ID"]))
+    eventually(lambda: usage(platform, user).get("messages") == 1, "usage is known", timeout=30)
+
+
+@pytest.mark.row("B4")
+@pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ({"metadata": {"finalizers": [FINALIZER]}}, True),
+        ({"metadata": {"finalizers": None}}, True),
+        ({"metadata": {"finalizers": ["example.org/theirs"]}}, False),
+        ({"metadata": {"labels": {"a": "b"}}}, False),
+        ({"metadata": {"annotations": {"a": "b"}}}, False),
+        ({"spec": {"displayName": "Somebody"}}, False),
+    ],
+    ids=lambda value: "" if isinstance(value, bool) else json.dumps(value),
+)
+def test_the_operator_may_change_one_finalizer_and_nothing_else(
+    platform: Platform,
+    operator: Operator,
+    alice: Account,
+    change: dict[str, Any],
+    allowed: bool,  # noqa: FBT001
+) -> None:
+    def attempt() -> None:
+        platform.kube.api.call_api(
+            f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{alice.user}", "PATCH", body=change,
+            query_params=[("dryRun", "All")], auth_settings=["BearerToken"], response_types_map={200: "object"},
+            header_params={
+                "Content-Type": "application/merge-patch+json",
+                "Impersonate-User": f"system:serviceaccount:{operator.namespace}:{operator.name}",
+            },
+        )  # fmt: skip
+
+    if allowed:
+        attempt()
+        return
+    with pytest.raises(ApiException) as caught:
+        attempt()
+    assert caught.value.status in {403, 422}
+    assert "the operator" in caught.value.body
