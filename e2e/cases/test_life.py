@@ -6,11 +6,15 @@ Waits are for a status or for what a client sees; the stores and the operator sp
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import smtplib
+import subprocess
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +22,11 @@ from kubernetes.client import ApiException
 
 from e2e.clients import Account, Directory, letter, wait_for_message
 from e2e.kube import GROUP, Kube, Object, eventually
-from e2e.operator import Operator
+from e2e.operator import ROOT, Operator
 from e2e.platform import Platform, manifest
 from e2e.stranger import Stranger
 from postboat.model import names
+from tools import install
 
 FINALIZER = "postboat.dev/erase-mail"
 STORE_PORT = 9443
@@ -87,6 +92,32 @@ def events_of(platform: Platform, name: str, reason: str) -> list[str]:
     return [one["note"] for one in found if one["regarding"]["name"] == name and one["reason"] == reason]
 
 
+def documented(word: str) -> str:
+    """The block of commands in the section about mail without a Mailbox that holds a word."""
+    section = (ROOT / "docs/operations.md").read_text().split("## Mail without a Mailbox\n")[1].split("\n## ")[0]
+    paragraphs = section.split("\n\n")
+    (block,) = (part for part in paragraphs if part.startswith("    ") and word in part)
+    return textwrap.dedent(block)
+
+
+def shell(platform: Platform, user: str, commands: str) -> str:
+    """Run documented commands with the names of this platform in the places of those in the text."""
+    kubectl = install.at_hand().kubectl
+    script = commands.replace("-n mail", f"-n {platform.namespace}").replace("alice", user)
+    path = f"{Path(kubectl).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": platform.kube.kubeconfig}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.row("M7")
 def test_usage_follows_delivery_and_deletion(platform: Platform) -> None:
     account = platform.add_mailbox()
@@ -106,7 +137,8 @@ def test_usage_follows_delivery_and_deletion(platform: Platform) -> None:
         session.expunge()
     eventually(lambda: counts(0)["bytes"] == 0 or None, "usage after the deletion", timeout=40)
     table = platform.kube.api.call_api(
-        f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{account.user}", "GET", response_types_map={200: "object"},
+        f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{account.user}", "GET",
+        response_types_map={200: "object"},
         header_params={"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}, auth_settings=["BearerToken"],
     )[0]  # fmt: skip
     shown = dict(zip((one["name"] for one in table["columnDefinitions"]), table["rows"][0]["cells"], strict=True))
@@ -266,16 +298,16 @@ def test_erasing_waits_for_a_store_that_is_down(platform: Platform, alice: Accou
 
 @pytest.mark.row("M14")
 def test_an_orphan_is_erased_on_request(platform: Platform) -> None:
-    """As docs/operations.md says: make the Mailbox again with Delete, wait for its finalizer, delete it."""
+    """By the very commands of docs/operations.md."""
     account = platform.add_mailbox()
     user = account.user
     wait_for_message(account, deliver(platform, user))
     platform.remove_mailbox(user)
     eventually(lambda: orphan(platform, user), "the orphan is listed", timeout=30)
-    platform.kube.apply(manifest("Mailbox", platform.namespace, user, {"reclaimPolicy": "Delete"}))
-    eventually(lambda: FINALIZER in mailbox(platform, user)["metadata"].get("finalizers", []), "the finalizer")
-    platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
-    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=60)
+    listed = shell(platform, user, documented("orphanCount"))
+    assert any(line.startswith(f"{user}\t") for line in listed.splitlines()), listed
+    shell(platform, user, documented("reclaimPolicy: Delete"))
+    assert platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None
     assert not folder_there(platform, user)
     eventually(lambda: orphan(platform, user) is None, "it is listed no more", timeout=30)
 
@@ -435,3 +467,22 @@ def test_the_operator_may_change_one_finalizer_and_nothing_else(
         attempt()
     assert caught.value.status in {403, 422}
     assert "the operator" in caught.value.body
+
+
+@pytest.mark.row("M14")
+def test_uninstalling_the_operator_leaves_no_finalizer(platform: Platform, operator: Operator) -> None:
+    account = platform.add_mailbox(reclaimPolicy="Delete")
+    user = account.user
+    eventually(lambda: FINALIZER in mailbox(platform, user)["metadata"].get("finalizers", []), "the finalizer")
+    cluster = install.at_hand()
+    install.uninstall(cluster)
+    try:
+        eventually(lambda: not operator.pods(), "the operator is gone", timeout=60)
+        assert not mailbox(platform, user)["metadata"].get("finalizers")
+        wait_for_message(account, deliver(platform, user))  # mail goes on
+        platform.remove_mailbox(user)
+        eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes at once")
+    finally:
+        install.install(cluster)
+    eventually(operator.leader, "the operator acts again", timeout=90)
+    eventually(lambda: orphan(platform, user), "its mail was kept", timeout=60)

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     release = verbs.add_parser(
         "release",
         help="let go of all Mailboxes before the operator is uninstalled",
-        description="Stop the running operator for five minutes and take the finalizer from all Mailboxes, so that "
+        description="Stop the running operator for half a minute and take the finalizer from all Mailboxes, so that "
         "nothing holds them when there is no operator any more. Their mail is kept.",
     )
     release.set_defaults(verb=_release)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 WRITERS = 4
 PAUSE = 1.0
-CONFLICT, NOT_FOUND, UNPROCESSABLE = 409, 404, 422
+CONFLICT, NOT_FOUND = 409, 404
 
 
 def set_finalizer(client: Client, key: Key, uid: str, *, wanted: bool) -> bool:
@@ -42,7 +42,7 @@ def set_finalizer(client: Client, key: Key, uid: str, *, wanted: bool) -> bool:
     try:
         client.merge(kind, key.namespace, key.name, body)
     except ApiError as error:
-        if error.status in {NOT_FOUND, UNPROCESSABLE}:
+        if error.status == NOT_FOUND:
             return True
         if error.status == CONFLICT:
             return False

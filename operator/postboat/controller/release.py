@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOLDER = "uninstall"
-KEPT = 300
-"""Seconds for which no operator acts; one that is not uninstalled after all goes on then."""
+KEPT = 30
+"""Seconds for which no operator acts after the last look; one that is not uninstalled after all goes on then."""
+RENEWED = 10.0
 ATTEMPTS = 20
 CONFLICT, NOT_FOUND = 409, 404
 
@@ -37,12 +38,16 @@ def run(settings: Settings, connection: Connection | None = None, *, settle: flo
     client = Client(connection or Connection(settings.kubeconfig))
     if seize(client, settings):
         time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
-    left = 0
+    left, renewed = 0, time.monotonic()
     for namespace in settings.namespaces or ("",):
         for raw in client.pages(RESOURCES["Mailbox"], namespace):
             if FINALIZER in (raw["metadata"].get("finalizers") or ()):
                 left += not let_go(client, Key(raw["metadata"]["namespace"], raw["metadata"]["name"]), raw)
-    log.info("all Mailboxes are released" if not left else "%d Mailboxes could not be released", *([left] * bool(left)))
+            if time.monotonic() - renewed > RENEWED:
+                renewed = time.monotonic()
+                seize(client, settings)
+    seize(client, settings)
+    log.info("Mailboxes that could not be released: %d", left)
     return int(left > 0)
 
 
