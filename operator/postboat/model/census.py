@@ -99,16 +99,15 @@ class Census:
         return self._holdings.get(user, {}).get(store)
 
     def home(self, user: str) -> int | None:
-        """Give the store that holds mail of a user; the lowest, should several."""
-        return min(self._holdings.get(user, ()), default=None)
+        """Give the store that holds mail of a user; the one with the most, should several, and then the lowest."""
+        stores = self._holdings.get(user)
+        if not stores:
+            return None
+        return min(stores, key=lambda store: (-(stores[store].messages or 0), -(stores[store].bytes or 0), store))
 
     def stores(self, user: str) -> tuple[int, ...]:
         """Give all stores that hold mail of a user."""
         return tuple(sorted(self._holdings.get(user, ())))
-
-    def homes(self) -> Mapping[str, int]:
-        """Give the homes of all users."""
-        return {user: min(stores) for user, stores in self._holdings.items()}
 
     @property
     def count(self) -> int:

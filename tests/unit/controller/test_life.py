@@ -47,7 +47,7 @@ DELETING = world.server(mailboxes={"reclaimPolicy": "Delete"})
         (DELETING, {}, True),
         (DELETING, {"reclaimPolicy": "Retain"}, False),
         (DELETING, {"type": "Group"}, False),
-        (DELETING, {"type": "Public"}, True),
+        (DELETING, {"type": "Public"}, False),
         (DELETING, {"quota": "nonsense"}, False),
     ],
 )
