@@ -20,7 +20,7 @@ from postboat.status.observation import Moment
 from postboat.status.usage import condition_patch, usage, usage_patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from postboat.cluster.events import EventRecorder
     from postboat.controller.world import World
@@ -67,13 +67,15 @@ class Tidings:
         self._writer.put(Judgement(RESOURCES["Mailbox"], key.namespace, name, patch, part="usage"))
         return True
 
-    def orphans(self, census: Census, touched: Iterable[str]) -> None:
+    def orphans(self, census: Census, touched: Collection[str]) -> None:
         """Let the list of orphans be written, and tell of those that are new."""
         if self._known is None:
             server = self._world.get("MailServer", self._key)
             before = server.status.get("orphans") or () if server is not None else ()
             self._known = {str(one.get("username")) for one in before}
-            touched = (orphan.holding.user for orphan in census.first(census.count))
+            touched = {orphan.holding.user for orphan in census.first(census.count)}
+        elif not touched:
+            return
         for user in touched:
             orphan = census.orphan(user)
             if orphan is None:

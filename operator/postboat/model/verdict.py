@@ -57,8 +57,6 @@ class Reason(StrEnum):
     """The object is being deleted and counts no more."""
     STORE_UNAVAILABLE = "StoreUnavailable"
     """The store that holds the mail does not answer, so that the mail cannot be erased yet."""
-    ERASING = "Erasing"
-    """The mail is being erased."""
     IN_FORCE = "InForce"
     """Every replica serves the object as it is written."""
     PENDING = "Pending"
