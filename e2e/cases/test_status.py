@@ -122,12 +122,12 @@ def test_a_self_signed_certificate_is_said(platform: Platform) -> None:
 
 @pytest.mark.row("B1")
 def test_a_field_not_in_force_is_named(platform: Platform) -> None:
-    account = platform.add_mailbox(forward={"to": ["elsewhere@outside.test"]})
-    found = platform.kube.condition("Mailbox", platform.namespace, account.user, "Accepted")
-    assert found is not None
-    assert (found["status"], found["reason"]) == ("True", "FieldNotInForce")
-    assert "spec.forward" in found["message"]
-    platform.remove_mailbox(account.user)
+    spec = {"delivery": "Local", "disclaimer": {"markdown": "Of *no* effect yet"}}
+    platform.kube.apply(manifest("MailDomain", platform.namespace, "noticed.test", spec))
+    found = platform.kube.wait_condition("MailDomain", platform.namespace, "noticed.test", "Accepted")
+    platform.kube.delete(GROUP, "MailDomain", platform.namespace, "noticed.test")
+    assert found["reason"] == "FieldNotInForce"
+    assert "spec.disclaimer" in found["message"]
 
 
 @pytest.mark.row("B3")

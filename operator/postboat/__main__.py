@@ -1,4 +1,4 @@
-"""The command `postboat`: run the operator, render offline, write the CRDs, tell the version.
+"""The command `postboat`: run the operator, render offline, write the CRDs, release Mailboxes, tell the version.
 
 Each verb imports only what it needs, so that rendering does not load the machinery of a running operator.
 """
@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
     crds = verbs.add_parser("crds", help="write the CustomResourceDefinitions", description="Write one file a kind.")
     crds.add_argument("folder", metavar="DIR", type=Path, help="folder to write to")
     crds.set_defaults(verb=_crds)
+    release = verbs.add_parser(
+        "release",
+        help="let go of all Mailboxes before the operator is uninstalled",
+        description="Stop the running operator for half a minute and take the finalizer from all Mailboxes, so that "
+        "nothing holds them when there is no operator any more. Their mail is kept.",
+    )
+    release.set_defaults(verb=_release)
     tell = verbs.add_parser("version", help="tell the version", description="Tell the version of postboat.")
     tell.set_defaults(verb=_version)
     return top
@@ -73,6 +80,13 @@ def _crds(options: argparse.Namespace) -> int:
     for name, content in crds().items():
         (options.folder / name).write_text(content)
     return 0
+
+
+def _release(_: argparse.Namespace) -> int:
+    from postboat.controller.release import run  # noqa: PLC0415 - loads kubernetes
+
+    status: int = run(from_environment())
+    return status
 
 
 def _version(_: argparse.Namespace) -> int:

@@ -41,7 +41,14 @@ def key(name: str) -> bytes:
 def internal(namespace: str, server: str) -> SecretContent:
     """Give the Secret with the platform's own keys."""
     pem = ("ca.crt", "ca.key", "store.crt", "store.key", "smtp.crt", "smtp.key", "client.crt", "client.key")
-    words = ("master-password", "hash-key", "valkey-password", "rspamd-password", "rspamd-enable-password")
+    words = (
+        "master-password",
+        "hash-key",
+        "valkey-password",
+        "rspamd-password",
+        "rspamd-enable-password",
+        "operator-token",
+    )
     data = {name: key(name) for name in pem} | {
         name: f"test{index}{'x' * 35}".encode() for index, name in enumerate(words)
     }

@@ -1,5 +1,6 @@
 """What holds for every input: order is nothing, a fault stays alone, deciding change by change is deciding."""
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from postboat.api import Resource
 from postboat.model import mailboxes as mailbox_book
+from postboat.model.platform import UNPLACED
 from postboat.model.resolve import Resolution, Resolver, resolve
-from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
+from postboat.model.snapshot import Change, Gone, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.verdict import Reason
 from postboat.objects.plan import plan
 from postboat.render import shards
 from tests.golden import world
@@ -139,8 +142,11 @@ gone = st.one_of(
     st.builds(Gone, st.just("MailDomain"), st.sampled_from(("d0", "d1", "d2"))),
     st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1", "a2", "info"))),
 )
+homes = st.builds(Home, st.sampled_from(NAMES), st.sampled_from((None, 0, 2)))
+surveyed = st.just(Surveyed())
 changes = st.lists(
-    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone), max_size=16
+    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed),
+    max_size=16,
 )
 
 
@@ -148,8 +154,16 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
     server = world.server()
     resources: dict[tuple[str, str], Resource] = {}
     known = dict(OWN)
+    found: dict[str, int] = {}
+    told = False
     for change in done:
         match change:
+            case Home(store=None):
+                found.pop(change.user, None)
+            case Home():
+                found[change.user] = change.store
+            case Surveyed():
+                told = True
             case SecretContent():
                 known[change.name] = change
             case Gone():
@@ -158,7 +172,7 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
                 server = change
             case Resource():
                 resources[change.kind, change.name] = change
-    return world.of(server, resources.values(), known)
+    return replace(world.of(server, resources.values(), known), homes=found, surveyed=told)
 
 
 def _facts(resolution: Resolution) -> tuple[object, ...]:
@@ -168,7 +182,7 @@ def _facts(resolution: Resolution) -> tuple[object, ...]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(changes, min_size=1, max_size=5))
 def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> None:
-    resolver = Resolver(world.of(world.server(), (), OWN))
+    resolver = Resolver(replace(world.of(world.server(), (), OWN), surveyed=False))
     planned = plan(resolver.resolution)
     done: list[Change] = []
     for batch in batches:
@@ -247,3 +261,44 @@ def test_one_more_mailbox_touches_one_shard(names: set[str]) -> None:
     assert changed[0].name.startswith("mail-directory-")
     kept = {container for container, digest in after.digests.items() if before.digests[container] == digest}
     assert kept == {("mail-filter", "rspamd"), ("mail-valkey", "valkey")}
+
+
+def _store_of(resolver: Resolver, user: str) -> int | None:
+    platform = resolver.resolution.platform
+    assert platform is not None
+    account = platform.account(user)
+    return account.shard if account is not None else None
+
+
+def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_is() -> None:
+    several = world.server(storage={"shards": 3})
+    resources = [world.resource("Mailbox", name, {}) for name in NAMES]
+    placed = world.resource("Mailbox", "dora", {}, status={"store": 1})
+    snapshot = world.of(several, [*resources, placed, world.resource("MailDomain", "example.org", {})], OWN)
+    resolver = Resolver(replace(snapshot, surveyed=False))
+    waiting = plan(resolver.resolution)
+    assert [_store_of(resolver, name) for name in NAMES] == [UNPLACED] * 3
+    assert _store_of(resolver, "dora") == 1, "who has a place waits for nobody"
+    assert waiting.verdicts["Mailbox", "anna"].reason is Reason.PENDING
+    assert waiting.files is not None
+    rows = {
+        key: {
+            line.split("\t")[1]
+            for (_, one), shard in waiting.files.shards.items()
+            if one == key
+            for line in gzip.decompress(shard.content).decode().splitlines()
+            if line.startswith(("mailboxes\t", "users\t"))
+        }
+        for key in ("smtp", "edge")
+    }
+    assert rows == {"smtp": {f"{name}@example.org" for name in (*NAMES, "dora")}, "edge": {"dora"}}
+    resolver.apply([Home("anna", 2)])
+    assert [_store_of(resolver, name) for name in NAMES] == [2, UNPLACED, UNPLACED]
+    resolver.apply([Surveyed()])
+    assert _store_of(resolver, "anna") == 2
+    assert all(_store_of(resolver, name) in range(3) for name in NAMES)
+    assert resolver.resolution.verdicts["Mailbox", "bert"].accepted
+    gone = resolver.apply([Gone("Mailbox", "bert"), Home("bert", 0)])
+    assert gone.platform is not None
+    resolver.apply([world.resource("Mailbox", "bert", {})])
+    assert _store_of(resolver, "bert") == 0

@@ -6,6 +6,11 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 - apiGroups: [postboat.dev]
   resources: [mailservers, maildomains, mailboxes, mailaddresses, connectors, relayhosts, filterpolicies]
   verbs: [get, list, watch]
+# One field of one kind is the exception: the finalizer of a Mailbox whose mail is to be erased with it. RBAC cannot name
+# a field; templates/admission.yaml does.
+- apiGroups: [postboat.dev]
+  resources: [mailboxes]
+  verbs: [patch]
 # Where the operator answers: conditions, usage, DNS records.
 - apiGroups: [postboat.dev]
   resources:

@@ -48,6 +48,9 @@ class Settings:
     run: Path
     port: int
     grace: float
+    mail: Path | None = None
+    """The volume of the mail: only a store has one."""
+    operator_port: int = 9443
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -58,6 +61,8 @@ class Settings:
             run=Path(environment.get("POSTBOAT_RUN", "/run/postboat")),
             port=int(environment.get("POSTBOAT_PORT", "9100")),
             grace=float(environment.get("POSTBOAT_GRACE", "20")),
+            mail=Path(environment["POSTBOAT_MAIL"]) if environment.get("POSTBOAT_MAIL") else None,
+            operator_port=int(environment.get("POSTBOAT_OPERATOR_PORT", "9443")),
         )
 
 
@@ -92,6 +97,9 @@ class Agent:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         Server(self._settings.port, pages).start()
+        if self._settings.mail is not None:
+            mailstore = importlib.import_module("postboat.agent.mailstore.keeping")  # its weight is a store's only
+            mailstore.keep(self._settings.mail, self._settings, self._children)
         self._activator.start()
         self._daemon.begin()
         while not (self._stopping and self._supervisor.wait_stopped(0)):

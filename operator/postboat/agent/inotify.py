@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 # linux/inotify.h: CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF
 _MASK = 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
+_LOST = 0x4000 | 0x2000 | 0x8000  # Q_OVERFLOW, UNMOUNT, IGNORED
 _EVENTS = 65536
+_HEAD = struct.Struct("iIII")
+_BLIND = 30.0
 
 
 class Watch:
@@ -37,6 +41,23 @@ class Watch:
             return False
         os.read(self._descriptor, _EVENTS)
         return True
+
+    def names(self, seconds: float) -> frozenset[str] | None:
+        """Wait like `wait` and return the entries that changed; None when some were lost or nothing can be told."""
+        if self._descriptor < 0:
+            time.sleep(max(0.0, min(seconds, _BLIND)))
+            return None
+        if not select.select([self._descriptor], [], [], max(0.0, seconds))[0]:
+            return frozenset()
+        found: set[str] = set()
+        events = os.read(self._descriptor, _EVENTS)
+        while events:
+            _, mask, _, length = _HEAD.unpack_from(events)
+            if mask & _LOST:
+                return None
+            found.add(os.fsdecode(events[_HEAD.size : _HEAD.size + length].rstrip(b"\0")))
+            events = events[_HEAD.size + length :]
+        return frozenset(found)
 
     def close(self) -> None:
         """Give the watch back; later waits only sleep."""

@@ -65,7 +65,13 @@ def parse(raw: Mapping[str, Any]) -> Resource:
             for key, value in _mapping(metadata.get("annotations")).items()
             if isinstance(key, str) and isinstance(value, str) and key.startswith(_ANNOTATIONS)
         },
+        finalizers=_own_finalizers(metadata.get("finalizers")),
     )
+
+
+def _own_finalizers(listed: object) -> tuple[str, ...]:
+    known = listed if isinstance(listed, list) else []
+    return tuple(intern(one) for one in known if isinstance(one, str) and one.startswith(_ANNOTATIONS))
 
 
 def _spec(raw: Mapping[str, Any], name: str) -> Spec | Refusal:

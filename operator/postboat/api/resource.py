@@ -44,3 +44,5 @@ class Resource:
     status: Mapping[str, Any] = field(default_factory=dict, hash=False)
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Only those of `postboat.dev`."""
+    finalizers: tuple[str, ...] = ()
+    """Only those of `postboat.dev`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from postboat.api import Resource
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone, SecretContent
+from postboat.model.snapshot import Gone, Home, SecretContent, Surveyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ class View:
         """Take in changes and give the keys of the resources among them."""
         touched = set()
         for change in changes:
-            if isinstance(change, SecretContent):
+            if not isinstance(change, Resource | Gone):
                 continue
             key = (change.kind, change.name)
             touched.add(key)
@@ -89,4 +89,12 @@ def _names(resource: Resource | None) -> frozenset[str]:
 
 
 def _key(change: Change) -> tuple[str, str]:
-    return ("Secret", change.name) if isinstance(change, SecretContent) else (change.kind, change.name)
+    match change:
+        case SecretContent():
+            return "Secret", change.name
+        case Home():
+            return "home", change.user
+        case Surveyed():
+            return "survey", ""
+        case _:
+            return change.kind, change.name

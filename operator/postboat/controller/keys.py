@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from postboat.api import Resource
     from postboat.cluster.client import Client
 
-PASSWORDS = ("master-password", "hash-key", "valkey-password", "rspamd-password", "rspamd-enable-password")
+PASSWORDS = (
+    "master-password",
+    "hash-key",
+    "valkey-password",
+    "rspamd-password",
+    "rspamd-enable-password",
+    "operator-token",
+)
 PASSWORD_LENGTH = 40
 CONFLICT = 409
 

@@ -17,19 +17,24 @@ from postboat.cluster.connection import Connection
 from postboat.cluster.events import EventRecorder
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
+from postboat.cluster.stores import Stores
 from postboat.cluster.types import SERVICE, STATEFUL_SET, Key, ResourceType
 from postboat.controller.echoes import Echoes
+from postboat.controller.finalizers import Finalizers
 from postboat.controller.health import Health
 from postboat.controller.queue import Pace
 from postboat.controller.reporter import stray_status
 from postboat.controller.server import MailServerControl, Means
-from postboat.controller.strays import Strays
+from postboat.controller.strays import Strays, is_stray
 from postboat.controller.world import RESOURCES, World
 from postboat.controller.writer import Judgement, StatusWriter
 from postboat.model.platform import Environment
+from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import Gone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from postboat.cluster.children import Child
     from postboat.cluster.observe import Pod
     from postboat.model.snapshot import SecretContent
@@ -67,6 +72,8 @@ class Operator:
             applier=Applier(self.client, self.world.children),
             agents=Agents(),
             annotator=PodAnnotator(self.client, enabled=settings.touch_pods),
+            stores=Stores(),
+            finalizers=Finalizers(self.client),
             writer=self.writer,
             events=self.events,
             echoes=self.echoes,
@@ -87,6 +94,7 @@ class Operator:
         self.world.start()
         self.events.start()
         self.writer.start()
+        self.means.finalizers.start()
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         for reflector in self.world.reflectors:
             self.health.beats[reflector.name] = lambda reflector=reflector: reflector.heartbeat  # type: ignore[misc]
@@ -107,6 +115,8 @@ class Operator:
         self.means.applier.stop()
         self.means.annotator.stop()
         self.means.agents.stop()
+        self.means.stores.stop()
+        self.means.finalizers.stop()
         self.events.stop()
         if self.lease.is_alive():
             self.lease.stop()
@@ -147,6 +157,7 @@ class Operator:
             control = self._servers[key] = MailServerControl(key, self.means)
             self.health.beats[control.worker.name] = control.beat
             self.health.beats[control.observer.name] = lambda: control.observer.heartbeat
+            self.health.beats[control.keeper.name] = lambda: control.keeper.heartbeat
             control.start(leading=self.lease.held)
         return control
 
@@ -155,6 +166,7 @@ class Operator:
         if control is not None:
             self.health.beats.pop(control.worker.name, None)
             self.health.beats.pop(control.observer.name, None)
+            self.health.beats.pop(control.keeper.name, None)
             control.stop()
             self.world.secrets.release(key)
             telemetry.forget(key.namespace, key.name)
@@ -180,7 +192,7 @@ class Operator:
         for control in self._of_namespace(known.namespace):
             control.hear(change, wake=not quiet)
         if new is not None and not quiet and self.lease.held:
-            self.strays.look((new,), self.world.servers(new.namespace))
+            self._judge_strays((new,), self.world.servers(new.namespace))
 
     def _servers_changed(self, known: Resource, new: Resource | None) -> None:
         """A MailServer has come or gone: that may change to whom the objects of its namespace belong."""
@@ -202,7 +214,15 @@ class Operator:
     def _judge_strays_of(self, namespace: str) -> None:
         servers = self.world.servers(namespace)
         for kind in RESOURCES:
-            self.strays.look(self.world.of_namespace(kind, namespace), servers)
+            self._judge_strays(self.world.of_namespace(kind, namespace), servers)
+
+    def _judge_strays(self, resources: Iterable[Resource], servers: tuple[str, ...]) -> None:
+        """Tell objects without a MailServer so, and let nothing hold a Mailbox whose mail nobody can erase."""
+        resources = tuple(resources)
+        self.strays.look(resources, servers)
+        for resource in resources:
+            if FINALIZER in resource.finalizers and is_stray(resource, servers):
+                self.means.finalizers.put(resource, wanted=False)
 
     def _judge_stray(self, resource: Resource) -> None:
         status = stray_status(self.world, self.echoes, self.events, resource)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from postboat.controller.rollout import Progress
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
+    from postboat.model.census import Orphan
     from postboat.model.verdict import Key as ObjectKey
     from postboat.objects.plan import Plan
 
@@ -53,6 +54,8 @@ class Facts:
     progress: tuple[Progress, ...] = ()
     in_force: bool = False
     endpoints: Mapping[str, str] | None = None
+    orphans: tuple[Orphan, ...] = ()
+    orphan_count: int | None = None
 
 
 class Reporter:
@@ -122,6 +125,12 @@ class Reporter:
             self._facts = replace(self._facts, endpoints=dict(found))
         self._server_due()
 
+    def orphans(self, first: tuple[Orphan, ...], count: int) -> None:
+        """Take in which mail has no Mailbox."""
+        with self._lock:
+            self._facts = replace(self._facts, orphans=first, orphan_count=count)
+        self._server_due()
+
     def _planned(self, decided: Decided) -> None:
         self._generation = decided.resolution.server.generation
         self._facts = replace(self._facts, plan=decided.plan, revision=self._facts.revision + 1)
@@ -178,6 +187,8 @@ class Reporter:
             workloads=tuple(_workload(self._key.name, part) for part in facts.progress),
             in_force=facts.in_force,
             endpoints=facts.endpoints,
+            orphans=facts.orphans,
+            orphan_count=facts.orphan_count,
         )
         verdict = facts.plan.verdicts["MailServer", self._key.name]
         return told(known, report_server(known, verdict, facts.plan, seen, _moment()), self._events, self._echoes)

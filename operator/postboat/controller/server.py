@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
+from postboat.api import Resource
 from postboat.cluster.types import (
     ApiError,
     ConnectionFailedError,
@@ -22,13 +23,16 @@ from postboat.cluster.types import (
 from postboat.controller import keys
 from postboat.controller.execution import FEW, Execution, paused
 from postboat.controller.intake import Inbox, View
+from postboat.controller.keeper import Hands, Keeper
 from postboat.controller.lookups import volume_claims
 from postboat.controller.observer import Observer
 from postboat.controller.queue import ExpectedError, NamespaceEndsError, NotLeadingError, Worker
 from postboat.controller.reconcile import Decided, Planner
 from postboat.controller.reporter import Reporter
 from postboat.controller.snapshot import Assembly, assemble
+from postboat.controller.tidings import Tidings
 from postboat.model.references import secret_names
+from postboat.model.snapshot import Gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +41,9 @@ if TYPE_CHECKING:
     from postboat.cluster.client import Client
     from postboat.cluster.events import EventRecorder
     from postboat.cluster.observe import Agents, PodAnnotator
+    from postboat.cluster.stores import Stores
     from postboat.controller.echoes import Echoes
+    from postboat.controller.finalizers import Finalizers
     from postboat.controller.queue import Pace
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
@@ -60,6 +66,8 @@ class Means:
     applier: Applier
     agents: Agents
     annotator: PodAnnotator
+    stores: Stores
+    finalizers: Finalizers
     writer: StatusWriter
     events: EventRecorder
     echoes: Echoes
@@ -94,24 +102,33 @@ class MailServerControl:
             self._reporter.advance,
             allowed=means.leading,
         )
+        self.keeper = Keeper(
+            key,
+            Hands(means.world, means.stores, means.finalizers, means.leading),
+            Tidings(key, means.world, means.writer, means.events, self._reporter.orphans),
+            lambda change, wake: self.hear(change, wake=wake),
+        )
         self._execution = Execution(key, means.client, means.applier, self.observer, self._reporter)
 
     def start(self, *, leading: bool) -> None:
-        """Start both threads; without the Lease they wait."""
+        """Start all threads; without the Lease they wait."""
         self.worker.pause(paused=not leading)
         self.worker.wake()
         self.worker.start()
         self.observer.start()
+        self.keeper.start()
 
     def stop(self) -> None:
-        """End both threads."""
+        """End all threads."""
         self.worker.stop()
         self.observer.stop()
+        self.keeper.stop()
 
     def join(self, patience: float) -> None:
         """Wait for the threads to end."""
         self.worker.join(patience)
         self.observer.join(patience)
+        self.keeper.join(patience)
 
     def lead(self, *, held: bool) -> None:
         """Begin to write, or end it at once."""
@@ -132,11 +149,14 @@ class MailServerControl:
         self._inbox.put(change)
         if wake:
             self.worker.wake(news=True)
+            if isinstance(change, Resource | Gone):
+                self.keeper.hear(change.kind, change.name)
 
     def start_over(self) -> None:
         """Read the whole namespace again."""
         self._fresh.set()
         self.worker.wake(news=True)
+        self.keeper.start_over()
 
     def services_changed(self) -> None:
         """Look again at where clients reach the platform."""
@@ -214,7 +234,9 @@ class MailServerControl:
         server = self._view.resources.get(("MailServer", self.key.name))
         if server is None:
             return None
-        assembly = Assembly(self._view, contents, self._means.environment, dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        surveyed = self.keeper.surveyed  # asked first: homes that are told in between are in the inbox too
+        assembly = Assembly(self._view, contents, self._means.environment, now, self.keeper.homes(), surveyed)
         return self._planner.begin(assemble(server, assembly))
 
     def _everything(self) -> list[Change]:
@@ -260,6 +282,7 @@ class MailServerControl:
         lacking = "; ".join(
             f"Secret {name} could not be made: {why}" for name, why in sorted(self._unmade.items())[:FEW]
         )
+        self.keeper.follow(decided.plan.platform, (name for kind, name in self._touched if kind == "Mailbox"))
         server = self._view.resources["MailServer", self.key.name]
         fault = self._execution.bring_about(decided, server, touched, lacking)
         self._touched = set()

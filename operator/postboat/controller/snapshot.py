@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postboat.model.snapshot import Snapshot
@@ -25,6 +25,8 @@ class Assembly:
     secrets: Mapping[str, SecretContent]
     environment: Environment
     now: datetime
+    homes: Mapping[str, int] = field(default_factory=dict)
+    surveyed: bool = True
 
 
 def assemble(server: Resource, assembly: Assembly) -> Snapshot:
@@ -42,4 +44,6 @@ def assemble(server: Resource, assembly: Assembly) -> Snapshot:
         secrets=assembly.secrets,
         environment=assembly.environment,
         now=assembly.now,
+        homes=assembly.homes,
+        surveyed=assembly.surveyed,
     )

@@ -20,6 +20,12 @@ STRAY = frozenset({Reason.SERVER_NOT_FOUND, Reason.SERVER_AMBIGUOUS})
 """Why an object belongs nowhere; every other refusal is told by the MailServers of its namespace."""
 
 
+def is_stray(resource: Resource, servers: Collection[str]) -> bool:
+    """Tell whether an object belongs to no MailServer at all."""
+    where = belonging(resource, servers)
+    return isinstance(where, Verdict) and (where.reason in STRAY or not servers)
+
+
 class Strays:
     """Judges the objects that no MailServer claims."""
 
@@ -31,6 +37,5 @@ class Strays:
         for resource in resources:
             if resource.kind == "MailServer" or resource.deleting:
                 continue
-            where = belonging(resource, servers)
-            if isinstance(where, Verdict) and (where.reason in STRAY or not servers):
+            if is_stray(resource, servers):
                 self._judge(resource)

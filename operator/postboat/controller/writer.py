@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WRITERS = 6
-Name = tuple[str, str, str]
-"""Kind, namespace and name of an object."""
+Name = tuple[str, str, str, str]
+"""Kind, namespace and name of an object, and the part of its status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Judgement:
     namespace: str
     name: str
     status: Callable[[], Mapping[str, Any] | None]
+    part: str = ""
+    """Parts of one status that have nothing to do with each other are judged and written apart."""
 
 
 class StatusWriter:
@@ -77,7 +79,7 @@ class StatusWriter:
 
     def put(self, judgement: Judgement, *, after: float = 0.0) -> None:
         """Take a judgement, to be written after so many seconds; an older one of the same object is superseded."""
-        name = (judgement.kind.kind, judgement.namespace, judgement.name)
+        name = (judgement.kind.kind, judgement.namespace, judgement.name, judgement.part)
         with self._condition:
             self._due[name] = judgement
             if after:
@@ -111,10 +113,10 @@ class StatusWriter:
             except FencedError:
                 failed = True
             except (ApiError, ConnectionFailedError) as failure:
-                log.warning("the status of %s %s/%s was not written: %s", *name, failure)
+                log.warning("the status of %s %s/%s was not written: %s", *name[:3], failure)
                 failed = True
             except Exception:
-                log.exception("the status of %s %s/%s was not written", *name)
+                log.exception("the status of %s %s/%s was not written", *name[:3])
                 failed = True
             if failed:
                 self._echoes.forget(judgement.kind.kind, Key(judgement.namespace, judgement.name))

@@ -14,7 +14,7 @@ from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import Place, referenced_password
-from postboat.model.platform import PUBLIC_STORE, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
+from postboat.model.platform import PUBLIC_STORE, UNPLACED, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
 from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
@@ -24,6 +24,11 @@ _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "tmp"})
 _NO_LOGIN: Final = "mail is delivered, but nobody can log in"
 _MOST_STORES: Final = 64
 """As many as the schema allows; a status that says more is none of ours."""
+_WAITING: Final = Verdict(
+    Reason.PENDING,
+    "it waits for the stores to say whether one of them holds mail of this name; mail to it waits in the queue",
+    effective=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,14 @@ class Frame:
     hash_key: bytes
     quota: int = 0
     junk: Junk = field(default_factory=Junk)
+
+
+@dataclass(slots=True)
+class Whereabouts:
+    """Which store holds mail of whom, and whether all stores have told."""
+
+    homes: dict[str, int]
+    surveyed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,13 @@ def _user(name: str, spec: MailboxSpec) -> str | Verdict:
     return user
 
 
-def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, SecretContent], frame: Frame) -> Outcome:
+def settle(
+    user: str,
+    claimants: Collection[Resource],
+    secrets: Mapping[str, SecretContent],
+    frame: Frame,
+    whereabouts: Whereabouts,
+) -> Outcome:
     """Decide between all Mailboxes that claim a user name: the oldest has it."""
     if not claimants:
         return Outcome(None, None, ())
@@ -97,18 +116,22 @@ def settle(user: str, claimants: Collection[Resource], secrets: Mapping[str, Sec
             password = referenced_password(spec.password_secret, user, secrets, frame.hash_key, place)
             if isinstance(password, Verdict):
                 verdict, password = replace(password, effective=True), ""
-            mailbox = _account(winner, user, spec, password, frame)
+            shard = _placement(user, winner, frame.shards, whereabouts)
+            verdict = _WAITING if shard == UNPLACED else verdict
+            mailbox = _account(winner, user, spec, frame, password=password, shard=shard)
     verdicts = [(("Mailbox", winner.name), verdict), *((("Mailbox", loser.name), conflict) for loser in losers)]
     return Outcome(mailbox, node(winner.name, user, spec), tuple(verdicts))
 
 
-def _account(resource: Resource, user: str, spec: MailboxSpec, password: str, frame: Frame) -> Account:
+def _account(  # noqa: PLR0913 - what an account is made of
+    resource: Resource, user: str, spec: MailboxSpec, frame: Frame, *, password: str, shard: int
+) -> Account:
     return Account(
         resource=resource.name,
         user=user,
         password=password,
         access=_access(spec.access or Access()),
-        shard=_placement(user, resource, frame.shards),
+        shard=shard,
         quota=server.quota(spec.quota, frame.quota),
         junk=server.junk(spec.junk, frame.junk),
     )
@@ -124,7 +147,12 @@ def _access(access: Access) -> tuple[Protocol, ...]:
     return tuple(protocol for protocol, shut in closed.items() if not shut)
 
 
-def _placement(user: str, resource: Resource, shards: int) -> int:
+def _placement(user: str, resource: Resource, shards: int, whereabouts: Whereabouts) -> int:
+    """Place a mailbox where its status says, else where its mail is, else, when no store has any, by its name."""
     placed = resource.status.get("store", -1)
-    known = isinstance(placed, int) and 0 <= placed < _MOST_STORES
-    return int(placed) if known else names.store(user, shards)
+    if isinstance(placed, int) and 0 <= placed < _MOST_STORES:
+        return int(placed)
+    home = whereabouts.homes.get(user)
+    if home is not None:
+        return home
+    return names.store(user, shards) if whereabouts.surveyed or shards == 1 else UNPLACED

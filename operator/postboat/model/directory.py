@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame
+from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.addresses import AddressBook
 from postboat.model.decisions import decide_domain, decide_name
 from postboat.model.facts import Facts, Policy, Reading
@@ -35,9 +35,15 @@ class Entry:
 class Directory:
     """All Mailboxes and MailAddresses of the namespace as one server sees them, and where mail to domains goes."""
 
-    def __init__(self, frame: Frame, mailboxes: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> None:
+    def __init__(
+        self,
+        frame: Frame,
+        mailboxes: Iterable[Resource],
+        secrets: Mapping[str, SecretContent],
+        whereabouts: Whereabouts,
+    ) -> None:
         self._frame = frame
-        self._mailboxes = MailboxBook(frame, secrets)
+        self._mailboxes = MailboxBook(frame, secrets, whereabouts)
         self._addresses = AddressBook()
         self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy())
         self._different: set[Hashable] = {("policy", POSTMASTER)}
@@ -78,6 +84,14 @@ class Directory:
     def secret_changed(self, name: str) -> None:
         """Look again at all accounts whose password stands in this Secret."""
         self._mailboxes.secret_changed(name)
+
+    def located(self, user: str, store: int | None) -> None:
+        """Learn which store holds mail of a user."""
+        self._mailboxes.located(user, store)
+
+    def surveyed(self) -> None:
+        """Learn that all stores have told: who waited for that is placed now."""
+        self._mailboxes.surveyed()
 
     def reframe(self, frame: Frame, policy: Policy) -> None:
         """Look again at everything that depends on what all have in common, if that is different now."""

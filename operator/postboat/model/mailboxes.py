@@ -7,7 +7,8 @@ from collections.abc import Hashable, Mapping
 
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
-from postboat.model.accounts import Frame, Outcome, claim, settle
+from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, settle
+from postboat.model.platform import UNPLACED, Account
 from postboat.model.references import secret_names
 from postboat.model.relations import Relations
 from postboat.model.snapshot import SecretContent
@@ -17,9 +18,11 @@ from postboat.model.verdict import Key, Verdict
 class MailboxBook:
     """All Mailboxes of the namespace as one server sees them."""
 
-    def __init__(self, frame: Frame, secrets: Mapping[str, SecretContent]) -> None:
+    def __init__(self, frame: Frame, secrets: Mapping[str, SecretContent], whereabouts: Whereabouts) -> None:
         self._frame = frame
         self._secrets = secrets
+        self._whereabouts = whereabouts
+        self._unplaced: set[str] = set()
         self._resources: dict[str, Resource] = {}
         self._users: dict[str, str] = {}
         self._claims: dict[str, dict[str, Resource]] = {}
@@ -66,6 +69,20 @@ class MailboxBook:
         """Look again at all accounts whose password stands in this Secret."""
         self._dirty |= self._of_secret.get(name, set())
 
+    def located(self, user: str, store: int | None) -> None:
+        """Learn which store holds mail of a user."""
+        if store is None:
+            self._whereabouts.homes.pop(user, None)
+        else:
+            self._whereabouts.homes[user] = store
+        if user in self._claims:
+            self._dirty.add(user)
+
+    def surveyed(self) -> None:
+        """Learn that all stores have told: who waited for that is placed now."""
+        self._whereabouts.surveyed = True
+        self._dirty |= self._unplaced
+
     def reframe(self, frame: Frame) -> None:
         """Look again at everything, if what accounts have in common is different now."""
         if frame == self._frame:
@@ -85,8 +102,12 @@ class MailboxBook:
         self._told = {}
         facts: set[Hashable] = set()
         for user in dirty:
-            outcome = settle(user, self._claims.get(user, {}).values(), self._secrets, self._frame)
+            claims = self._claims.get(user, {}).values()
+            outcome = settle(user, claims, self._secrets, self._frame, self._whereabouts)
             told.update(outcome.verdicts)
+            self._unplaced.discard(user)
+            if isinstance(outcome.mailbox, Account) and outcome.mailbox.shard == UNPLACED:
+                self._unplaced.add(user)
             if outcome.mailbox is None:
                 self._outcomes.pop(user, None)
             else:

@@ -36,7 +36,7 @@ class Wanted:
     `hosts` are the DNS names a certificate must carry, `selector` names the DKIM key. The entries of each kind:
     internal: `ca.crt`, `ca.key`; `store.crt`, `store.key` (server, for `hosts`); `smtp.crt`, `smtp.key` (server, for
     `smtp_hosts`); `client.crt`, `client.key` (client), all three signed by the CA; `master-password`, `hash-key`,
-    `valkey-password`, `rspamd-password`, `rspamd-enable-password` (ASCII letters and digits);
+    `valkey-password`, `rspamd-password`, `rspamd-enable-password`, `operator-token` (ASCII letters and digits);
     selfsigned: `ca.crt`, `tls.crt`, `tls.key`; dkim: `SELECTOR.key` (RSA 2048, PEM, PKCS#8).
     """
 
@@ -81,6 +81,7 @@ class InternalSecrets:
     valkey_password: str
     rspamd_password: str
     rspamd_enable_password: str
+    operator_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +203,13 @@ class Junk:
     retention: int = 15 * 86_400
 
 
+UNPLACED: Final = -1
+"""In the place of a store: mail is taken and waits in the queue, for a store may hold older mail of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A mailbox of a person: who may log in how, and on which store it lives."""
+    """A mailbox of a person: who may log in how, and on which store it lives (UNPLACED while nobody knows)."""
 
     resource: str
     user: str

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from postboat.api.resource import Resource
-from postboat.model.accounts import Frame
+from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.belonging import belonging
 from postboat.model.directory import Directory
 from postboat.model.domains import Domains, resolve_domains
@@ -19,7 +19,7 @@ from postboat.model.platform import Platform, Wanted
 from postboat.model.references import secret_names
 from postboat.model.server import policy
 from postboat.model.site import Site, settle_site
-from postboat.model.snapshot import Change, Gone, SecretContent, Snapshot
+from postboat.model.snapshot import Change, Gone, Home, SecretContent, Snapshot, Surveyed
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 
@@ -75,7 +75,8 @@ class Resolver:
         self._refused = 0
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
-        self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets)
+        whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed)
+        self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets, whereabouts)
         self._directory.reframe(self._frame(), policy(self._server.spec))
         self._resolved_domains = self._settle_domains()
         for resource in snapshot.addresses:
@@ -110,11 +111,19 @@ class Resolver:
                 return _Touch.DOMAINS
             case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
                 self._directory.take(change)
+            case Home() | Surveyed():
+                self._take_survey(change)
             case Gone():
                 self._told[change.kind, change.name] = None
             case Resource():
                 self._put_other(change)
         return _Touch.NOTHING
+
+    def _take_survey(self, change: Home | Surveyed) -> None:
+        if isinstance(change, Home):
+            self._directory.located(change.user, change.store)
+        else:
+            self._directory.surveyed()
 
     def _take_secret(self, secret: SecretContent) -> "_Touch":
         self._secrets[secret.name] = secret

@@ -36,6 +36,7 @@ _INTERNAL_KEYS: Final = (
     "client.key",
     "hash-key",
     "master-password",
+    "operator-token",
     "rspamd-enable-password",
     "rspamd-password",
     "smtp.crt",
@@ -152,6 +153,7 @@ def _internal(data: Mapping[str, bytes]) -> InternalSecrets:
         valkey_password=_word(data["valkey-password"]),
         rspamd_password=_word(data["rspamd-password"]),
         rspamd_enable_password=_word(data["rspamd-enable-password"]),
+        operator_token=_word(data["operator-token"]),
     )
 
 

@@ -4,13 +4,13 @@ The clock is part of it, because a certificate expires; nothing that depends on 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from postboat.api.resource import Resource
 from postboat.model.platform import Environment
 
-__all__ = ["Environment", "Gone", "Resource", "SecretContent", "Snapshot"]
+__all__ = ["Environment", "Gone", "Home", "Resource", "SecretContent", "Snapshot", "Surveyed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,21 @@ class Gone:
     name: str
 
 
-Change = Resource | SecretContent | Gone
-"""What the world may tell an incremental resolver: an object as it is now, or that it is gone."""
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The store that holds mail of a user; None when none does any more."""
+
+    user: str
+    store: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """Every store has told what it holds, or has had the time for it: who has no home has no mail."""
+
+
+Change = Resource | SecretContent | Gone | Home | Surveyed
+"""What the world may tell an incremental resolver: an object as it is now or that it is gone, and where mail lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +67,6 @@ class Snapshot:
     secrets: Mapping[str, SecretContent]
     environment: Environment
     now: datetime
+    homes: Mapping[str, int] = field(default_factory=dict)
+    """The stores that hold mail, by user, as far as they have told."""
+    surveyed: bool = True

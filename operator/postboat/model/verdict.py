@@ -55,6 +55,8 @@ class Reason(StrEnum):
     """The MailServer asks to be left as it is."""
     DELETING = "Deleting"
     """The object is being deleted and counts no more."""
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    """The store that holds the mail does not answer, so that the mail cannot be erased yet."""
     IN_FORCE = "InForce"
     """Every replica serves the object as it is written."""
     PENDING = "Pending"

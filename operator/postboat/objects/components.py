@@ -11,6 +11,8 @@ from postboat.model.platform import Platform, Volume
 
 AGENT: Final = 9100
 EDGE_AGENT: Final = 9101
+STORE_OPERATOR: Final = 9443
+"""Where a store tells the operator of its mailboxes, over TLS and by a secret."""
 POSTFIX_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 
 
@@ -31,6 +33,7 @@ class Container:
     suffix: str = ""
     sidecar: bool = False
     """It starts before the others of its pod and ends after them."""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ _STORE: Final = Container(
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "100m", "memory": "128Mi"},
     shard_key="store",
+    environment={"POSTBOAT_MAIL": "/srv/mail", "POSTBOAT_OPERATOR_PORT": str(STORE_OPERATOR)},
 )
 _RSPAMD: Final = Container(
     name="rspamd",

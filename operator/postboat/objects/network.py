@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from postboat.model.platform import Platform, Protocol
-from postboat.objects.components import AGENT, COMPONENTS, EDGE_AGENT, Component, replicas
+from postboat.objects.components import AGENT, COMPONENTS, EDGE_AGENT, STORE_OPERATOR, Component, replicas
 from postboat.objects.meta import Body, metadata, selector
 
 _SMTP_PORTS: Final = {"smtp": (25, 10025), "submission": (587, 10587), "submissions": (465, 10465)}
@@ -65,7 +65,7 @@ def policies(platform: Platform) -> Iterable[Body]:
     yield _policy(
         platform,
         "store",
-        (AGENT,),
+        (AGENT, STORE_OPERATOR),
         [
             pods("smtp", 10024, 12340, to=False),
             pods("imap", *_STORE_LOGINS, to=False),

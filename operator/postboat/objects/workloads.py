@@ -118,6 +118,7 @@ def _container(platform: Platform, component: Component, container: Container, s
             {"name": "POSTBOAT_RUN", "value": "/run/postboat"},
             {"name": "POSTBOAT_PORT", "value": str(container.agent)},
             {"name": "POSTBOAT_GRACE", "value": str(component.grace - _STOP_SLACK)},
+            *({"name": name, "value": value} for name, value in container.environment.items()),
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": (scheduling.resources if main else None) or {"requests": dict(container.requests)},

@@ -10,7 +10,7 @@ from typing import Final
 from postboat.model import names
 from postboat.model.platform import Imap, Platform, Protocol
 from postboat.render import escape, public
-from postboat.render.files import File
+from postboat.render.files import Effect, File
 from postboat.render.template import fill, script
 from postboat.render.transport_security import CIPHERS
 
@@ -42,6 +42,9 @@ _KNOWN: Final = (
 _LOGIN_NAME: Final = _KNOWN.format(own="")
 _RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
 _ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
+
+_USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
+"""What Dovecot calls it, and the column of the agent's ledger."""
 
 
 _STORE_QUERY: Final = (
@@ -220,6 +223,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         plugins=_imap_plugins(platform.imap),
         imapsieve="yes" if platform.imap.deleted_to_trash else "no",
         trash_scripts=_TRASH_SCRIPTS if platform.imap.deleted_to_trash else (),
+        usage=_USAGE,
         connections=platform.imap.connections,
         message_size=message_size,
         quota_warning=platform.store.quota_warning,
@@ -228,11 +232,13 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         **public.values(platform),
     )
     internal = platform.internal
+    token = f"{internal.operator_token}\n".encode()
     return (
         File("dovecot.conf", "dovecot.conf", conf),
         File("ca.crt", "ca.crt", internal.ca, secret=True),
         File("client.crt", "client.crt", internal.client_chain, secret=True),
         File("client.key", "client.key", internal.client_key, secret=True, mode="0600"),
+        File("operator.token", "operator.token", token, Effect.LIVE, secret=True, mode="0600"),
         File("edges", "edges", f"edge:{{PLAIN}}{internal.master_password}\n".encode(), secret=True, mode="0600"),
         File("store.crt", "store.crt", internal.store_chain, secret=True),
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postboat.model import names
-from postboat.model.platform import Account, Domain, Platform, PublicMailbox, Relay, Route, Shard
+from postboat.model.platform import UNPLACED, Account, Domain, Platform, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
 from postboat.render import public
 from postboat.render.template import ACTIVE
@@ -150,7 +150,8 @@ def _quotas(directory: Directory) -> Iterable[Row]:
 
     A store knows a mailbox by the local part of its own address, so addresses of other names are not among them.
     """
-    limited = {account.user: account for account in directory.shard.accounts if account.quota}
+    placed = (account for account in directory.shard.accounts if account.shard != UNPLACED)
+    limited = {account.user: account for account in placed if account.quota}
     for route in directory.shard.routes:
         account = limited.get(route.local)
         if account is not None and names.canonical(account.user) in route.targets:
@@ -168,6 +169,8 @@ def _login_domains(directory: Directory) -> Iterable[Row]:
 
 def _edge_users(directory: Directory) -> Iterable[Row]:
     for account in directory.shard.accounts:
+        if account.shard == UNPLACED:
+            continue  # an edge that does not know a user yet lets the mail wait
         access = "".join(f",{protocol}" for protocol in account.access) + ","
         yield account.user, account.password, directory.platform.store_host(account.shard), access
     for mailbox in directory.shard.publics:

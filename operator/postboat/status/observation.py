@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from postboat.model.census import Orphan
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -35,6 +37,9 @@ class Observation:
     """Every replica of every workload serves the newest configuration."""
     endpoints: Mapping[str, str] | None = None
     """Host or address at which clients reach smtp and imap."""
+    orphans: tuple[Orphan, ...] = ()
+    orphan_count: int | None = None
+    """None while not every store has told what it holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,23 @@ from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.platform import Group, Platform
+from postboat.model.platform import UNPLACED, Group, Platform
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
 
 _FIELDS: Final = {
-    "MailServer": ("conditions", "counts", "endpoints", "hostname", "observedGeneration", "tls", "workloads"),
+    "MailServer": (
+        "conditions",
+        "counts",
+        "endpoints",
+        "hostname",
+        "observedGeneration",
+        "orphanCount",
+        "orphans",
+        "tls",
+        "workloads",
+    ),
     "MailAddress": ("addressCount", "addresses", "conditions", "observedGeneration"),
     "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
     "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
@@ -100,7 +110,7 @@ def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[
     if mailbox is None or mailbox.resource != resource.name:
         return _placement(resource)
     facts = {"username": mailbox.user, "type": spec.effective_type.value}
-    return facts if isinstance(mailbox, Group) else facts | {"store": mailbox.shard}
+    return facts if isinstance(mailbox, Group) or mailbox.shard == UNPLACED else facts | {"store": mailbox.shard}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:

@@ -43,7 +43,28 @@ def report_server(
         status |= {"hostname": platform.hostname, "tls": _tls(resource, platform)}
     if platform is not None and seen.endpoints:
         status["endpoints"] = _endpoints(platform, seen)
+    status |= _orphans(resource, seen)
     return unless_equal(resource, status)
+
+
+def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:
+    """List mail without a Mailbox; while not all stores have told, what was known stays."""
+    before = resource.status.get("orphans") or ()
+    if seen.orphan_count is None:
+        known = {field: resource.status.get(field) for field in ("orphanCount", "orphans")}
+        return {field: value for field, value in known.items() if value is not None}
+    since = {(one.get("username"), one.get("store")): one.get("since") for one in before}
+    listed = []
+    for orphan in seen.orphans:
+        held = orphan.holding
+        entry = {
+            "username": held.user,
+            "store": held.store,
+            "bytes": held.bytes,
+            "since": since.get((held.user, held.store)) or conditions.timestamp(orphan.since),
+        }
+        listed.append({field: value for field, value in entry.items() if value is not None})
+    return {"orphanCount": seen.orphan_count} | ({"orphans": listed} if listed else {})
 
 
 def _synced(plan: Plan, seen: Observation) -> Condition:

@@ -81,12 +81,13 @@ def test_a_store_that_we_never_wrote_is_not_believed(store: object) -> None:
 
 
 def test_fields_without_effect_are_named() -> None:
-    mailbox = world.resource("Mailbox", "anna", {"reclaimPolicy": "Retain", "internal": True, "displayName": "Anna"})
-    verdict = resolve(_snapshot(mailbox)).verdicts["Mailbox", "anna"]
+    spec = {"dkim": {"enabled": False}, "disclaimer": {"markdown": "*Legal*"}, "filterPolicy": "strict"}
+    verdict = resolve(_snapshot(world.resource("MailDomain", "example.org", spec))).verdicts["MailDomain", "example.org"]
     assert verdict.accepted
     assert verdict.reason is Reason.FIELD_NOT_IN_FORCE
-    assert "spec.internal, spec.reclaimPolicy" in verdict.message
-    assert "displayName" not in verdict.message
+    assert "spec.disclaimer" in verdict.message
+    assert "spec.filterPolicy" in verdict.message
+    assert "dkim" not in verdict.message
 
 
 def test_a_refused_server_leaves_the_rest_alone() -> None:

@@ -165,7 +165,7 @@ ARROWS = {
     ("filter", "valkey"): {6379},
     ("operator", "smtp"): {9100, 9101},
     ("operator", "imap"): {9100},
-    ("operator", "store"): {9100},
+    ("operator", "store"): {9100, 9443},
     ("operator", "filter"): {9100, 11334},
     ("operator", "valkey"): {9100},
 }

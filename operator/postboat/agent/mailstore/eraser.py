@@ -1,0 +1,109 @@
+"""Erasing the mail of one user: out of sight by a rename, then deleted in the background, to the end even after a kill.
+
+Only a name that is a user's and that the directory does not have is ever touched, and nothing outside the volume.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+import time
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from postboat.agent.mailstore.folders import valid
+from postboat.agent.mailstore.ledger import listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from postboat.agent.children import Children
+    from postboat.agent.mailstore.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+_MARK = "@"  # no user name has it, so nobody's trash can be taken for somebody else's
+
+
+class Answer(Enum):
+    """What becomes of an order to erase."""
+
+    DONE = "done"
+    ERASING = "erasing"
+    LIVING = "living"
+    INVALID = "invalid"
+
+
+class Eraser:
+    """Erases below `root`; `trash` is a folder of the same volume."""
+
+    def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
+        self._root, self._directory, self._ledger, self._children = root, directory, ledger, children
+        self._trash = root / ".postboat" / "trash"
+        self._ordering = threading.Lock()
+        self._due = threading.Event()
+
+    def start(self) -> None:
+        """Delete what lies in the trash, also what an earlier run left, in a thread that ends with the process."""
+        self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._due.set()
+        threading.Thread(target=self._work, name="eraser", daemon=True).start()
+
+    def erase(self, user: str) -> Answer:
+        """Take an order; repeating it is harmless, and tells how far it is."""
+        if not valid(user):
+            return Answer.INVALID
+        with self._ordering:
+            if listed(self._directory, user):
+                return Answer.LIVING
+            if os.path.lexists(self._root / user):
+                self._put_away(user)
+            elif not self._waiting(user):
+                self._ledger.forget(user)
+                return Answer.DONE
+        self._due.set()
+        return Answer.ERASING
+
+    def _put_away(self, user: str) -> None:
+        """End the sessions of the user, who can open no new one, and move the folder out of sight at once."""
+        outcome = self._children.run(("doveadm", "kick", user), seconds=10)
+        log.info("sessions ended before mail is erased: %s", outcome.status)
+        with contextlib.suppress(FileNotFoundError):
+            (self._root / user).rename(self._trash / f"{user}{_MARK}{time.time_ns():x}")
+        for folder in (self._trash, self._root):
+            _sync(folder)
+        self._ledger.forget(user)
+
+    def _waiting(self, user: str) -> bool:
+        return any(entry.startswith(f"{user}{_MARK}") for entry in os.listdir(self._trash))  # noqa: PTH208  names only
+
+    def _work(self) -> None:
+        while True:
+            self._due.wait()
+            self._due.clear()
+            try:
+                for path in sorted(self._trash.iterdir()):
+                    _delete(path)
+            except OSError:
+                log.exception("mail was not erased, which is tried again")
+                time.sleep(5)
+                self._due.set()
+
+
+def _delete(path: Path) -> None:
+    """Delete a folder with everything in it; a link is not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

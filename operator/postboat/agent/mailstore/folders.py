@@ -1,0 +1,89 @@
+"""Which mailboxes have a folder on the volume: looked up whole once at the start, then followed by inotify.
+
+A name that no user can have (a trash, lost+found, a file) is nobody's folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from postboat.agent.inotify import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from postboat.agent.mailstore.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+_USER = re.compile(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", re.ASCII)
+_LONGEST = 64
+_LOOK_ANYWAY = 600.0  # seconds; inotify tells at once, this is for what it cannot tell
+_SETTLE = 0.2
+
+
+def valid(user: str) -> bool:
+    """Tell whether a name is that of a user, as the operator has them: never a path."""
+    return len(user) <= _LONGEST and _USER.fullmatch(user) is not None
+
+
+def present(root: Path) -> frozenset[str]:
+    """Give the users that have a folder."""
+    with os.scandir(root) as entries:
+        return frozenset(entry.name for entry in entries if valid(entry.name) and entry.is_dir(follow_symlinks=False))
+
+
+class Folders:
+    """Keeps the ledger's word about folders true."""
+
+    def __init__(self, root: Path, ledger: Ledger) -> None:
+        self._root, self._ledger = root, ledger
+
+    def start(self) -> None:
+        """Follow the volume in a thread that ends with the process."""
+        threading.Thread(target=self._follow, name="folders", daemon=True).start()
+
+    def _follow(self) -> None:
+        watch = Watch(self._root)
+        due = 0.0
+        while True:
+            try:
+                if time.monotonic() >= due:
+                    self.look()
+                    due = time.monotonic() + _LOOK_ANYWAY
+                names = watch.names(due - time.monotonic())
+                if names is None:
+                    due = 0.0
+                elif names:
+                    time.sleep(_SETTLE)  # many come at once, and each note is a transaction
+                    self.look_at(names | (watch.names(0) or frozenset()))
+            except (OSError, sqlite3.Error):
+                log.exception("the folders were not looked at")
+                time.sleep(5)
+                due = 0.0
+
+    def look(self) -> None:
+        """Compare everything."""
+        there, known = present(self._root), self._ledger.folders()
+        if there != known:
+            self._ledger.note({user: user in there for user in there ^ known})
+
+    def look_at(self, names: Iterable[str]) -> None:
+        """Look at single names again."""
+        users = [name for name in names if valid(name)]
+        if users:
+            self._ledger.note({user: self._there(user) for user in users})
+
+    def _there(self, user: str) -> bool:
+        try:
+            return stat.S_ISDIR((self._root / user).lstat().st_mode)
+        except FileNotFoundError:
+            return False

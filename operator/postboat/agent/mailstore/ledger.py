@@ -1,0 +1,137 @@
+"""How much each mailbox holds and whether its folder is there, in one SQLite file on the volume of the mail.
+
+Dovecot writes the usage (quota_clone), the agent the folders, and a trigger numbers every real change, so that the
+operator asks only for what is new.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+PAGE = 2000
+_SECONDS = 10
+_DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+# Dovecot inserts and updates `bytes` and `messages` by `user` and knows nothing of the other columns.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS counter (number INTEGER NOT NULL);
+INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
+CREATE TABLE IF NOT EXISTS mailbox (
+  user TEXT PRIMARY KEY, bytes INTEGER, messages INTEGER,
+  folder INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS mailbox_number ON mailbox (number);
+CREATE TRIGGER IF NOT EXISTS mailbox_new AFTER INSERT ON mailbox BEGIN
+  UPDATE counter SET number = number + 1;
+  UPDATE mailbox SET number = (SELECT number FROM counter) WHERE user = new.user;
+END;
+CREATE TRIGGER IF NOT EXISTS mailbox_changed AFTER UPDATE OF bytes, messages, folder ON mailbox
+WHEN old.bytes IS NOT new.bytes OR old.messages IS NOT new.messages OR old.folder IS NOT new.folder BEGIN
+  UPDATE counter SET number = number + 1;
+  UPDATE mailbox SET number = (SELECT number FROM counter) WHERE user = new.user;
+END;
+"""
+_SET_FOLDER = (
+    "INSERT INTO mailbox (user, folder) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET folder = excluded.folder"
+)
+
+
+class Entry(NamedTuple):
+    """One mailbox: bytes and messages are None until Dovecot has told them."""
+
+    user: str
+    bytes: int | None
+    messages: int | None
+    folder: bool
+
+
+class Page(NamedTuple):
+    """Changes since a number, and the number to ask for next; `more` says that there are others right now."""
+
+    entries: tuple[Entry, ...]
+    number: int
+    more: bool
+
+
+class Ledger:
+    """The file `path`; `epoch` names this run of the agent, for numbers of another run may mean something else."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = threading.Lock()
+        self.epoch = secrets.token_hex(8)
+
+    def open(self, folders: Iterable[str]) -> None:
+        """Make the file as it must be before Dovecot starts, with these folders and no others."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._open(folders)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname not in _DAMAGES:
+                raise
+            log.error("the ledger of mailboxes is begun anew: %s", error)  # noqa: TRY400  the cause says it all
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._open(folders)
+
+    def _open(self, folders: Iterable[str]) -> None:
+        """What is gone is dropped: the epoch is new, so whoever asks begins from nothing."""
+        with self._writing, closing(self._connect()) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+            there = set(folders)
+            known = dict(connection.execute("SELECT user, folder FROM mailbox"))
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM mailbox WHERE user = ?", ((user,) for user in known.keys() - there))
+            fresh = ((user, 1) for user in there if not known.get(user))
+            connection.executemany(_SET_FOLDER, fresh)
+            connection.execute("COMMIT")
+
+    def note(self, folders: Mapping[str, bool]) -> None:
+        """Note which folders came (True) or went."""
+        with self._writing, closing(self._connect()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_SET_FOLDER, ((user, int(there)) for user, there in folders.items()))
+            connection.execute("COMMIT")
+
+    def forget(self, user: str) -> None:
+        """Note that the mail of a user was erased."""
+        with self._writing, closing(self._connect()) as connection:
+            connection.execute("UPDATE mailbox SET bytes = NULL, messages = NULL, folder = 0 WHERE user = ?", (user,))
+
+    def changes(self, since: int, limit: int = PAGE) -> Page:
+        """Give what has changed after a number."""
+        query = "SELECT user, bytes, messages, folder, number FROM mailbox WHERE number > ? ORDER BY number LIMIT ?"
+        with closing(self._connect()) as connection:
+            rows = connection.execute(query, (since, limit)).fetchall()
+        entries = tuple(Entry(user, size, count, bool(folder)) for user, size, count, folder, _ in rows)
+        return Page(entries, rows[-1][-1] if rows else since, len(rows) == limit)
+
+    def folders(self) -> frozenset[str]:
+        """Give the users whose folders are known to be there."""
+        with closing(self._connect()) as connection:
+            return frozenset(user for (user,) in connection.execute("SELECT user FROM mailbox WHERE folder"))
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None)
+
+
+def listed(directory: Path, user: str) -> bool:
+    """Tell whether a user is in the directory that Dovecot looks up; raise OSError when nobody can tell."""
+    if not directory.is_file():
+        raise FileNotFoundError("there is no directory yet")
+    try:
+        with closing(sqlite3.connect(directory, timeout=_SECONDS)) as connection:
+            return connection.execute("SELECT 1 FROM users WHERE user = ?", (user,)).fetchone() is not None
+    except sqlite3.Error as error:
+        raise OSError(f"the directory cannot be read: {error}") from error

@@ -1,0 +1,175 @@
+"""What has to happen to a Mailbox that is being deleted and whose mail goes with it.
+
+A finalizer must never outlive its reason, so every doubt about the reason lets the object go and keeps the mail.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from postboat.cluster.stores import ERASED, ERASING, LIVING, Access, StoreError
+from postboat.cluster.types import Key
+from postboat.controller.execution import paused
+from postboat.model.census import claimed
+from postboat.model.reclaim import FINALIZER, erases
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from postboat.api import Resource
+    from postboat.cluster.observe import Pod
+    from postboat.cluster.stores import Stores
+    from postboat.controller.finalizers import Finalizers
+    from postboat.controller.tidings import Tidings
+    from postboat.controller.world import World
+    from postboat.model.census import Census
+    from postboat.model.platform import Platform
+
+log = logging.getLogger(__name__)
+
+AGAIN = 2.0
+LONG = 20.0
+"""Seconds for which a store may still know the user before that is worth a word."""
+
+
+class Step(Enum):
+    """What to do next."""
+
+    LET_GO = auto()
+    WAIT = auto()
+    ERASE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next step; to erase, whose mail and where, and else why."""
+
+    step: Step
+    user: str = ""
+    stores: tuple[int, ...] = ()
+    why: str = ""
+
+
+def decide(
+    mailbox: Resource, server: Resource | None, census: Census, living: Collection[str], *, surveyed: bool
+) -> Decision:
+    """Decide about a Mailbox under deletion; `living` are the Mailboxes that are not."""
+    user = claimed(mailbox)
+    kept = _reason_to_keep(mailbox, server, user is None or census.claimants(user) & set(living) - {mailbox.name})
+    if kept or user is None:
+        return Decision(Step.LET_GO, why=kept)
+    placed = mailbox.status.get("store")
+    stores = {*census.stores(user), *((placed,) if isinstance(placed, int) else ())}
+    if not surveyed and placed is None:
+        return Decision(Step.WAIT, user, why="not every store has said what it holds")
+    if not stores:
+        return Decision(Step.LET_GO, user, why="it has no mail")
+    return Decision(Step.ERASE, user, tuple(sorted(stores)))
+
+
+def _reason_to_keep(mailbox: Resource, server: Resource | None, others: object) -> str:
+    if server is None or server.deleting:
+        return "the MailServer goes too"
+    if not erases(mailbox, server):
+        return "its mail is to be kept"
+    return "the mail belongs to another Mailbox" if others else ""
+
+
+class Erasures:
+    """The Mailboxes of one MailServer whose mail is being erased."""
+
+    def __init__(self, key: Key, world: World, stores: Stores, finalizers: Finalizers, tidings: Tidings) -> None:
+        self._key = key
+        self._world, self._stores, self._finalizers, self._tidings = world, stores, finalizers, tidings
+        self._since: dict[str, float] = {}
+        self._ready: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def add(self, name: str) -> None:
+        """Take a Mailbox that is being deleted."""
+        self._since.setdefault(name, time.monotonic())
+
+    def forget(self, name: str) -> None:
+        """Forget a Mailbox that is gone."""
+        self._since.pop(name, None)
+        self._ready.pop(name, None)
+
+    def go_on(self, census: Census, platform: Platform | None, *, surveyed: bool) -> None:
+        """Do the next step for each of them; a store that does not answer is asked once only."""
+        server = self._world.get("MailServer", self._key)
+        silent: dict[int, str] = {}
+        for name in [name for name in self._since if self._ready.get(name, 0.0) <= time.monotonic()]:
+            mailbox = self._world.get("Mailbox", Key(self._key.namespace, name))
+            if mailbox is None or not mailbox.deleting or FINALIZER not in mailbox.finalizers:
+                self.forget(name)
+                continue
+            decision = decide(mailbox, server, census, self._living(mailbox, census), surveyed=surveyed)
+            if decision.step is Step.LET_GO:
+                self._let_go(mailbox, decision.why)
+            elif server is not None and paused(server):
+                self._ready[name] = time.monotonic() + AGAIN
+            elif decision.step is Step.WAIT or platform is None:
+                self._wait(mailbox, decision.why or "the platform is not ready")
+            else:
+                self._erase(mailbox, decision, platform, silent)
+
+    def _living(self, mailbox: Resource, census: Census) -> set[str]:
+        user = claimed(mailbox)
+        names = census.claimants(user) if user is not None else frozenset()
+        found = ((name, self._world.get("Mailbox", Key(self._key.namespace, name))) for name in names)
+        return {name for name, resource in found if resource is not None and not resource.deleting}
+
+    def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, silent: dict[int, str]) -> None:
+        pods = store_pods(self._world.pods_of(self._key))
+        states = [self._order(store, decision.user, platform, pods, silent) for store in decision.stores]
+        failed = [f"store {store} {silent[store]}" for store in decision.stores if store in silent]
+        if all(state == ERASED for state in states):
+            self._tidings.erased(mailbox, decision.user)
+            self._let_go(mailbox, "its mail was erased")
+        elif failed:
+            self._wait(mailbox, ", ".join(failed))
+        elif LIVING in states and time.monotonic() - self._since[mailbox.name] > LONG:
+            self._wait(mailbox, "a store has not yet closed the mailbox")
+
+    def _order(self, store: int, user: str, platform: Platform, pods: dict[int, Pod], silent: dict[int, str]) -> str:
+        pod = pods.get(store)
+        if pod is None:
+            silent[store] = "has no pod"
+        if pod is None or store in silent:
+            return ""
+        try:
+            state = self._stores.erase(access(platform), store, pod, user)
+        except StoreError as failure:
+            silent[store] = str(failure)
+            return ""
+        return state if state in {ERASED, ERASING, LIVING} else ""
+
+    def _wait(self, mailbox: Resource, why: str) -> None:
+        self._ready[mailbox.name] = time.monotonic() + AGAIN
+        self._tidings.waits(mailbox, why)
+
+    def _let_go(self, mailbox: Resource, why: str) -> None:
+        log.info("a Mailbox may go: %s", why, extra={"mailserver": self._key.name, "mailbox": mailbox.name})
+        self._ready[mailbox.name] = time.monotonic() + AGAIN
+        self._finalizers.put(mailbox, wanted=False)
+
+
+def store_pods(pods: Iterable[Pod]) -> dict[int, Pod]:
+    """Give the pods of the stores that can be asked, by number."""
+    found = {}
+    for pod in pods:
+        number = pod.name.rpartition("-")[2]
+        if pod.component == "store" and number.isdecimal() and pod.ip and not pod.deleting:
+            found[int(number)] = pod
+    return found
+
+
+def access(platform: Platform) -> Access:
+    """Tell how to reach the stores of a platform."""
+    return Access(platform.internal.ca, platform.internal.operator_token, platform.store_host)

@@ -1,0 +1,242 @@
+"""Follows the mail of one MailServer through its life: where it lies, how much it is, whose it is, when it is erased.
+
+It asks the stores only for what has changed; nothing that it writes wakes anything that renders or applies.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from postboat.cluster.stores import Mark, News, StoreError
+from postboat.cluster.types import Key
+from postboat.controller.erasure import Erasures, access, store_pods
+from postboat.controller.execution import paused
+from postboat.controller.usage import UsageBoard
+from postboat.model.belonging import belonging
+from postboat.model.census import Census, Holding, claimed
+from postboat.model.reclaim import FINALIZER, erases
+from postboat.model.snapshot import Home, Surveyed
+from postboat.model.verdict import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from postboat.cluster.stores import Stores
+    from postboat.controller.finalizers import Finalizers
+    from postboat.controller.tidings import Tidings
+    from postboat.controller.world import World
+    from postboat.model.platform import Platform
+    from postboat.model.snapshot import Change
+
+log = logging.getLogger(__name__)
+
+POLL = 2.0
+HASTE = 0.5
+PATIENCE = 300.0
+"""Seconds after which a mailbox is placed though a store has said nothing: long enough to pull an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a keeper works with."""
+
+    world: World
+    stores: Stores
+    finalizers: Finalizers
+    leading: Callable[[], bool]
+
+
+class Keeper(threading.Thread):
+    """The thread that follows the mail of one MailServer."""
+
+    def __init__(self, key: Key, hands: Hands, tidings: Tidings, post: Callable[[Change, bool], None]) -> None:
+        super().__init__(name=f"keeper {key.namespace}/{key.name}", daemon=True)
+        self.heartbeat = time.monotonic()
+        self.surveyed = False
+        self._key, self._hands, self._tidings, self._post = key, hands, tidings, post
+        self._census = Census()
+        self._board = UsageBoard()
+        self._erasures = Erasures(key, hands.world, hands.stores, hands.finalizers, tidings)
+        self._lock = threading.Lock()
+        self._changed: set[str] = set()
+        self._everything = True
+        self._platform: Platform | None = None
+        self._since = 0.0
+        self._homes: dict[str, int] = {}
+        self._marks: dict[int, Mark] = {}
+        self._touched: set[str] = set()
+        self._polled = 0.0
+        self._woken = threading.Event()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping = True
+        self._woken.set()
+
+    def hear(self, kind: str, name: str) -> None:
+        """Take in that a Mailbox or the MailServer has changed."""
+        with self._lock:
+            if kind == "Mailbox":
+                self._changed.add(name)
+            elif kind == "MailServer":
+                self._everything = True
+            else:
+                return
+        self._woken.set()
+
+    def start_over(self) -> None:
+        """Look at every Mailbox again."""
+        self.hear("MailServer", self._key.name)
+
+    def follow(self, platform: Platform | None, mailboxes: Iterable[str]) -> None:
+        """Take in the newest platform, how its stores are reached, and the Mailboxes that were judged anew for it."""
+        if platform is not None:
+            self._since = self._since or time.monotonic()
+            self._platform = platform
+        with self._lock:
+            self._changed.update(mailboxes)
+        self._woken.set()
+
+    def homes(self) -> dict[str, int]:
+        """Give the stores that hold mail, by user, as far as they have told."""
+        with self._lock:
+            return dict(self._homes)
+
+    @override
+    def run(self) -> None:
+        pause = POLL
+        while not self._stopping:
+            self._woken.wait(pause)
+            self._woken.clear()
+            self.heartbeat = time.monotonic()
+            if self._stopping:
+                return
+            try:
+                pause = self._round() if self._hands.leading() else POLL
+            except Exception:
+                log.exception("the mail was not looked after", extra={"mailserver": self._key.name})
+                pause = POLL
+
+    def _round(self) -> float:
+        for name in self._take_changed():
+            self._look_at(name)
+        now = time.monotonic()
+        if self._platform is not None and now - self._polled >= (HASTE if self._erasures else POLL):
+            self._polled = now
+            self._poll(self._platform)
+        self._erasures.go_on(self._census, self._platform, surveyed=self.surveyed)
+        self._tell()
+        waits = [POLL if not self._erasures else HASTE]
+        if (rest := self._board.next(time.monotonic())) is not None:
+            waits.append(max(0.05, rest))
+        return min(waits)
+
+    def _take_changed(self) -> Iterable[str]:
+        with self._lock:
+            changed, self._changed = self._changed, set()
+            everything, self._everything = self._everything, False
+        if not everything:
+            return changed
+        there = {mailbox.name for mailbox in self._hands.world.of_namespace("Mailbox", self._key.namespace)}
+        return there | changed | self._census.mailboxes
+
+    def _look_at(self, name: str) -> None:
+        """Learn whose mail a Mailbox stands for, and whether it needs the finalizer."""
+        mailbox = self._hands.world.get("Mailbox", Key(self._key.namespace, name))
+        owner = None if mailbox is None else belonging(mailbox, self._hands.world.servers(self._key.namespace))
+        mine = mailbox is not None and (owner == self._key.name or isinstance(owner, Verdict))
+        user = claimed(mailbox) if mailbox is not None and mine else None
+        self._touched |= self._census.claim(name, user, _now())
+        self._erasures.forget(name)
+        if mailbox is None or not mine:
+            return
+        self._board.changed(name, time.monotonic())
+        server = self._hands.world.get("MailServer", self._key)
+        if owner == self._key.name and mailbox.deleting:
+            if FINALIZER in mailbox.finalizers:
+                self._erasures.add(name)
+        elif server is not None and not paused(server):
+            wanted = owner == self._key.name and not server.deleting and erases(mailbox, server)
+            if wanted != (FINALIZER in mailbox.finalizers):
+                self._hands.finalizers.put(mailbox, wanted=wanted)
+
+    def _poll(self, platform: Platform) -> None:
+        """Ask all stores for their news."""
+        asked = {
+            store: (pod, self._marks.get(store, Mark()))
+            for store, pod in store_pods(self._hands.world.pods_of(self._key)).items()
+        }
+        for store, answer in self._hands.stores.ask(access(platform), asked).items():
+            if isinstance(answer, StoreError):
+                log.debug("store %d: %s", store, answer, extra={"mailserver": self._key.name})
+            else:
+                self._learn(store, answer)
+                self._marks[store] = answer.mark
+        if not self.surveyed and (self._complete(platform) or time.monotonic() - self._since > PATIENCE):
+            self.surveyed = True
+            self._post(Surveyed(), True)  # noqa: FBT003 - wake
+
+    def _complete(self, platform: Platform) -> bool:
+        return all(store in self._marks for store in range(platform.store.replicas))
+
+    def _learn(self, store: int, news: News) -> None:
+        now = _now()
+        holdings = {
+            told.user: Holding(told.user, store, told.bytes, told.messages) for told in news.told if told.folder
+        }
+        if news.whole:
+            users = self._census.replace(store, holdings, now)
+        else:
+            users = {told.user for told in news.told}
+            for user in users:
+                if user in holdings:
+                    self._census.hold(holdings[user], now)
+                else:
+                    self._census.release(user, store, now)
+        self._touched |= users
+        for user in users:
+            self._note_home(user)
+            for name in self._census.claimants(user):
+                self._board.changed(name, time.monotonic())
+
+    def _note_home(self, user: str) -> None:
+        home = self._census.home(user)
+        with self._lock:
+            if home == self._homes.get(user):
+                return
+            if home is None:
+                del self._homes[user]
+            else:
+                self._homes[user] = home
+        self._post(Home(user, home), not self.surveyed and self._waits(user))
+
+    def _waits(self, user: str) -> bool:
+        """Tell whether a Mailbox of that user has no place yet."""
+        names = self._census.claimants(user)
+        found = (self._hands.world.get("Mailbox", Key(self._key.namespace, name)) for name in names)
+        return any(mailbox is not None and "store" not in mailbox.status for mailbox in found)
+
+    def _tell(self) -> None:
+        """Let usage and orphans be written, as far as it is their turn."""
+        platform = self._platform
+        if platform is None:
+            return
+        now = time.monotonic()
+        for name in self._board.take(now):
+            if self._tidings.usage(name, self._census, platform):
+                self._board.wrote(name, now)
+        if self._complete(platform):
+            self._tidings.orphans(self._census, self._touched)
+            self._touched = set()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,81 @@
+"""Takes the finalizer from all Mailboxes, because the operator is about to be uninstalled and nobody would do it later.
+
+It takes the Lease first and for longer than it runs, so that no operator puts back what it takes away.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from postboat import telemetry
+from postboat.cluster.client import Client
+from postboat.cluster.connection import Connection
+from postboat.cluster.lease import Terms
+from postboat.cluster.types import LEASE, ApiError, Key
+from postboat.controller.finalizers import set_finalizer
+from postboat.controller.world import RESOURCES
+from postboat.model.reclaim import FINALIZER
+
+if TYPE_CHECKING:
+    from postboat.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HOLDER = "uninstall"
+KEPT = 30
+"""Seconds for which no operator acts after the last look; one that is not uninstalled after all goes on then."""
+RENEWED = 10.0
+ATTEMPTS = 20
+CONFLICT, NOT_FOUND = 409, 404
+
+
+def run(settings: Settings, connection: Connection | None = None, *, settle: float = Terms().deadline) -> int:
+    """Let go of every Mailbox; the result is the exit status."""
+    telemetry.configure_logging(settings.log_level, settings.log_format)
+    client = Client(connection or Connection(settings.kubeconfig))
+    if seize(client, settings):
+        time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
+    left, renewed = 0, time.monotonic()
+    for namespace in settings.namespaces or ("",):
+        for raw in client.pages(RESOURCES["Mailbox"], namespace):
+            if FINALIZER in (raw["metadata"].get("finalizers") or ()):
+                left += not let_go(client, Key(raw["metadata"]["namespace"], raw["metadata"]["name"]), raw)
+            if time.monotonic() - renewed > RENEWED:
+                renewed = time.monotonic()
+                seize(client, settings)
+    seize(client, settings)
+    log.info("Mailboxes that could not be released: %d", left)
+    return int(left > 0)
+
+
+def seize(client: Client, settings: Settings) -> bool:
+    """Take the Lease from whoever holds it; False when there is none, so that no operator has ever run."""
+    path = LEASE.path(settings.operator_namespace, settings.lease_name)
+    for _ in range(ATTEMPTS):
+        try:
+            lease = client.lease_read(path, timeout=5)
+            moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            lease["spec"] = {
+                "holderIdentity": HOLDER,
+                "leaseDurationSeconds": KEPT,
+                "acquireTime": moment,
+                "renewTime": moment,
+                "leaseTransitions": int((lease.get("spec") or {}).get("leaseTransitions") or 0) + 1,
+            }
+            client.lease_write("PUT", path, lease, timeout=5)
+        except ApiError as error:
+            if error.status == NOT_FOUND:
+                return False
+            if error.status != CONFLICT:
+                raise
+        else:
+            return True
+    raise ApiError(CONFLICT, "Conflict", "the Lease is written again and again")
+
+
+def let_go(client: Client, key: Key, raw: dict[str, dict[str, str]]) -> bool:
+    """Take the finalizer from one Mailbox."""
+    return any(set_finalizer(client, key, raw["metadata"]["uid"], wanted=False) for _ in range(ATTEMPTS))

@@ -1,0 +1,130 @@
+"""What is told of the mail of a platform: usage, orphans, erasing that waits; in statuses, in Events on transitions.
+
+A status is made at the moment it is written, from the newest copy of the object.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from postboat.api import GROUP, VERSION, Resource
+from postboat.cluster.events import Notice
+from postboat.cluster.types import Key
+from postboat.controller.world import RESOURCES
+from postboat.controller.writer import Judgement
+from postboat.model.census import claimed
+from postboat.model.verdict import Reason
+from postboat.status.conditions import Condition
+from postboat.status.observation import Moment
+from postboat.status.usage import condition_patch, usage, usage_patch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from postboat.cluster.events import EventRecorder
+    from postboat.controller.world import World
+    from postboat.controller.writer import StatusWriter
+    from postboat.model.census import Census, Orphan
+    from postboat.model.platform import Platform
+
+LISTED = 100
+
+
+class Tidings:
+    """The voice of the keeper of one MailServer."""
+
+    def __init__(
+        self,
+        key: Key,
+        world: World,
+        writer: StatusWriter,
+        events: EventRecorder,
+        list_orphans: Callable[[tuple[Orphan, ...], int], None],
+    ) -> None:
+        self._key = key
+        self._world, self._writer, self._events = world, writer, events
+        self._list_orphans = list_orphans
+        self._known: set[str] | None = None
+        self._listed: tuple[tuple[Orphan, ...], int] | None = None
+
+    def usage(self, name: str, census: Census, platform: Platform) -> bool:
+        """Let the usage of a mailbox be written if its status says something else; the result is whether it does."""
+        key = Key(self._key.namespace, name)
+
+        def patch() -> Mapping[str, Any] | None:
+            mailbox = self._world.get("Mailbox", key)
+            user = claimed(mailbox) if mailbox is not None else None
+            account = platform.account(user) if user is not None else None
+            if mailbox is None or mailbox.deleting or account is None or account.resource != name:
+                return None
+            holding = census.holding(account.user, account.shard)
+            told = usage(holding, account.quota) if holding is not None else None
+            return usage_patch(mailbox, told) if told is not None else None
+
+        if patch() is None:
+            return False
+        self._writer.put(Judgement(RESOURCES["Mailbox"], key.namespace, name, patch, part="usage"))
+        return True
+
+    def orphans(self, census: Census, touched: Collection[str]) -> None:
+        """Let the list of orphans be written, and tell of those that are new."""
+        if self._known is None:
+            server = self._world.get("MailServer", self._key)
+            before = server.status.get("orphans") or () if server is not None else ()
+            self._known = {str(one.get("username")) for one in before}
+            touched = {orphan.holding.user for orphan in census.first(census.count)}
+        elif not touched:
+            return
+        for user in touched:
+            orphan = census.orphan(user)
+            if orphan is None:
+                self._known.discard(user)
+            elif user not in self._known:
+                self._known.add(user)
+                where = f"store {orphan.holding.store}"
+                self._say_of_server("MailOrphaned", f"The Mailbox of {user} is gone; its mail is kept on {where}.")
+        listed = (census.first(LISTED), census.count)
+        if listed != self._listed:
+            self._listed = listed
+            self._list_orphans(*listed)
+
+    def erased(self, mailbox: Resource, user: str) -> None:
+        """Tell that mail was erased, since its Mailbox said so."""
+        self._say_of_server("MailErased", f"The mail of {user} was erased with Mailbox {mailbox.name}.")
+
+    def waits(self, mailbox: Resource, why: str) -> None:
+        """Tell on a Mailbox under deletion what its end waits for."""
+        key = Key(mailbox.namespace, mailbox.name)
+        message = f"The mail is to be erased, which waits: {why}."
+        condition = Condition("Erased", holds=False, reason=Reason.STORE_UNAVAILABLE, message=message)
+
+        def patch() -> Mapping[str, Any] | None:
+            newest = self._world.get("Mailbox", key)
+            if newest is None or newest.uid != mailbox.uid:
+                return None
+            return condition_patch(newest, condition, Moment(dt.datetime.now(dt.UTC)))
+
+        if patch() is not None:
+            self._writer.put(Judgement(RESOURCES["Mailbox"], key.namespace, key.name, patch, part="erasing"))
+            self._say(mailbox, str(Reason.STORE_UNAVAILABLE), message, normal=False)
+
+    def _say_of_server(self, reason: str, note: str) -> None:
+        server = self._world.get("MailServer", self._key)
+        if server is not None:
+            self._say(server, reason, note, normal=True)
+
+    def _say(self, resource: Resource, reason: str, note: str, *, normal: bool) -> None:
+        self._events.tell(
+            Notice(
+                f"{GROUP}/{VERSION}",
+                resource.kind,
+                resource.namespace,
+                resource.name,
+                resource.uid,
+                normal,
+                reason,
+                note,
+                resource.generation,
+            )
+        )

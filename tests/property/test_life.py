@@ -1,0 +1,108 @@
+"""Mail and its Mailboxes: whatever comes in whatever order, the census says what a census taken at once would say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postboat.controller.usage import UsageBoard, UsagePace
+from postboat.model.census import Census, Holding, census
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+USERS = ("anna", "bert", "cleo")
+
+holds = st.tuples(st.just("hold"), st.sampled_from(USERS), st.integers(0, 2), st.integers(0, 5))
+releases = st.tuples(st.just("release"), st.sampled_from(USERS), st.integers(0, 2))
+claims = st.tuples(st.just("claim"), st.sampled_from(("m0", "m1", "m2")), st.sampled_from((None, *USERS)))
+wholes = st.tuples(st.just("replace"), st.integers(0, 2), st.sets(st.sampled_from(USERS)))
+
+
+def orphans(taken: Census) -> dict[str, Holding]:
+    return {orphan.holding.user: orphan.holding for orphan in taken.first(10)}
+
+
+@given(st.lists(st.one_of(holds, releases, claims, wholes), max_size=30))
+def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
+    taken = Census()
+    held: dict[tuple[str, int], Holding] = {}
+    claimed: dict[str, str] = {}
+    for kind, *rest in steps:
+        match kind:
+            case "hold":
+                user, store, size = rest
+                held[user, store] = Holding(user, store, size, 1)
+                taken.hold(held[user, store], NOW)
+            case "release":
+                held.pop((rest[0], rest[1]), None)
+                taken.release(rest[0], rest[1], NOW)
+            case "claim":
+                claimed.pop(rest[0], None)
+                if rest[1] is not None:
+                    claimed[rest[0]] = rest[1]
+                taken.claim(rest[0], rest[1], NOW)
+            case "replace":
+                store, users = rest
+                held = {key: one for key, one in held.items() if key[1] != store}
+                fresh = {user: Holding(user, store, 1, 1) for user in users}
+                held |= {(user, store): one for user, one in fresh.items()}
+                taken.replace(store, fresh, NOW)
+    whole = census(held.values(), claimed, NOW)
+    assert orphans(taken) == orphans(whole)
+    assert taken.count == whole.count == len({user for user, _ in held} - set(claimed.values()))
+    for user in USERS:
+        here = [one for (name, _), one in held.items() if name == user]
+        most = min(here, key=lambda one: (-(one.messages or 0), -(one.bytes or 0), one.store), default=None)
+        assert taken.home(user) == (most.store if most is not None else None)
+        assert taken.claimants(user) == {name for name, owner in claimed.items() if owner == user}
+
+
+events = st.lists(st.tuples(st.sampled_from(("a", "b", "c", "d", "e")), st.floats(0, 3)), max_size=60)
+
+
+@given(events, st.floats(0.5, 5), st.floats(0.5, 4), st.floats(1, 3))
+def test_usage_is_written_rarely_and_in_the_end_always(
+    changes: list[tuple[str, float]], rest: float, per_second: float, burst: float
+) -> None:
+    board = UsageBoard(UsagePace(rest, per_second, burst))
+    now = 1000.0
+    written: list[tuple[float, str]] = []
+    dirty: set[str] = set()
+
+    def go(until: float) -> None:
+        nonlocal now
+        while (pause := board.next(now)) is not None and now + pause <= until:
+            now += max(pause, 0.001)
+            take()
+        now = until
+
+    def take() -> None:
+        for name in board.take(now):
+            board.wrote(name, now)
+            written.append((now, name))
+            dirty.discard(name)
+
+    for name, pause in changes:
+        go(now + pause)
+        board.changed(name, now)
+        dirty.add(name)
+        take()
+    go(now + 1000)
+    assert not dirty
+    assert len(board) == 0
+    for name in {one for _, one in written}:
+        times = [at for at, one in written if one == name]
+        assert all(later - earlier >= rest - 1e-6 for earlier, later in pairwise(times))
+    for begin, _ in written:
+        window = [at for at, _ in written if begin <= at <= begin + 10]
+        assert len(window) <= burst + 10 * per_second + 1
+
+
+def test_a_look_without_a_difference_costs_nothing() -> None:
+    board = UsageBoard(UsagePace(rest=10, per_second=1, burst=1))
+    for now in range(100):
+        board.changed("a", float(now))
+        assert board.take(float(now)) == ["a"]

@@ -1,0 +1,258 @@
+"""What a store's agent keeps of its mailboxes: numbered changes, folders, erasing, and who may ask."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sqlite3
+import ssl
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from postboat.agent.mailstore import folders
+from postboat.agent.mailstore.endpoint import Endpoint
+from postboat.agent.mailstore.eraser import Answer, Eraser
+from postboat.agent.mailstore.folders import Folders, present
+from postboat.agent.mailstore.ledger import Entry, Ledger
+from postboat.model import names
+
+if TYPE_CHECKING:
+    from postboat.agent.children import Children
+
+KEYS = Path(__file__).parents[2] / "golden" / "keys"
+
+
+def dovecot_writes(ledger: Ledger, user: str, size: int, count: int) -> None:
+    """The very statement of Dovecot's dictionary server."""
+    with closing(sqlite3.connect(ledger._path, isolation_level=None)) as connection:
+        connection.execute(
+            f"INSERT INTO mailbox (bytes,messages,user) VALUES ({size},{count},'{user}')"  # noqa: S608
+            f" ON CONFLICT (user) DO UPDATE SET bytes={size},messages={count}"
+        )
+
+
+def wait(look: Any) -> None:  # noqa: ANN401
+    deadline = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Path:
+    root = tmp_path / "mail"
+    for user in ("anna", "bert"):
+        (root / user / "Maildir" / "cur").mkdir(parents=True)
+        (root / user / "Maildir" / "cur" / "1").write_text("a letter")
+    (root / "lost+found").mkdir()
+    (root / "file").write_text("")
+    return root
+
+
+@pytest.fixture
+def ledger(mail: Path) -> Ledger:
+    made = Ledger(mail / ".postboat" / "usage.sqlite")
+    made.open(present(mail))
+    return made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    path = tmp_path / "directory.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE users (user TEXT, quota TEXT)")
+        connection.execute("INSERT INTO users VALUES ('anna', '0')")
+    return path
+
+
+@pytest.fixture
+def eraser(mail: Path, directory: Path, ledger: Ledger, children: Children) -> Eraser:
+    return Eraser(mail, directory, ledger, children)
+
+
+def test_every_real_change_has_a_number_and_nothing_else(ledger: Ledger) -> None:
+    first = ledger.changes(0)
+    assert {entry.user for entry in first.entries} == {"anna", "bert"}
+    dovecot_writes(ledger, "anna", 10, 1)
+    dovecot_writes(ledger, "new", 5, 1)
+    second = ledger.changes(first.number)
+    assert second.entries == (Entry("anna", 10, 1, folder=True), Entry("new", 5, 1, folder=False))
+    dovecot_writes(ledger, "anna", 10, 1)
+    assert ledger.changes(second.number).entries == ()
+    ledger.note({"anna": True})
+    assert ledger.changes(second.number).entries == ()
+    ledger.note({"new": True})
+    assert ledger.changes(second.number).entries == (Entry("new", 5, 1, folder=True),)
+
+
+def test_changes_come_in_pages(ledger: Ledger) -> None:
+    ledger.note({f"user{number}": True for number in range(25)})
+    seen: list[str] = []
+    number, more = 0, True
+    while more:
+        page = ledger.changes(number, limit=10)
+        seen += [entry.user for entry in page.entries]
+        number, more = page.number, page.more
+    assert len(seen) == len(set(seen)) == 27
+
+
+def test_usage_survives_a_restart_and_a_gone_folder_does_not(ledger: Ledger, mail: Path) -> None:
+    dovecot_writes(ledger, "anna", 10, 1)
+    dovecot_writes(ledger, "bert", 20, 2)
+    again = Ledger(ledger._path)
+    again.open(present(mail) - {"bert"})
+    assert again.epoch != ledger.epoch
+    assert again.changes(0).entries == (Entry("anna", 10, 1, folder=True),)
+
+
+def test_a_damaged_ledger_is_begun_anew(ledger: Ledger, mail: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        ledger._path.with_name(ledger._path.name + suffix).unlink(missing_ok=True)
+    ledger._path.write_bytes(b"no database" * 1000)
+    again = Ledger(ledger._path)
+    again.open(present(mail))
+    assert {entry.user for entry in again.changes(0).entries} == {"anna", "bert"}
+
+
+def test_folders_are_followed(ledger: Ledger, mail: Path) -> None:
+    Folders(mail, ledger).start()
+    start = ledger.changes(0).number
+    wait(lambda: ledger.folders() == {"anna", "bert"})
+    (mail / "cleo").mkdir()
+    (mail / "Not A User").mkdir()
+    (mail / "bert").rename(mail / "dora")
+    wait(lambda: ledger.folders() == {"anna", "cleo", "dora"})
+    assert {entry.user for entry in ledger.changes(start).entries} == {"bert", "cleo", "dora"}
+
+
+def test_lost_events_mean_a_look_at_everything(ledger: Ledger, mail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mail / "cleo").mkdir()
+    lost = threading.Event()
+
+    def names_(_self: object, _seconds: float) -> None:
+        lost.set()
+        time.sleep(0.05)
+
+    monkeypatch.setattr(folders.Watch, "names", names_)
+    Folders(mail, ledger).start()
+    assert lost.wait(5)
+    wait(lambda: "cleo" in ledger.folders())
+
+
+@pytest.mark.parametrize("name", ["anna", "a.b", "a-b_c", "x" * 64, "", ".", "..", ".a", "a..b", "a/b", "x" * 65, "A"])
+def test_agent_and_operator_agree_on_what_a_user_is_called(name: str) -> None:
+    assert folders.valid(name) is (names.user(name) == name)
+
+
+def test_erasing_ends_with_nothing(eraser: Eraser, mail: Path, ledger: Ledger) -> None:
+    dovecot_writes(ledger, "bert", 20, 2)
+    eraser.start()
+    assert eraser.erase("bert") is Answer.ERASING
+    assert not (mail / "bert").exists()
+    wait(lambda: eraser.erase("bert") is Answer.DONE)
+    assert list((mail / ".postboat" / "trash").iterdir()) == []
+    assert Entry("bert", None, None, folder=False) in ledger.changes(0).entries
+    assert eraser.erase("bert") is Answer.DONE
+
+
+def test_the_living_and_strange_names_are_refused(eraser: Eraser, mail: Path) -> None:
+    eraser.start()
+    assert eraser.erase("anna") is Answer.LIVING
+    for name in ("", "..", "../anna", ".postboat", "anna/", "lost+found", "ANNA"):
+        assert eraser.erase(name) is Answer.INVALID
+    assert (mail / "anna" / "Maildir" / "cur" / "1").exists()
+
+
+def test_without_a_directory_nobody_is_erased(mail: Path, ledger: Ledger, children: Children, tmp_path: Path) -> None:
+    eraser = Eraser(mail, tmp_path / "none.sqlite", ledger, children)
+    eraser.start()
+    with pytest.raises(OSError, match="directory"):
+        eraser.erase("bert")
+    assert (mail / "bert").exists()
+
+
+def test_a_link_is_not_followed(eraser: Eraser, mail: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keep").write_text("")
+    (mail / "link").symlink_to(outside)
+    eraser.start()
+    assert eraser.erase("link") is Answer.ERASING
+    wait(lambda: eraser.erase("link") is Answer.DONE)
+    assert (outside / "keep").exists()
+
+
+def test_what_a_killed_agent_left_is_deleted_by_the_next(eraser: Eraser, mail: Path) -> None:
+    left = mail / ".postboat" / "trash" / "bert@1"
+    (left / "Maildir").mkdir(parents=True)
+    eraser._trash.mkdir(parents=True, exist_ok=True)
+    assert eraser._waiting("bert")
+    eraser.start()
+    wait(lambda: not left.exists())
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path, ledger: Ledger, eraser: Eraser) -> Endpoint:
+    active = tmp_path / "active"
+    active.mkdir()
+    for name in ("store.crt", "store.key"):
+        (active / name).write_bytes((KEYS / name).read_bytes())
+    (active / "operator.token").write_text("right\n")
+    eraser.start()
+    made = Endpoint(0, active, ledger, eraser)
+    made.start()
+    return made
+
+
+def ask(endpoint: Endpoint, token: str | None, method: str, target: str, body: str = "") -> tuple[int, Any]:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", endpoint.port, context=context, timeout=10)
+    with closing(connection):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        connection.request(method, target, body or None, headers)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+def test_nothing_is_said_without_the_secret(endpoint: Endpoint, mail: Path) -> None:
+    for token in (None, "", "wrong", "righ", "rightt", "r\xefght"):
+        assert ask(endpoint, token, "GET", "/v1/mailboxes") == (401, {"error": "unauthorized"})
+        assert ask(endpoint, token, "POST", "/v1/erase", '{"user": "bert"}')[0] == 401
+    assert (mail / "bert").exists()
+
+
+def test_a_store_without_a_secret_admits_nobody(endpoint: Endpoint, tmp_path: Path) -> None:
+    (tmp_path / "active" / "operator.token").write_text("\n")
+    assert ask(endpoint, "", "GET", "/v1/mailboxes")[0] == 401
+    (tmp_path / "active" / "operator.token").unlink()
+    assert ask(endpoint, "right", "GET", "/v1/mailboxes")[0] == 401
+
+
+def test_the_operator_reads_changes_and_orders(endpoint: Endpoint, ledger: Ledger, mail: Path) -> None:
+    code, page = ask(endpoint, "right", "GET", "/v1/mailboxes")
+    assert (code, sorted(page["mailboxes"])) == (200, [["anna", None, None, 1], ["bert", None, None, 1]])
+    target = f"/v1/mailboxes?epoch={page['epoch']}&since={page['number']}"
+    assert ask(endpoint, "right", "GET", target)[1]["mailboxes"] == []
+    dovecot_writes(ledger, "anna", 10, 1)
+    assert ask(endpoint, "right", "GET", target)[1]["mailboxes"] == [["anna", 10, 1, 1]]
+    other_run = f"/v1/mailboxes?epoch=other&since={page['number'] + 100}"
+    assert len(ask(endpoint, "right", "GET", other_run)[1]["mailboxes"]) == 2
+    assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "anna"}') == (409, {"state": "living"})
+    assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "../x"}') == (400, {"state": "invalid"})
+    assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "bert"}')[0] == 200
+    wait(lambda: ask(endpoint, "right", "POST", "/v1/erase", '{"user": "bert"}')[1] == {"state": "done"})
+    assert not (mail / "bert").exists()
+
+
+def test_strange_requests_get_an_error_and_no_more(endpoint: Endpoint) -> None:
+    assert ask(endpoint, "right", "GET", "/v1/mailboxes?since=x&epoch=")[0] in {200, 400}
+    assert ask(endpoint, "right", "GET", "/v1/erase")[0] == 405
+    assert ask(endpoint, "right", "GET", "/nothing")[0] == 404
+    for body in ("", "no json", "[]", "{}", '{"user": 1}'):
+        assert ask(endpoint, "right", "POST", "/v1/erase", body)[0] == 400

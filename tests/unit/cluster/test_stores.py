@@ -1,0 +1,119 @@
+"""The operator side of the channel against the store side of it: what is told, ordered, refused and disbelieved."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from postboat.agent.children import Children
+from postboat.agent.mailstore.endpoint import Endpoint
+from postboat.agent.mailstore.eraser import Eraser
+from postboat.agent.mailstore.folders import present
+from postboat.agent.mailstore.ledger import PAGE, Ledger
+from postboat.cluster import stores
+from postboat.cluster.observe import Pod
+from postboat.cluster.stores import ERASED, LIVING, Access, Mark, News, StoreError, Stores, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEYS = Path(__file__).parents[2] / "golden" / "keys"
+POD = Pod("mail", "mail-store-0", "uid", "mail", "store", "127.0.0.1", "Running", True, False, 0, ("dovecot",), {})  # noqa: FBT003
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """A store with the mail of anna and bert, of whom anna is alive."""
+    mail, active = tmp_path / "mail", tmp_path / "active"
+    for user in ("anna", "bert"):
+        (mail / user).mkdir(parents=True)
+    active.mkdir()
+    for name in ("store.crt", "store.key"):
+        (active / name).write_bytes((KEYS / name).read_bytes())
+    (active / "operator.token").write_text("right\n")
+    directory = tmp_path / "directory.sqlite"
+    with closing(sqlite3.connect(directory, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE users (user TEXT)")
+        connection.execute("INSERT INTO users VALUES ('anna')")
+    made = Ledger(mail / ".postboat" / "usage.sqlite")
+    made.open(present(mail))
+    eraser = Eraser(mail, directory, made, Children())
+    monkeypatch.setattr(eraser, "_put_away", lambda user: (mail / user).rename(eraser._trash / f"{user}@1"))
+    eraser.start()
+    endpoint = Endpoint(0, active, made, eraser)
+    endpoint.start()
+    monkeypatch.setattr(stores, "STORE_OPERATOR", endpoint.port)
+    return made
+
+
+@pytest.fixture
+def client() -> Iterator[Stores]:
+    made = Stores()
+    yield made
+    made.stop()
+
+
+def access(token: str = "right", host: str = "mail-store-0.mail-store.mail.svc.cluster.local") -> Access:  # noqa: S107 - the secret of the test
+    return Access((KEYS / "ca.crt").read_bytes(), token, lambda _: host)
+
+
+def news(client: Stores, mark: Mark, given: Access | None = None) -> News:
+    answer = client.ask(given or access(), {0: (POD, mark)})[0]
+    assert isinstance(answer, News), answer
+    return answer
+
+
+@pytest.mark.usefixtures("ledger")
+def test_everything_comes_first_and_then_only_what_is_new(client: Stores, ledger: Ledger) -> None:
+    first = news(client, Mark())
+    assert first.whole
+    assert sorted(told.user for told in first.told) == ["anna", "bert"]
+    second = news(client, first.mark)
+    assert (second.told, second.whole, second.mark) == ((), False, first.mark)
+    ledger.note({"bert": False})
+    assert news(client, first.mark).told == (Told("bert", None, None, folder=False),)
+
+
+def test_many_mailboxes_come_in_pages(client: Stores, ledger: Ledger) -> None:
+    ledger.note({f"user{number}": True for number in range(PAGE + 5)})
+    whole = news(client, Mark())
+    assert whole.whole
+    assert len({told.user for told in whole.told}) == PAGE + 7
+
+
+@pytest.mark.usefixtures("ledger")
+def test_another_run_of_the_agent_tells_everything(client: Stores) -> None:
+    first = news(client, Mark())
+    again = news(client, Mark("another", first.mark.number))
+    assert again.whole
+    assert len(again.told) == 2
+
+
+@pytest.mark.usefixtures("ledger")
+def test_an_order_is_repeated_until_it_is_done(client: Stores) -> None:
+    assert client.erase(access(), 0, POD, "anna") == LIVING
+    deadline = time.monotonic() + 10
+    while client.erase(access(), 0, POD, "bert") != ERASED:
+        assert time.monotonic() < deadline
+    with pytest.raises(StoreError, match="400"):
+        client.erase(access(), 0, POD, "../anna")
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    "given", [access(token="wrong"), access(token=""), access(host="mail-store-0.other.svc.cluster.local")]
+)
+def test_who_cannot_prove_himself_is_not_spoken_to(client: Stores, given: Access) -> None:
+    answer = client.ask(given, {0: (POD, Mark())})[0]
+    assert isinstance(answer, StoreError)
+    assert "anna" not in str(answer)
+
+
+def test_a_store_that_is_away_is_an_answer(client: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "STORE_OPERATOR", 9)
+    assert isinstance(client.ask(access(), {0: (POD, Mark())})[0], StoreError)

@@ -1,0 +1,268 @@
+"""A keeper with stores, a world and a clock that the test plays: where mail lies, whose it is, and when it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from postboat.cluster.observe import Pod
+from postboat.cluster.stores import ERASED, LIVING, Mark, News, StoreError, Told
+from postboat.cluster.types import Key
+from postboat.controller import erasure
+from postboat.controller.keeper import Hands, Keeper
+from postboat.controller.tidings import Tidings
+from postboat.model.reclaim import FINALIZER
+from postboat.model.resolve import resolve
+from postboat.model.snapshot import Change, Home, Surveyed
+from tests.golden import world as golden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postboat.api import Resource
+    from postboat.cluster.events import Notice
+    from postboat.controller.writer import Judgement
+    from postboat.model.census import Orphan
+    from postboat.model.platform import Platform
+
+OWN = {content.name: content for content in (golden.internal("mail", "mail"), golden.self_signed("mail", "mail"))}
+
+
+@dataclass
+class Stage:
+    """Everything around a keeper."""
+
+    server: Resource | None = field(default_factory=golden.server)
+    mailboxes: dict[str, Resource] = field(default_factory=dict)
+    held: dict[int, dict[str, Told]] = field(default_factory=lambda: {0: {}})
+    living: set[str] = field(default_factory=set)
+    away: set[int] = field(default_factory=set)
+    number: int = 0
+    erased: list[tuple[int, str]] = field(default_factory=list)
+    finalizers: dict[str, bool] = field(default_factory=dict)
+    posted: list[Change] = field(default_factory=list)
+    said: list[Notice] = field(default_factory=list)
+    written: list[Mapping[str, Any]] = field(default_factory=list)
+    listed: tuple[tuple[Orphan, ...], int] = ((), -1)
+
+    # the world
+    def get(self, kind: str, key: Key) -> Resource | None:
+        return self.server if kind == "MailServer" else self.mailboxes.get(key.name)
+
+    def of_namespace(self, _kind: str, _namespace: str) -> tuple[Resource, ...]:
+        return tuple(self.mailboxes.values())
+
+    def servers(self, _namespace: str) -> tuple[str, ...]:
+        return ("mail",) if self.server is not None else ()
+
+    def pods_of(self, _key: Key) -> list[Pod]:
+        return [
+            Pod("mail", f"mail-store-{n}", f"uid{n}", "mail", "store", "10.0.0.1", "", True, False, 0, (), {})  # noqa: FBT003
+            for n in self.held
+        ]
+
+    # the stores
+    def ask(self, _access: object, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
+        self.number += 1
+        return {
+            store: StoreError("it does not answer")
+            if store in self.away
+            else News(Mark("run", self.number), tuple(self.held[store].values()), whole=True)
+            for store in asked
+        }
+
+    def erase(self, _access: object, store: int, _pod: Pod, user: str) -> str:
+        if store in self.away:
+            raise StoreError("it does not answer")
+        if user in self.living:
+            return LIVING
+        self.held[store].pop(user, None)
+        self.erased.append((store, user))
+        return ERASED
+
+    # what is written
+    def put(self, what: Any, *, wanted: bool = False) -> None:  # noqa: ANN401
+        if hasattr(what, "status") and callable(what.status):
+            judgement: Judgement = what
+            if (status := judgement.status()) is not None:
+                self.written.append(status)
+        else:
+            self.finalizers[what.name] = wanted
+
+    def tell(self, notice: Notice) -> None:
+        self.said.append(notice)
+
+    def hold(self, store: int, user: str, size: int = 100) -> None:
+        self.held[store][user] = Told(user, size, 1, folder=True)
+
+    def mailbox(self, name: str, *, deleting: bool = False, store: int | None = 0, **spec: Any) -> None:  # noqa: ANN401
+        status = {} if store is None else {"store": store}
+        made = golden.resource("Mailbox", name, spec, status=status)
+        held = (FINALIZER,) if deleting else ()
+        self.mailboxes[name] = replace(made, deleting=deleting, finalizers=held)
+
+    def platform(self) -> Platform:
+        assert self.server is not None
+        resolution = resolve(golden.of(self.server, self.mailboxes.values(), OWN))
+        assert resolution.platform is not None
+        return resolution.platform
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(erasure, "AGAIN", 0.0)
+    return Stage()
+
+
+def keeper(stage: Stage) -> Keeper:
+    played: Any = stage
+
+    def list_orphans(first: tuple[Orphan, ...], count: int) -> None:
+        stage.listed = (first, count)
+
+    key = Key("mail", "mail")
+    hands = Hands(played, played, played, lambda: True)
+    made = Keeper(
+        key,
+        hands,
+        Tidings(key, played, played, played, list_orphans),
+        lambda change, _wake: stage.posted.append(change),
+    )
+    made.follow(stage.platform(), ())
+    return made
+
+
+def again(made: Keeper, stage: Stage, *changed: str) -> None:
+    """Let the keeper look again at once."""
+    made.follow(stage.platform() if stage.server is not None else None, changed)
+    made._polled = 0.0
+    made._round()
+
+
+def users(stage: Stage) -> list[str]:
+    return [orphan.holding.user for orphan in stage.listed[0]]
+
+
+def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Stage) -> None:
+    stage.server = golden.server(storage={"shards": 2})
+    stage.held = {0: {}, 1: {}}
+    stage.away = {1}
+    stage.hold(0, "anna")
+    made = keeper(stage)
+    made._round()
+    assert stage.posted == [Home("anna", 0)]
+    assert not made.surveyed
+    assert stage.listed[1] == -1, "orphans are nobody's to know yet"
+    stage.away = set()
+    stage.hold(1, "bert")
+    again(made, stage)
+    assert stage.posted == [Home("anna", 0), Home("bert", 1), Surveyed()]
+    again(made, stage)
+    assert len(stage.posted) == 3
+    assert made.homes() == {"anna": 0, "bert": 1}
+    assert users(stage) == ["anna", "bert"]
+
+
+def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: Stage) -> None:
+    stage.mailbox("anna")
+    stage.hold(0, "anna")
+    made = keeper(stage)
+    made._round()
+    assert stage.listed == ((), 0)
+    del stage.mailboxes["anna"]
+    again(made, stage, "anna")
+    assert users(stage) == ["anna"]
+    assert [notice.reason for notice in stage.said] == ["MailOrphaned"]
+    stage.mailbox("anna")
+    again(made, stage, "anna")
+    assert stage.listed == ((), 0)
+
+
+def test_known_orphans_are_not_told_again_after_a_restart(stage: Stage) -> None:
+    stage.server = replace(golden.server(), status={"orphans": [{"username": "anna", "store": 0}]})
+    stage.hold(0, "anna")
+    keeper(stage)._round()
+    assert users(stage) == ["anna"]
+    assert stage.said == []
+
+
+def test_usage_is_written_when_it_differs(stage: Stage) -> None:
+    stage.mailbox("anna")
+    stage.hold(0, "anna", 100)
+    made = keeper(stage)
+    made._round()
+    told = {"bytes": 100, "messages": 1, "limit": 0}
+    assert stage.written == [{"usage": told}]
+    stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], status={"store": 0, "usage": told})
+    for _ in range(3):
+        again(made, stage, "anna")
+    assert len(stage.written) == 1
+
+
+def test_the_finalizer_is_wished_where_it_is_due(stage: Stage) -> None:
+    stage.mailbox("anna", reclaimPolicy="Delete")
+    stage.mailbox("bert")
+    made = keeper(stage)
+    made._round()
+    assert stage.finalizers == {"anna": True}
+    stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], finalizers=(FINALIZER,))
+    stage.mailboxes["bert"] = replace(stage.mailboxes["bert"], finalizers=(FINALIZER,))
+    again(made, stage, "anna", "bert")
+    assert stage.finalizers == {"anna": True, "bert": False}
+
+
+def test_nothing_is_wished_while_paused(stage: Stage) -> None:
+    stage.server = golden.server(paused=True)
+    stage.mailbox("anna", reclaimPolicy="Delete")
+    stage.mailbox("bert", deleting=True, reclaimPolicy="Delete")
+    stage.hold(0, "bert")
+    keeper(stage)._round()
+    assert stage.finalizers == {}
+    assert stage.erased == []
+
+
+def test_mail_is_erased_and_then_the_mailbox_may_go(stage: Stage) -> None:
+    stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
+    stage.hold(0, "anna")
+    stage.living = {"anna"}
+    made = keeper(stage)
+    made._round()
+    assert (stage.erased, stage.finalizers) == ([], {})
+    stage.living = set()
+    again(made, stage)
+    assert stage.erased == [(0, "anna")]
+    assert stage.finalizers == {"anna": False}
+    assert [notice.reason for notice in stage.said] == ["MailErased"]
+
+
+def test_a_silent_store_is_said_once_and_waited_for(stage: Stage) -> None:
+    stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
+    stage.away = {0}
+    made = keeper(stage)
+    for _ in range(3):
+        again(made, stage)
+        if stage.written:
+            stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], status={"store": 0, **stage.written[-1]})
+    assert stage.finalizers == {}
+    assert len(stage.written) == 1
+    assert stage.written[0]["conditions"][0]["reason"] == "StoreUnavailable"
+    stage.away = set()
+    again(made, stage)
+    assert stage.finalizers == {"anna": False}
+
+
+def test_a_mailbox_goes_with_its_server(stage: Stage) -> None:
+    stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
+    stage.hold(0, "anna")
+    stage.away = {0}
+    made = keeper(stage)
+    made._round()
+    assert stage.finalizers == {}
+    assert stage.server is not None
+    stage.server = replace(stage.server, deleting=True)
+    made._polled = 0.0
+    made._round()
+    assert stage.finalizers == {"anna": False}
+    assert stage.erased == []
