@@ -86,7 +86,9 @@ class ManageSieve:
         """A refusal with its literal, where it has one."""
         if line.rstrip().endswith("}"):
             size = int(line.rstrip().rpartition("{")[2].rstrip("+}"))
-            return line + self._lines.read(size).decode()
+            text = self._lines.read(size).decode()
+            self._lines.readline()
+            return line + text
         return line
 
 

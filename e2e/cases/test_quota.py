@@ -53,10 +53,23 @@ def quota(account: Account) -> tuple[int, int] | None:
 
 
 def fill(platform: Platform, account: Account, kib: int) -> None:
-    message = heavy(f"{account.user}@example.test", kib)
+    """Deliver a message whose size is not declared: what comes while there is room is taken whole."""
+    address = f"{account.user}@example.test"
+    message = heavy(address, kib)
     with platform.smtp() as session:
-        session.send_message(message, mail_options=[])
+        session.ehlo()
+        session.mail("stranger@outside.test")
+        assert session.rcpt(address)[0] == 250
+        assert session.data(message.as_bytes())[0] == 250
     wait_for_message(account, message["Message-ID"])
+
+
+def logs_in(account: Account) -> bool:
+    try:
+        account.imap().logout()
+    except (OSError, IMAPClientError):
+        return False
+    return True
 
 
 @pytest.mark.row("M7")
@@ -141,18 +154,12 @@ def test_a_store_that_is_away_refuses_nothing(platform: Platform) -> None:
         if pod["metadata"]["name"].endswith("-0")
     )
     platform.kube.delete("v1", "Pod", platform.namespace, store)
+    eventually(lambda: not logs_in(account), "the store is away", every=0.05)
     message = letter("stranger@outside.test", address)
     with platform.smtp() as session:
         session.send_message(message)
-
-    def back() -> bool:
-        try:
-            account.imap().logout()
-        except (OSError, IMAPClientError):
-            return False
-        return True
-
-    eventually(back, "the store is back", timeout=90)
+    assert not logs_in(account), "it was away all the time"
+    eventually(lambda: logs_in(account), "the store is back", timeout=90)
     smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
     platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-f"])
     wait_for_message(account, message["Message-ID"], timeout=90)

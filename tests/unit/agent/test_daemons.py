@@ -6,14 +6,21 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from postboat.agent.children import Child, Children
+from postboat.agent.daemons.base import Daemon
+from postboat.agent.daemons.dovecot import Dovecot
 from postboat.agent.daemons.dovecot import listeners as dovecot_listeners
 from postboat.agent.daemons.postfix import listeners, refusing
 from postboat.agent.probe import Probe
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.status import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MASTER = """# comment
 10025 inet n - n - - smtpd
@@ -128,3 +135,15 @@ def test_status_and_metrics_tell_the_same() -> None:
     assert 'postboat_agent_activations_total{daemon="postfix"} 1\n' in metrics
     assert 'postboat_agent_activation_failures_total{daemon="postfix"} 1\n' in metrics
     assert metrics.endswith("more 1\n")
+
+
+@pytest.mark.parametrize(("port", "seconds"), [(10024, 6.0), (10143, 55.0)])
+def test_a_store_does_not_wait_for_idle_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, seconds: float
+) -> None:
+    (tmp_path / "dovecot.conf").write_text(f"service x {{\n  inet_listener y {{\n    port = {port}\n  }}\n}}\n")
+    waited: list[float] = []
+    monkeypatch.setattr(Daemon, "stop", lambda _self, _main, given: waited.append(given))
+    children = Children()
+    Dovecot(tmp_path, tmp_path, children).stop(cast("Child", None), 55.0)
+    assert waited == [seconds]

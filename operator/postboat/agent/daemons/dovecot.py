@@ -18,9 +18,12 @@ from postboat.agent.sweep import Sweep
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from postboat.agent.children import Child
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
+_LMTP = 10024  # the port that only a store has
+_STORE_SECONDS = 6.0
 _MAIL = Path("/srv/mail")
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
@@ -61,6 +64,12 @@ class Dovecot(Daemon):
     def clean(self) -> None:
         """Remove pid file and sockets; nothing runs any more when this is called."""
         empty(_RUN)
+
+    @override
+    def stop(self, main: Child, seconds: float) -> None:
+        """Let sessions end; a store waits for commands and deliveries only, since nobody gets in until it is back."""
+        keeps = _LMTP in listeners((self.active / "dovecot.conf").read_text())
+        super().stop(main, min(seconds, _STORE_SECONDS) if keeps else seconds)
 
     @override
     def complaint(self, staged: Path) -> str:
