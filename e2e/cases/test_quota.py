@@ -5,7 +5,9 @@ What a user says goes over what the server says; the server's defaults here are 
 
 from __future__ import annotations
 
+import imaplib
 import json
+import re
 from collections.abc import Iterator
 from email.message import EmailMessage
 
@@ -13,7 +15,7 @@ import pytest
 from imapclient.exceptions import IMAPClientError
 from kubernetes.client import ApiException
 
-from e2e.clients import Account, letter, rcpt, wait_for_message
+from e2e.clients import SECONDS, Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform
 
@@ -46,10 +48,13 @@ def refusal(platform: Platform, recipient: str, size: int = 0) -> str:
 
 
 def quota(account: Account) -> tuple[int, int] | None:
-    """Usage and limit in KiB as GETQUOTA tells them; None where there is no limit."""
-    with account.imap() as session:
-        found = [one for one in session.get_quota("INBOX") if one.resource == "STORAGE"]
-        return (int(found[0].usage), int(found[0].limit)) if found else None
+    """Usage and limit in KiB as GETQUOTAROOT tells them; None where there is no limit."""
+    with imaplib.IMAP4_SSL(account.hostname, 993, ssl_context=account.context(), timeout=SECONDS) as session:
+        session.login(account.user, account.password)
+        _, answers = session.getquotaroot("INBOX")
+    text = b" ".join(part for answer in answers for part in answer if part).decode()
+    found = re.search(r"STORAGE (\d+) (\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def fill(platform: Platform, account: Account, kib: int) -> None:

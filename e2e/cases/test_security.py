@@ -148,7 +148,7 @@ def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
     closed = {
         "smtp": (10026, 9100, 9101),
         "imap": (9100,),
-        "store": (10143, 10024, 9100),
+        "store": (10143, 10024, 12340, 9100),
         "filter": (11332, 11334),
         "valkey": (6379,),
     }

@@ -82,7 +82,8 @@ def test_a_store_that_we_never_wrote_is_not_believed(store: object) -> None:
 
 def test_fields_without_effect_are_named() -> None:
     spec = {"dkim": {"enabled": False}, "disclaimer": {"markdown": "*Legal*"}, "filterPolicy": "strict"}
-    verdict = resolve(_snapshot(world.resource("MailDomain", "example.org", spec))).verdicts["MailDomain", "example.org"]
+    domain = world.resource("MailDomain", "example.org", spec)
+    verdict = resolve(_snapshot(domain)).verdicts["MailDomain", "example.org"]
     assert verdict.accepted
     assert verdict.reason is Reason.FIELD_NOT_IN_FORCE
     assert "spec.disclaimer" in verdict.message
