@@ -14,6 +14,8 @@ import pytest
 from e2e.clients import Account, letter, rcpt, refused, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform, manifest, password_secret
+from e2e.post import address, answer, copies, group, post, present, verdict
+from e2e.world import World
 
 
 @pytest.mark.row("D1")
@@ -148,3 +150,105 @@ def test_an_unknown_recipient_is_refused_at_rcpt(platform: Platform, alice: Acco
     with alice.submission() as session, pytest.raises(smtplib.SMTPRecipientsRefused) as caught:
         session.send_message(letter("alice@example.test", "nobody@example.test"))
     assert refused(caught.value)[0] == 550
+
+
+@pytest.mark.row("D5")
+def test_a_hidden_copy_is_one_copy_and_betrays_nothing(platform: Platform, alice: Account, world: World) -> None:
+    archive = world.start_peer("mx.archive.test")
+    world.receives_for("archive.test", archive)
+    keeper = platform.add_mailbox().user
+    watched = {"copyTo": ["all@archive.test", f"{keeper}@example.test"]}
+    try:
+        with present(platform, manifest("MailDomain", platform.namespace, "watched.test", watched)):
+            message = post(platform, "alice@watched.test", "bob@watched.test", "alice@example.test")
+            assert copies(platform, message) == {"alice": 1, "bob": 1, keeper: 1}
+            received = [one for one in archive.messages() if message["Message-ID"].encode() in one.content]
+            assert [one.recipients for one in received] == [("all@archive.test",)]
+            stored = wait_for_message(alice, message["Message-ID"])
+            for trace in (b"archive", keeper.encode(), b"copy.invalid"):
+                assert trace not in stored
+            assert copies(platform, post(platform, f"{keeper}@watched.test")) == {keeper: 1}
+            assert copies(platform, post(platform, "alice@example.org")) == {"alice": 1}, "another domain is not copied"
+            with platform.smtp() as session:
+                assert answer(session, "watched.test@copy.invalid")[0] == 554
+            wrong = manifest("MailDomain", platform.namespace, "watched.test", {"copyTo": ["ghost@example.test"]})
+            platform.kube.apply(wrong)
+            assert "spec.copyTo[0]" in verdict(platform, "MailDomain", "watched.test", "UnknownMailbox")
+            assert copies(platform, post(platform, "alice@watched.test")) == {"alice": 1}
+    finally:
+        platform.remove_mailbox(keeper)
+        world.zones.withdraw("archive.test")
+
+
+@pytest.mark.row("D6")
+def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform) -> None:
+    catcher = platform.add_mailbox().user
+    plain, moved = platform.add_mailbox(address="Disabled").user, platform.add_mailbox().user
+    unknown = {"unknownRecipients": {"action": "Deliver", "mailbox": catcher}}
+    with present(
+        platform,
+        manifest("MailDomain", platform.namespace, "open.test", unknown),
+        group(platform, "closed-group", "bob", address="Disabled"),
+        group(platform, "open-group", "bob"),
+        address(platform, "known", moved),
+    ):
+        for recipient in ("whoever@open.test", "who.ever+tag@OPEN.test", f"not-{moved}@open.test"):
+            assert copies(platform, post(platform, recipient)) == {catcher: 1}
+        for recipient, owner in (("alice", "alice"), ("open-group", "bob"), ("known", moved), (moved, moved)):
+            assert copies(platform, post(platform, f"{recipient}@open.test")) == {owner: 1}
+        with platform.smtp() as session:
+            for name in ("closed-group", plain, f"{plain}+tag"):
+                code, text = answer(session, f"{name}@open.test")
+                assert (code, "5.1.1" in text) == (550, True), "a name that exists is not unknown"
+            assert answer(session, "whoever@example.test")[0] == 550, "in another domain it is"
+        platform.remove_mailbox(catcher)
+        assert "spec.unknownRecipients.mailbox" in verdict(platform, "MailDomain", "open.test", "UnknownMailbox")
+        eventually(lambda: platform.answer("whoever@open.test") == 550, "nobody takes unknown names any more")
+    for user in (plain, moved):
+        platform.remove_mailbox(user)
+
+
+@pytest.mark.row("D3")
+def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: World) -> None:
+    other = world.start_peer("mx.relayed.test", ports=(2525,), tls=True)
+    world.zones.publish("relayed.test", {"mx": [f"A {other.address}"]})
+    other.refuse("550 5.1.1 no such user", recipient="nobody@relayed.test")
+
+    def relay(tls: str, **more: object) -> dict[str, object]:
+        return manifest(
+            "MailDomain",
+            platform.namespace,
+            "relayed.test",
+            {"delivery": "Relay", "relay": {"host": "mx.relayed.test", "port": 2525, "tls": tls, **more}},
+        )
+
+    authority = {"name": "relayed-ca", "key": "ca.crt"}
+    try:
+        with present(platform, relay("Required")):
+            message = post(platform, "somebody@relayed.test")
+            (received,) = other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
+            assert received.recipients == ("somebody@relayed.test",)
+            assert received.tls, "the connection was encrypted"
+            with platform.smtp() as session:
+                code, text = answer(session, "nobody@relayed.test")
+                assert (code, "5.1.1" in text) == (550, True), text
+                assert answer(session, "somebody@sub.relayed.test")[0] == 554
+            message = post(platform, "alice@relayed.test")
+            other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
+            assert copies(platform, message) == {}, "a user has no address in a domain of another server"
+            platform.kube.apply(relay("Verified"))
+            platform.kube.wait_condition("MailDomain", platform.namespace, "relayed.test", "Ready")
+            eventually(lambda: platform.answer("third@relayed.test") == 450, "its certificate is nobody's", timeout=60)
+            platform.kube.apply(relay("Verified", caSecret=authority))
+            assert "spec.relay.caSecret" in verdict(platform, "MailDomain", "relayed.test", "SecretNotFound")
+            secret = password_secret(platform.namespace, "relayed-ca", {"ca.crt": other.authority.read_text()})
+            platform.kube.apply(secret)
+            platform.kube.wait_condition("MailDomain", platform.namespace, "relayed.test", "Ready")
+            eventually(lambda: platform.answer("fourth@relayed.test") == 250, "its certificate is right", timeout=60)
+            other.stop()
+            code = eventually(lambda: platform.answer("later@relayed.test"), "an answer while it is away", timeout=60)
+            assert code == 450
+        eventually(lambda: platform.answer("somebody@relayed.test") == 554, "the domain is foreign again")
+    finally:
+        platform.kube.delete("v1", "Secret", platform.namespace, "relayed-ca")
+        world.zones.withdraw("relayed.test")

@@ -23,7 +23,19 @@ _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
     """Render one shard for each kind of container; a shard without a row does not exist."""
-    directory = Directory(platform, platform.directory[number], _domains(platform, number), number == _FIRST)
+    shard = platform.directory[number]
+    apart: dict[str, frozenset[str]] = {}
+    for route in shard.routes:
+        if route.domain:
+            apart[route.local] = apart.get(route.local, frozenset()) | {route.domain}
+    directory = Directory(
+        platform=platform,
+        shard=shard,
+        domains=_domains(platform, number),
+        first=number == _FIRST,
+        local=platform.local_domains,
+        apart=apart,
+    )
     files: dict[ShardKey, ShardFile] = {}
     for key in KEYS:
         lines = sorted(line(table.name, row) for table in TABLES if table.key == key for row in table.rows(directory))

@@ -3,7 +3,7 @@
 A new table is one entry of `TABLES`; agents learn of it by the manifest and build it without being changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,12 +22,17 @@ _TLS: Final = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "V
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What the rows of one shard come from: its mailboxes, and the domains if it is the shard that holds them."""
+    """What the rows of one shard come from: its mailboxes and routes, and the domains if it is the one that holds them.
+
+    `local` are all local domains, `apart` those in which a local part has a route of its own.
+    """
 
     platform: Platform
     shard: Shard
     domains: tuple[Domain, ...]
     first: bool
+    local: tuple[Domain, ...]
+    apart: Mapping[str, frozenset[str]]
 
     @property
     def stored(self) -> tuple[Account | PublicMailbox, ...]:
@@ -56,9 +61,9 @@ def _mailboxes(directory: Directory) -> Iterable[Row]:
 
 def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:
     """Write every form of an address, but those in domains where its local part has a route of its own."""
-    own = {other.domain for other in directory.shard.routes if other.local == route.local}
-    for domain in directory.platform.local_domains:
-        if domain.name == route.domain or (not route.domain and domain.name not in own):
+    apart = directory.apart.get(route.local, frozenset())
+    for domain in directory.local:
+        if domain.name == route.domain or (not route.domain and domain.name not in apart):
             yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
 
 
