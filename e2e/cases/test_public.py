@@ -417,7 +417,7 @@ def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: Office) -> Non
             no(imap.setacl(made, office.stranger.user, "lrwstipekxa"))
 
 
-@pytest.mark.row("M5", "B4")
+@pytest.mark.row("M5")
 def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> None:
     secret = office.platform.kube.secret(office.platform.namespace, f"{office.platform.name}-internal")
     password = secret["master-password"].decode()
