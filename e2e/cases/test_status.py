@@ -106,7 +106,7 @@ def test_ready_means_that_every_replica_serves_it(platform: Platform) -> None:
         for pod in platform.kube.pods(platform.namespace, "smtp", platform.name):
             listed = platform.kube.exec(
                 platform.namespace, pod["metadata"]["name"], "postfix",
-                ["postmap", "-q", f"{account.user}@example.test", "lmdb:/var/lib/postboat/tables/mailboxes"],
+                ["postmap", "-q", f"{account.user}@example.test", "lmdb:/var/lib/postboat/tables/aliases"],
             )  # fmt: skip
             assert account.user in listed
         account.imap().logout()
