@@ -307,15 +307,30 @@ def test_a_tag_is_part_of_no_address(platform: Platform, alice: Account) -> None
     assert refused(caught.value)[0] == 550
 
 
+def put_script(platform: Platform, user: str, script: str) -> None:
+    """Make a Sieve script the active one of a user, whose store is any."""
+    put = f"printf '%s' '{script}' | doveadm -c /run/postboat/active/dovecot.conf sieve put -a -u {user} case"
+    for pod in platform.kube.pods(platform.namespace, "store", platform.name):
+        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", ["sh", "-c", put])
+
+
+@pytest.mark.row("D5")
+@pytest.mark.row("M13")
+def test_what_a_script_sends_on_finds_every_address_and_is_not_copied_again(platform: Platform, insiders: str) -> None:
+    user, keeper = platform.add_mailbox().user, platform.add_mailbox().user
+    put_script(platform, user, 'redirect "directors@watched.test";\nredirect "alice@watched.test";\n')
+    watched = manifest("MailDomain", platform.namespace, "watched.test", {"copyTo": [f"{keeper}@example.test"]})
+    with present(platform, watched):
+        assert copies(platform, post(platform, f"{user}@example.test")) == {insiders: 1, "alice": 1}
+        assert copies(platform, post(platform, f"{user}@watched.test")) == {insiders: 1, "alice": 1, keeper: 1}
+    for gone in (user, keeper):
+        platform.remove_mailbox(gone)
+
+
 @pytest.mark.row("M13")
 def test_a_vacation_answers_from_the_address_that_was_written_to(platform: Platform, elsewhere: Peer) -> None:
     account = platform.add_mailbox()
-    script = 'require ["vacation"];\nvacation "I am away.";\n'
-    for pod in platform.kube.pods(platform.namespace, "store", platform.name):
-        put = (
-            f"printf '%s' '{script}' | doveadm -c /run/postboat/active/dovecot.conf sieve put -a -u {account.user} away"
-        )
-        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", ["sh", "-c", put])
+    put_script(platform, account.user, 'require ["vacation"];\nvacation "I am away.";\n')
     for domain in platform.domains:
         friend = f"friend-of-{domain}@elsewhere.test"
         post(platform, f"{account.user}@{domain}", sender=friend)

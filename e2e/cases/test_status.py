@@ -60,7 +60,7 @@ def test_ready_means_that_every_replica_serves_it(platform: Platform) -> None:
         for pod in platform.kube.pods(platform.namespace, "smtp", platform.name):
             listed = platform.kube.exec(
                 platform.namespace, pod["metadata"]["name"], "postfix",
-                ["postmap", "-q", f"{account.user}@example.test", "lmdb:/var/lib/postboat/tables/mailboxes"],
+                ["postmap", "-q", f"{account.user}@example.test", "lmdb:/var/lib/postboat/tables/aliases"],
             )  # fmt: skip
             assert account.user in listed
         account.imap().logout()
@@ -76,12 +76,12 @@ def test_a_self_signed_certificate_is_said(platform: Platform) -> None:
 
 @pytest.mark.row("B1")
 def test_a_field_not_in_force_is_named(platform: Platform) -> None:
-    account = platform.add_mailbox(forward={"to": ["elsewhere@outside.test"]})
-    found = platform.kube.condition("Mailbox", platform.namespace, account.user, "Accepted")
-    assert found is not None
-    assert (found["status"], found["reason"]) == ("True", "FieldNotInForce")
-    assert "spec.forward" in found["message"]
-    platform.remove_mailbox(account.user)
+    spec = {"delivery": "Local", "disclaimer": {"markdown": "Confidential."}}
+    platform.kube.apply(manifest("MailDomain", platform.namespace, "noticed.test", spec))
+    found = platform.kube.wait_condition("MailDomain", platform.namespace, "noticed.test", "Accepted")
+    assert found["reason"] == "FieldNotInForce"
+    assert "spec.disclaimer" in found["message"]
+    platform.kube.delete(GROUP, "MailDomain", platform.namespace, "noticed.test")
 
 
 @pytest.mark.row("B3")

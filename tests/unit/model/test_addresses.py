@@ -1,0 +1,123 @@
+"""Addresses between objects: who wins, what is left out, what is said, and where a path points."""
+
+import pytest
+
+from postboat.api import Resource
+from postboat.model.platform import Platform, Route
+from postboat.model.resolve import Resolution, Resolver, resolve
+from postboat.model.snapshot import SecretContent
+from postboat.model.verdict import Reason
+from tests.golden import world
+
+OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+
+
+def _resolved(*resources: Resource, server: Resource | None = None) -> Resolution:
+    domains = [world.resource("MailDomain", name, {}) for name in ("example.org", "example.net")]
+    return resolve(world.of(server or world.server(), [*domains, *resources], OWN))
+
+
+def _platform(resolution: Resolution) -> Platform:
+    assert resolution.platform is not None
+    return resolution.platform
+
+
+def _route(resolution: Resolution, local: str, domain: str = "") -> Route | None:
+    routes = [route for shard in _platform(resolution).directory for route in shard.routes]
+    return next((route for route in routes if (route.local, route.domain) == (local, domain)), None)
+
+
+def _address(name: str, *mailboxes: str, **spec: object) -> Resource:
+    return world.resource("MailAddress", name, {"destinations": [{"mailbox": to} for to in mailboxes], **spec})
+
+
+ANNA = world.resource("Mailbox", "anna", {})
+BERT = world.resource("Mailbox", "bert", {"address": "Disabled"})
+
+
+def test_a_name_whose_address_is_off_has_no_targets_and_may_be_taken() -> None:
+    assert _route(_resolved(BERT), "bert") == Route("bert", "", (), internal=False)
+    taken = _resolved(ANNA, BERT, _address("bert", "anna"))
+    assert taken.verdicts["MailAddress", "bert"].accepted
+    assert _route(taken, "bert") == Route("bert", "", ("anna@mailbox.invalid",), internal=False)
+
+
+def test_an_address_in_one_domain_shadows_the_mailbox_there_even_when_it_leads_nowhere() -> None:
+    resolution = _resolved(ANNA, _address("anna-there", "ghost", localPart="anna", domain="example.net"))
+    assert resolution.verdicts["MailAddress", "anna-there"].reason is Reason.UNKNOWN_MAILBOX
+    assert not resolution.verdicts["MailAddress", "anna-there"].effective
+    assert _route(resolution, "anna", "example.net") == Route("anna", "example.net", (), internal=False)
+    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False)
+
+
+def test_the_first_wrong_destination_is_named_and_the_rest_counts() -> None:
+    to = [{"mailbox": "anna"}, {"address": "nobody@example.org"}, {"mailbox": "ghost"}]
+    resolution = _resolved(ANNA, world.resource("MailAddress", "info", {"destinations": to}))
+    verdict = resolution.verdicts["MailAddress", "info"]
+    assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.destinations[1].address")
+    assert verdict.effective
+    route = _route(resolution, "info")
+    assert route is not None
+    assert route.targets == ("anna@mailbox.invalid",)
+
+
+@pytest.mark.parametrize("address", ["bob@mailbox.invalid", "all@copy.invalid", "x@anything.invalid"])
+def test_nobody_leads_mail_to_addresses_that_only_the_platform_uses(address: str) -> None:
+    mailbox = world.resource("Mailbox", "anna", {"forward": {"to": [address]}})
+    resolution = _resolved(mailbox)
+    assert resolution.verdicts["Mailbox", "anna"].path == "spec.forward.to[0]"
+    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False)
+    domain = resolve(world.of(world.server(), [world.resource("MailDomain", "mailbox.invalid", {})], OWN))
+    assert domain.verdicts["MailDomain", "mailbox.invalid"].reason is Reason.INVALID
+
+
+def test_what_would_reach_too_many_is_refused() -> None:
+    parts = [
+        world.resource(
+            "MailAddress",
+            f"part{part}",
+            {"destinations": [{"address": f"r{part}x{n}@far.example"} for n in range(500)]},
+        )
+        for part in range(11)
+    ]
+    to = [{"address": f"part{part}@example.org"} for part in range(11)]
+    resolution = _resolved(*parts, world.resource("MailAddress", "all", {"destinations": to}))
+    assert resolution.verdicts["MailAddress", "part0"].accepted
+    assert resolution.verdicts["MailAddress", "all"].reason is Reason.TOO_LARGE
+    assert _route(resolution, "all") == Route("all", "", (), internal=False)
+
+
+def test_one_relay_is_reached_in_one_way() -> None:
+    first, second, third = (
+        world.resource(
+            "MailDomain",
+            name,
+            {"delivery": "Relay", "relay": {"host": "mx.example.com", "tls": tls}},
+            f"2026-01-0{day}T00:00:00Z",
+        )
+        for day, (name, tls) in enumerate((("a.test", "Verified"), ("b.test", "None"), ("c.test", "Verified")), 1)
+    )
+    resolution = resolve(world.of(world.server(), [first, second, third], OWN))
+    assert resolution.verdicts["MailDomain", "b.test"].reason is Reason.CONFLICT
+    assert [domain.name for domain in _platform(resolution).domains] == ["a.test", "c.test"]
+
+
+def test_an_address_of_a_relayed_domain_is_outside() -> None:
+    relayed = world.resource("MailDomain", "far.test", {"delivery": "Relay", "relay": {"host": "mx.example.com"}})
+    to = {"destinations": [{"address": "anna@far.test"}]}
+    resolution = _resolved(
+        ANNA, relayed, world.resource("MailAddress", "info", to), _address("x", "anna", domain="far.test")
+    )
+    route = _route(resolution, "info")
+    assert route is not None
+    assert route.targets == ("anna@far.test",)
+    assert resolution.verdicts["MailAddress", "x"].reason is Reason.DOMAIN_NOT_FOUND
+
+
+def test_a_changed_password_is_no_news_to_those_who_lead_there() -> None:
+    group = world.resource("Mailbox", "crew", {"type": "Group", "address": "Enabled", "members": ["anna"]})
+    reference = {"passwordSecret": {"name": "s", "key": "password"}}
+    resolver = Resolver(world.of(world.server(), [ANNA, group, _address("info", "crew")], OWN))
+    resolver.apply([world.resource("Mailbox", "anna", reference)])
+    resolution = resolver.apply([SecretContent("mail", "s", exists=True, data={"password": b"secret"})])
+    assert resolution.touched == {("Mailbox", "anna"), ("MailServer", "mail")}
