@@ -178,6 +178,8 @@ def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world:
         if component != "store":
             assert inside.connects("pod", store, 10143) == (component == "imap"), component
             assert inside.connects("pod", store, 10024) == (component == "smtp"), component
+            assert inside.connects("pod", store, 12340) == (component == "smtp"), component
+            assert not inside.connects("pod", store, 9443), component
         if component != "valkey":
             assert inside.connects("pod", valkey, 6379) == (component == "filter"), component
 

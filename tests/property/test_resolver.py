@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from postboat.api import Resource
 from postboat.model import mailboxes as mailbox_book
+from postboat.model.names import canonical
 from postboat.model.platform import UNPLACED
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Change, Gone, Home, SecretContent, Snapshot, Surveyed
@@ -291,7 +292,7 @@ def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_
         }
         for key in ("smtp", "edge")
     }
-    assert rows == {"smtp": {f"{name}@example.org" for name in (*NAMES, "dora")}, "edge": {"dora"}}
+    assert rows == {"smtp": {canonical(name) for name in (*NAMES, "dora")}, "edge": {"dora"}}
     resolver.apply([Home("anna", 2)])
     assert [_store_of(resolver, name) for name in NAMES] == [2, UNPLACED, UNPLACED]
     resolver.apply([Surveyed()])
