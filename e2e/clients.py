@@ -121,6 +121,8 @@ def letter(sender: str, recipient: str, subject: str = "A letter", body: str = "
 
 def find_message(session: IMAPClient, message_id: str, folder: str = "INBOX") -> bytes | None:
     """The message with that Message-ID as it is stored, or None."""
+    if not session.folder_exists(folder):
+        return None
     session.select_folder(folder, readonly=True)
     found = session.search(["HEADER", "MESSAGE-ID", message_id.strip("<>")])
     if not found:
@@ -132,6 +134,18 @@ def wait_for_message(account: Account, message_id: str, folder: str = "INBOX", t
     """Read a message over IMAP as soon as it is there."""
     with account.imap() as session:
         return bytes(eventually(lambda: find_message(session, message_id, folder), f"message {message_id}", timeout))
+
+
+def wait_for_message_when_back(account: Account, message_id: str) -> None:
+    """Read the message although logins fail until the store is back."""
+
+    def look() -> bytes | None:
+        try:
+            return wait_for_message(account, message_id, timeout=1)
+        except Exception as error:
+            raise AssertionError(repr(error)) from error
+
+    eventually(look, f"message {message_id}", timeout=180, every=1)
 
 
 def refused(error: smtplib.SMTPException | imaplib.IMAP4.error) -> tuple[int, str]:

@@ -36,8 +36,14 @@ def copies(platform: Platform, message: EmailMessage) -> Counter[str]:
     for pod in platform.kube.pods(platform.namespace, "store", platform.name):
         command = ["grep", "-rlF", "--include=*S=*", message["Message-ID"], "/srv/mail"]
         answer = platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", command)
-        found.update(path.split("/")[3] for path in answer.splitlines() if path.startswith("/srv/mail/"))
+        found.update(_mailbox(path) for path in answer.splitlines() if path.startswith("/srv/mail/"))
     return found
+
+
+def _mailbox(path: str) -> str:
+    """Whose copy it is: mail of users lies in /srv/mail/USER, of public mailboxes in /srv/mail/.public/mail/NAME."""
+    steps = path.split("/")[3:]
+    return steps[2] if steps[0] == ".public" else steps[0]
 
 
 def _empty_queue(platform: Platform) -> bool:

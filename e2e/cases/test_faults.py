@@ -9,7 +9,7 @@ import smtplib
 
 import pytest
 
-from e2e.clients import Account, letter, wait_for_message
+from e2e.clients import Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import Object, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.platform import Platform
@@ -115,15 +115,3 @@ def test_without_the_store_mail_waits_in_the_queue(platform: Platform, alice: Ac
     with platform.smtp() as session:
         session.send_message(message)
     wait_for_message_when_back(alice, message["Message-ID"])
-
-
-def wait_for_message_when_back(account: Account, message_id: str) -> None:
-    """Read the message although logins fail until the store is back."""
-
-    def look() -> bytes | None:
-        try:
-            return wait_for_message(account, message_id, timeout=1)
-        except Exception as error:
-            raise AssertionError(repr(error)) from error
-
-    eventually(look, f"message {message_id}", timeout=180, every=1)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
-from e2e.clients import Account, Directory, letter, wait_for_message
+from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Kube, Object, eventually
 from e2e.operator import ROOT, Operator
 from e2e.platform import Platform, manifest
@@ -293,7 +293,7 @@ def test_erasing_waits_for_a_store_that_is_down(platform: Platform, alice: Accou
     eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=120)
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
     assert not folder_there(platform, user)
-    wait_for_message(alice, deliver(platform, alice.user), timeout=120)  # the queue has seen that the store is back
+    wait_for_message_when_back(alice, deliver(platform, alice.user))  # edges and queue have seen that the store is back
 
 
 @pytest.mark.row("M14")

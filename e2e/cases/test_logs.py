@@ -42,11 +42,12 @@ def test_one_message_is_followed_through_all_daemons(platform: Platform, alice: 
 
     queue_id, postfix, store = eventually(story, "the queue id")
     assert re.search(rf"smtpd\[\d+\]: {queue_id}: client=.*sasl_username=alice", postfix)
-    assert re.search(rf"lmtp\[\d+\]: {queue_id}: to=<bob@mailbox\.invalid>.*status=sent", postfix), "the mailbox"
+    delivery = rf"lmtp\[\d+\]: {queue_id}: to=<bob@mailbox\.invalid>, orig_to=<bob@example\.org>.*status=sent"
+    assert re.search(delivery, postfix), "the mailbox, and the address that led there"
     rspamd = logs(platform, "filter")
     assert re.search(rf"qid: <{queue_id}>.*rcpts: <bob@example\.org>", rspamd), "the address that it was sent to"
     assert message_id.strip("<>") in rspamd
-    assert re.search(rf"lmtp\(bob\).*msgid={re.escape(message_id)}: saved mail to INBOX", store)
+    assert re.search(rf"lmtp\(bob\).*msgid={re.escape(message_id)}: stored mail into mailbox 'INBOX'", store)
 
 
 @pytest.mark.row("L2")

@@ -125,7 +125,8 @@ def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Acco
     smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
 
     def waiting() -> bool:
-        return address in platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-p"])
+        queue = platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-p"])
+        return f"{account.user}@mailbox.invalid" in queue
 
     def come() -> list[str]:
         with account.imap() as session:
