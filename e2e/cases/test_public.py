@@ -342,7 +342,8 @@ def test_without_its_object_mail_is_kept_and_closed(office: Office) -> None:
         assert subjects(imap, folder) == ["kept"]
     with session(office.stranger) as imap:
         assert rights(imap, folder) == set("lr"), "and they are there again with the mailbox"
-    office.remove(name)
+        office.remove(name)
+        eventually(lambda: folder not in folders(imap), "the mailbox is closed again")
 
 
 @pytest.mark.row("M5")

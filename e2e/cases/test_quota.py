@@ -119,9 +119,6 @@ def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Acco
     for session in sessions:
         session.mail("alice@example.test")
         assert session.rcpt(address)[0] == 250, "both come while there is room"
-    for session, message in zip(sessions, messages, strict=True):
-        assert session.data(message.as_bytes())[0] == 250
-        session.quit()
     smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
 
     def waiting() -> bool:
@@ -134,8 +131,10 @@ def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Acco
             found = session.fetch(session.search(), ["ENVELOPE"])
             return [one[b"ENVELOPE"].message_id.decode() for one in found.values()]
 
-    first = eventually(come, "the first message")
-    eventually(waiting, "the other one waits in the queue")
+    for session, message, place in zip(sessions, messages, (come, waiting), strict=True):
+        assert session.data(message.as_bytes())[0] == 250
+        session.quit()
+        eventually(place, "the first message comes, and the other one waits in the queue")
     assert refusal(platform, address).startswith(FULL)
     platform.kube.apply(platform.mailbox(account.user, quota="0"))
     platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
@@ -145,8 +144,7 @@ def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Acco
         return len(come()) == 2
 
     eventually(both, "the other one comes when there is room", timeout=60, every=2)
-    assert len(first) == 1
-    assert not waiting()
+    eventually(lambda: not waiting(), "nothing waits any more")
     platform.remove_mailbox(account.user)
 
 
