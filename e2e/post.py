@@ -5,6 +5,7 @@ Copies are counted when the queue is empty again, so that one too many cannot co
 
 from __future__ import annotations
 
+import secrets
 import smtplib
 import time
 from collections import Counter
@@ -27,6 +28,15 @@ def post(platform: Platform, *recipients: str, sender: str = SENDER, shown: str 
     with platform.smtp() as session:
         session.send_message(message, sender, recipients)
     return message
+
+
+def spam(platform: Platform, *recipients: str) -> str:
+    """Send a message that looks as bad as a message can; return its subject."""
+    subject = f"buy-{secrets.token_hex(4)}"
+    text = f"From: <winner@outside.test>\r\nX-Mailer: The Bat! (v2.10)\r\nSubject: {subject}\r\n\r\nbuy\r\n"
+    with platform.smtp() as session:
+        assert not session.sendmail("winner@outside.test", recipients, text)
+    return subject
 
 
 def copies(platform: Platform, message: EmailMessage) -> Counter[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from email.utils import formatdate
 from functools import partial
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from e2e.clients import Account
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform
+from e2e.post import spam
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +29,12 @@ def no_move(platform: Platform) -> Iterator[None]:
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
 
 
-def spam(platform: Platform, *recipients: str) -> str:
-    """Send a message that looks as bad as a message can; return its subject."""
-    subject = f"buy-{secrets.token_hex(4)}"
-    text = f"From: <winner@outside.test>\r\nX-Mailer: The Bat! (v2.10)\r\nSubject: {subject}\r\n\r\nbuy\r\n"
-    with platform.smtp() as session:
-        assert not session.sendmail("winner@outside.test", recipients, text)
-    return subject
-
-
 def honest(platform: Platform, recipient: str, *headers: str) -> str:
     """Send a good message with these headers; return its subject."""
     subject = f"hello-{secrets.token_hex(4)}"
     lines = (
         "From: Friend <friend@outside.test>", f"To: <{recipient}>", f"Subject: {subject}",
-        f"Message-ID: <{subject}@outside.test>", "Date: Wed, 25 Nov 2026 12:00:00 +0000",
+        f"Message-ID: <{subject}@outside.test>", f"Date: {formatdate()}",
         "MIME-Version: 1.0", "Content-Type: text/plain; charset=us-ascii", *headers, "", "Dear friend, see you.", "",
     )  # fmt: skip
     with platform.smtp() as session:

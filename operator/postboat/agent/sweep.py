@@ -12,6 +12,8 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from postboat.agent.mailstore.folders import public
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
@@ -61,7 +63,7 @@ class Sweep:
 
     def _expunge(self, span: int) -> None:
         users = [user for (user,) in self._rows("SELECT user FROM users WHERE retention = ?", str(span))]
-        here = [user for user in users if (self._mail / user / "Maildir" / ".Junk").is_dir()]
+        here = [user for user in users if any(junk.is_dir() for junk in self._junk_of(user))]
         if not here:
             return
         outcome = self._children.run(
@@ -71,6 +73,10 @@ class Sweep:
         )
         if outcome.status:
             log.warning("expunging Junk ended with %d: %s", outcome.status, outcome.output[-2000:])
+
+    def _junk_of(self, user: str) -> tuple[Path, Path]:
+        """Give where the Junk of a person or of a public mailbox of that name lies."""
+        return self._mail / user / "Maildir" / ".Junk", public(self._mail) / user / "Junk"
 
     def _rows(self, query: str, *values: str) -> Iterable[tuple[str, ...]]:
         """Ask the table; one that is not there yet, or is being built, has no rows."""

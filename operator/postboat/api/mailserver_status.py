@@ -56,6 +56,8 @@ class Orphan(Model):
 
     username: Word
     """User name of the mailbox."""
+    type: Word | None = None
+    """User or Public."""
     store: Count | None = None
     """Number of the store pod that keeps the mail."""
     bytes: Count | None = None

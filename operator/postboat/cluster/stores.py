@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from postboat.model.census import Kept
 from postboat.objects.components import STORE_OPERATOR
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ASKERS = 8
 LONGEST_ANSWER = 1 << 20
 PAGES = 1000
 ERASED, ERASING, LIVING = "done", "erasing", "living"
+_ERASE = {Kept.PERSONAL: "/v1/erase", Kept.PUBLIC: "/v1/erase-public"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Told:
     user: str
     bytes: int | None
     messages: int | None
-    folder: bool
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,10 @@ class Stores:
         items: Iterable[tuple[int, tuple[Pod, Mark]]] = tuple(asked.items())
         return dict(zip(asked, self._pool.map(one, items), strict=True))
 
-    def erase(self, access: Access, store: int, pod: Pod, user: str) -> str:
-        """Order a store to erase the mail of a user; the result is ERASED, ERASING or LIVING."""
-        answer = self._request(access, store, pod, "POST", "/v1/erase", {"user": user}, accepted={200, 409})
+    def erase(self, access: Access, store: int, pod: Pod, mail: tuple[str, Kept]) -> str:
+        """Order a store to erase the mail of a user or of a public mailbox; the result is ERASED, ERASING or LIVING."""
+        user, kept = mail
+        answer = self._request(access, store, pod, "POST", _ERASE[kept], {"user": user}, accepted={200, 409})
         return str(answer.get("state", ""))
 
     def _news(self, access: Access, store: int, pod: Pod, mark: Mark) -> News:
@@ -106,7 +109,7 @@ class Stores:
             try:
                 whole = whole or page["epoch"] != mark.epoch
                 mark = Mark(str(page["epoch"]), int(page["number"]))
-                told += [Told(str(user), size, count, bool(there)) for user, size, count, there in page["mailboxes"]]
+                told += [Told(str(user), size, count, Kept(kept)) for user, size, count, kept in page["mailboxes"]]
             except (KeyError, TypeError, ValueError) as failure:
                 raise StoreError("its answer cannot be read") from failure
             if not page.get("more"):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from postboat.api.mailbox import MailboxSpec, MailboxType
 from postboat.cluster.stores import ERASED, ERASING, LIVING, Access, StoreError
 from postboat.cluster.types import Key
 from postboat.controller.execution import paused
-from postboat.model.census import claimed
+from postboat.model.census import Kept, claimed
 from postboat.model.reclaim import FINALIZER, erases
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Decision:
     user: str = ""
     stores: tuple[int, ...] = ()
     why: str = ""
+    kept: Kept = Kept.PERSONAL
 
 
 def decide(
@@ -59,16 +61,19 @@ def decide(
 ) -> Decision:
     """Decide about a Mailbox under deletion; `living` are the Mailboxes that are not."""
     user = claimed(mailbox)
-    kept = _reason_to_keep(mailbox, server, user is None or census.claimants(user) & set(living) - {mailbox.name})
-    if kept or user is None:
-        return Decision(Step.LET_GO, why=kept)
+    why = _reason_to_keep(mailbox, server, user is None or census.claimants(user) & set(living) - {mailbox.name})
+    if why or user is None:
+        return Decision(Step.LET_GO, why=why)
+    spec = mailbox.spec
+    public = isinstance(spec, MailboxSpec) and spec.effective_type is MailboxType.PUBLIC
+    kept = Kept.PUBLIC if public else Kept.PERSONAL
     placed = mailbox.status.get("store")
-    stores = {*census.stores(user), *((placed,) if isinstance(placed, int) else ())}
+    stores = {*census.stores(user, kept), *((placed,) if isinstance(placed, int) else ())}
     if not surveyed and placed is None:
         return Decision(Step.WAIT, user, why="not every store has said what it holds")
     if not stores:
         return Decision(Step.LET_GO, user, why="it has no mail")
-    return Decision(Step.ERASE, user, tuple(sorted(stores)))
+    return Decision(Step.ERASE, user, tuple(sorted(stores)), kept=kept)
 
 
 def _reason_to_keep(mailbox: Resource, server: Resource | None, others: object) -> str:
@@ -127,7 +132,8 @@ class Erasures:
 
     def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, silent: dict[int, str]) -> None:
         pods = store_pods(self._world.pods_of(self._key))
-        states = [self._order(store, decision.user, platform, pods, silent) for store in decision.stores]
+        mail = decision.user, decision.kept
+        states = [self._order(store, mail, platform, pods, silent) for store in decision.stores]
         failed = [f"store {store} {silent[store]}" for store in decision.stores if store in silent]
         if all(state == ERASED for state in states):
             self._tidings.erased(mailbox, decision.user)
@@ -137,14 +143,16 @@ class Erasures:
         elif LIVING in states and time.monotonic() - self._since[mailbox.name] > LONG:
             self._wait(mailbox, "a store has not yet closed the mailbox")
 
-    def _order(self, store: int, user: str, platform: Platform, pods: dict[int, Pod], silent: dict[int, str]) -> str:
+    def _order(
+        self, store: int, mail: tuple[str, Kept], platform: Platform, pods: dict[int, Pod], silent: dict[int, str]
+    ) -> str:
         pod = pods.get(store)
         if pod is None:
             silent[store] = "has no pod"
         if pod is None or store in silent:
             return ""
         try:
-            state = self._stores.erase(access(platform), store, pod, user)
+            state = self._stores.erase(access(platform), store, pod, mail)
         except StoreError as failure:
             silent[store] = str(failure)
             return ""

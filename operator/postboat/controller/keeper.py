@@ -190,7 +190,9 @@ class Keeper(threading.Thread):
     def _learn(self, store: int, news: News) -> None:
         now = _now()
         holdings = {
-            told.user: Holding(told.user, store, told.bytes, told.messages) for told in news.told if told.folder
+            told.user: Holding(told.user, store, told.bytes, told.messages, told.kept)
+            for told in news.told
+            if told.kept
         }
         if news.whole:
             users = self._census.replace(store, holdings, now)

@@ -110,7 +110,8 @@ def settle(
         case MailboxType.GROUP:
             mailbox = Group(winner.name, user)
         case MailboxType.PUBLIC:
-            mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota=0)
+            quota, junk = server.quota(spec.quota, frame.quota), server.junk(spec.junk, frame.junk)
+            mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota, junk)
         case MailboxType.USER:
             place = Place("spec.passwordSecret", _NO_LOGIN)
             password = referenced_password(spec.password_secret, user, secrets, frame.hash_key, place)

@@ -6,6 +6,7 @@ One change costs a look at one user name; the clock comes from outside.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Flag
 from heapq import nsmallest
 
 from postboat.api.mailbox import MailboxSpec
@@ -13,14 +14,23 @@ from postboat.api.resource import Resource
 from postboat.model import names
 
 
+class Kept(Flag):
+    """Whose mail is kept under a name: a person's, or that of a public mailbox; the stores tell the numbers."""
+
+    NOTHING = 0
+    PERSONAL = 1
+    PUBLIC = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one store holds of one user; the numbers are None until Dovecot has told them."""
+    """What one store holds under one name; the numbers are None until Dovecot has told them."""
 
     user: str
     store: int
     bytes: int | None = None
     messages: int | None = None
+    kept: Kept = Kept.PERSONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +108,18 @@ class Census:
         """Give what a store holds of a user."""
         return self._holdings.get(user, {}).get(store)
 
-    def home(self, user: str) -> int | None:
+    def home(self, user: str, kept: Kept = Kept.PERSONAL) -> int | None:
         """Give the store that holds mail of a user; the one with the most, should several, and then the lowest."""
-        stores = self._holdings.get(user)
-        if not stores:
-            return None
-        return min(stores, key=lambda store: (-(stores[store].messages or 0), -(stores[store].bytes or 0), store))
+        stores = self._holdings.get(user, {})
+        return min(
+            (store for store, holding in stores.items() if holding.kept & kept),
+            key=lambda store: (-(stores[store].messages or 0), -(stores[store].bytes or 0), store),
+            default=None,
+        )
 
-    def stores(self, user: str) -> tuple[int, ...]:
+    def stores(self, user: str, kept: Kept = Kept.PERSONAL) -> tuple[int, ...]:
         """Give all stores that hold mail of a user."""
-        return tuple(sorted(self._holdings.get(user, ())))
+        return tuple(sorted(store for store, holding in self._holdings.get(user, {}).items() if holding.kept & kept))
 
     @property
     def count(self) -> int:
@@ -124,6 +136,8 @@ class Census:
 
     def _judge(self, user: str, now: datetime) -> None:
         home = self.home(user)
+        if home is None:
+            home = self.home(user, Kept.PUBLIC)
         if home is None or user in self._claims:
             self._orphans.pop(user, None)
             return

@@ -252,7 +252,8 @@ class PublicMailbox:
     resource: str
     user: str
     shard: int
-    quota: int
+    quota: int = 0
+    junk: Junk = field(default_factory=Junk)
     owners: tuple[Owner, ...] = ()
 
 

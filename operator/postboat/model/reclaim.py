@@ -14,9 +14,9 @@ FINALIZER: Final = "postboat.dev/erase-mail"
 
 
 def erases(mailbox: Resource, server: Resource) -> bool:
-    """Tell whether mail goes with its Mailbox; what cannot be read keeps it, and so does what many people share."""
+    """Tell whether mail goes with its Mailbox; what cannot be read keeps it, and a group has none."""
     spec, settings = mailbox.spec, server.spec
-    if not isinstance(spec, MailboxSpec) or spec.effective_type is not MailboxType.USER:
+    if not isinstance(spec, MailboxSpec) or spec.effective_type is MailboxType.GROUP:
         return False
     default = settings.mailboxes.reclaim_policy if isinstance(settings, MailServerSpec) and settings.mailboxes else None
     return (spec.reclaim_policy or default or ReclaimPolicy.RETAIN) is ReclaimPolicy.DELETE

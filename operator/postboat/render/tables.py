@@ -155,12 +155,11 @@ def _quotas(directory: Directory) -> Iterable[Row]:
 
     A store knows a mailbox by the local part of its own address, so addresses of other names are not among them.
     """
-    placed = (account for account in directory.shard.accounts if account.shard != UNPLACED)
-    limited = {account.user: account for account in placed if account.quota}
+    limited = {mailbox.user: mailbox for mailbox in directory.stored if mailbox.quota and mailbox.shard != UNPLACED}
     for route in directory.shard.routes:
-        account = limited.get(route.local)
-        if account is not None and names.canonical(account.user) in route.targets:
-            yield from ((address, quota_class(account.shard)) for address, _ in _addresses(directory, route))
+        mailbox = limited.get(route.local)
+        if mailbox is not None and names.canonical(mailbox.user) in route.targets:
+            yield from ((address, quota_class(mailbox.shard)) for address, _ in _addresses(directory, route))
 
 
 def quota_class(store: int) -> str:
@@ -190,8 +189,6 @@ def _store_users(directory: Directory) -> Iterable[Row]:
 
 def _junk(mailbox: Account | PublicMailbox) -> tuple[str, str]:
     """Give the script that runs before the user's own, and the seconds that mail stays in Junk; 0 is for ever."""
-    if isinstance(mailbox, PublicMailbox):
-        return "inbox", "0"
     return "junk" if mailbox.junk.move else "inbox", str(mailbox.junk.retention)
 
 

@@ -5,9 +5,11 @@ Ready is true when all of that is as it should be and every replica serves the n
 
 from typing import Any, Final
 
+from postboat.api.mailbox import MailboxType
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import certificates
+from postboat.model.census import Kept
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
@@ -59,6 +61,7 @@ def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:
         held = orphan.holding
         entry = {
             "username": held.user,
+            "type": MailboxType.USER if held.kept & Kept.PERSONAL else MailboxType.PUBLIC,
             "store": held.store,
             "bytes": held.bytes,
             "since": since.get((held.user, held.store)) or conditions.timestamp(orphan.since),

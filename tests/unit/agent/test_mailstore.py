@@ -17,14 +17,17 @@ import pytest
 from postboat.agent.mailstore import folders
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Answer, Eraser
-from postboat.agent.mailstore.folders import Folders, present
-from postboat.agent.mailstore.ledger import Entry, Ledger
+from postboat.agent.mailstore.folders import Folders, present, public, public_homes
+from postboat.agent.mailstore.ledger import Entry, Kind, Ledger
 from postboat.model import names
 
 if TYPE_CHECKING:
     from postboat.agent.children import Children
 
 KEYS = Path(__file__).parents[2] / "golden" / "keys"
+
+
+FOUND = {"anna": Kind.PERSONAL, "bert": Kind.PERSONAL | Kind.PUBLIC, "offers": Kind.PUBLIC}
 
 
 def dovecot_writes(ledger: Ledger, user: str, size: int, count: int) -> None:
@@ -49,15 +52,22 @@ def mail(tmp_path: Path) -> Path:
     for user in ("anna", "bert"):
         (root / user / "Maildir" / "cur").mkdir(parents=True)
         (root / user / "Maildir" / "cur" / "1").write_text("a letter")
+    for folder in (public(root) / "offers", public(root) / "bert", public_homes(root) / "offers"):
+        folder.mkdir(parents=True)
+        (folder / "1").write_text("a letter to many")
     (root / "lost+found").mkdir()
     (root / "file").write_text("")
     return root
 
 
+def found(mail: Path) -> dict[Kind, frozenset[str]]:
+    return {Kind.PERSONAL: present(mail), Kind.PUBLIC: present(public(mail))}
+
+
 @pytest.fixture
 def ledger(mail: Path) -> Ledger:
     made = Ledger(mail / ".postboat" / "usage.sqlite")
-    made.open(present(mail))
+    made.open(found(mail))
     return made
 
 
@@ -77,37 +87,42 @@ def eraser(mail: Path, directory: Path, ledger: Ledger, children: Children) -> E
 
 def test_every_real_change_has_a_number_and_nothing_else(ledger: Ledger) -> None:
     first = ledger.changes(0)
-    assert {entry.user for entry in first.entries} == {"anna", "bert"}
+    assert {entry.user: entry.folder for entry in first.entries} == FOUND
     dovecot_writes(ledger, "anna", 10, 1)
     dovecot_writes(ledger, "new", 5, 1)
     second = ledger.changes(first.number)
-    assert second.entries == (Entry("anna", 10, 1, folder=True), Entry("new", 5, 1, folder=False))
+    assert second.entries == (Entry("anna", 10, 1, Kind.PERSONAL), Entry("new", 5, 1, Kind(0)))
     dovecot_writes(ledger, "anna", 10, 1)
     assert ledger.changes(second.number).entries == ()
-    ledger.note({"anna": True})
+    ledger.note(Kind.PERSONAL, {"anna": True})
     assert ledger.changes(second.number).entries == ()
-    ledger.note({"new": True})
-    assert ledger.changes(second.number).entries == (Entry("new", 5, 1, folder=True),)
+    ledger.note(Kind.PUBLIC, {"new": True})
+    assert ledger.changes(second.number).entries == (Entry("new", 5, 1, Kind.PUBLIC),)
+    ledger.note(Kind.PERSONAL, {"new": True})
+    ledger.note(Kind.PUBLIC, {"new": False})
+    assert ledger.changes(second.number).entries == (Entry("new", 5, 1, Kind.PERSONAL),)
 
 
 def test_changes_come_in_pages(ledger: Ledger) -> None:
-    ledger.note({f"user{number}": True for number in range(25)})
+    ledger.note(Kind.PERSONAL, {f"user{number}": True for number in range(25)})
     seen: list[str] = []
     number, more = 0, True
     while more:
         page = ledger.changes(number, limit=10)
         seen += [entry.user for entry in page.entries]
         number, more = page.number, page.more
-    assert len(seen) == len(set(seen)) == 27
+    assert len(seen) == len(set(seen)) == 28
 
 
 def test_usage_survives_a_restart_and_a_gone_folder_does_not(ledger: Ledger, mail: Path) -> None:
     dovecot_writes(ledger, "anna", 10, 1)
     dovecot_writes(ledger, "bert", 20, 2)
     again = Ledger(ledger._path)
-    again.open(present(mail) - {"bert"})
+    again.open({Kind.PERSONAL: present(mail) - {"bert"}, Kind.PUBLIC: frozenset({"anna"})})
     assert again.epoch != ledger.epoch
-    assert again.changes(0).entries == (Entry("anna", 10, 1, folder=True),)
+    assert again.changes(0).entries == (Entry("anna", 10, 1, Kind.PERSONAL | Kind.PUBLIC),)
+    again.open({Kind.PERSONAL: frozenset(), Kind.PUBLIC: frozenset({"anna"})})
+    assert again.changes(0).entries == (Entry("anna", 10, 1, Kind.PUBLIC),)
 
 
 def test_a_damaged_ledger_is_begun_anew(ledger: Ledger, mail: Path) -> None:
@@ -115,19 +130,23 @@ def test_a_damaged_ledger_is_begun_anew(ledger: Ledger, mail: Path) -> None:
         ledger._path.with_name(ledger._path.name + suffix).unlink(missing_ok=True)
     ledger._path.write_bytes(b"no database" * 1000)
     again = Ledger(ledger._path)
-    again.open(present(mail))
-    assert {entry.user for entry in again.changes(0).entries} == {"anna", "bert"}
+    again.open(found(mail))
+    assert {entry.user: entry.folder for entry in again.changes(0).entries} == FOUND
 
 
 def test_folders_are_followed(ledger: Ledger, mail: Path) -> None:
-    Folders(mail, ledger).start()
+    Folders(mail, Kind.PERSONAL, ledger).start()
+    Folders(public(mail), Kind.PUBLIC, ledger).start()
     start = ledger.changes(0).number
-    wait(lambda: ledger.folders() == {"anna", "bert"})
+    wait(lambda: ledger.folders(Kind.PERSONAL) == {"anna", "bert"})
     (mail / "cleo").mkdir()
     (mail / "Not A User").mkdir()
     (mail / "bert").rename(mail / "dora")
-    wait(lambda: ledger.folders() == {"anna", "cleo", "dora"})
+    wait(lambda: ledger.folders(Kind.PERSONAL) == {"anna", "cleo", "dora"})
     assert {entry.user for entry in ledger.changes(start).entries} == {"bert", "cleo", "dora"}
+    (public(mail) / "orders").mkdir()
+    wait(lambda: ledger.folders(Kind.PUBLIC) == {"bert", "offers", "orders"})
+    assert ledger.folders(Kind.PERSONAL) == {"anna", "cleo", "dora"}
 
 
 def test_lost_events_mean_a_look_at_everything(ledger: Ledger, mail: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +158,9 @@ def test_lost_events_mean_a_look_at_everything(ledger: Ledger, mail: Path, monke
         time.sleep(0.05)
 
     monkeypatch.setattr(folders.Watch, "names", names_)
-    Folders(mail, ledger).start()
+    Folders(mail, Kind.PERSONAL, ledger).start()
     assert lost.wait(5)
-    wait(lambda: "cleo" in ledger.folders())
+    wait(lambda: "cleo" in ledger.folders(Kind.PERSONAL))
 
 
 @pytest.mark.parametrize("name", ["anna", "a.b", "a-b_c", "x" * 64, "", ".", "..", ".a", "a..b", "a/b", "x" * 65, "A"])
@@ -152,19 +171,35 @@ def test_agent_and_operator_agree_on_what_a_user_is_called(name: str) -> None:
 def test_erasing_ends_with_nothing(eraser: Eraser, mail: Path, ledger: Ledger) -> None:
     dovecot_writes(ledger, "bert", 20, 2)
     eraser.start()
-    assert eraser.erase("bert") is Answer.ERASING
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
     assert not (mail / "bert").exists()
-    wait(lambda: eraser.erase("bert") is Answer.DONE)
+    wait(lambda: eraser.erase("bert", Kind.PERSONAL) is Answer.DONE)
     assert list((mail / ".postboat" / "trash").iterdir()) == []
-    assert Entry("bert", None, None, folder=False) in ledger.changes(0).entries
-    assert eraser.erase("bert") is Answer.DONE
+    assert Entry("bert", None, None, Kind.PUBLIC) in ledger.changes(0).entries
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.DONE
+    assert (public(mail) / "bert" / "1").exists(), "a public mailbox of that name is somebody else's"
+
+
+def test_a_public_mailbox_is_erased_with_all_that_is_kept_for_it(eraser: Eraser, mail: Path, ledger: Ledger) -> None:
+    eraser.start()
+    assert eraser.erase("offers", Kind.PUBLIC) is Answer.ERASING
+    wait(lambda: eraser.erase("offers", Kind.PUBLIC) is Answer.DONE)
+    assert not (public(mail) / "offers").exists()
+    assert not (public_homes(mail) / "offers").exists()
+    assert list((mail / ".postboat" / "trash").iterdir()) == []
+    assert Entry("offers", None, None, Kind(0)) in ledger.changes(0).entries
+    assert eraser.erase("bert", Kind.PUBLIC) is Answer.ERASING
+    wait(lambda: eraser.erase("bert", Kind.PUBLIC) is Answer.DONE)
+    assert (mail / "bert" / "Maildir" / "cur" / "1").exists(), "a person of that name is somebody else"
+    assert eraser.erase("anna", Kind.PUBLIC) is Answer.LIVING
 
 
 def test_the_living_and_strange_names_are_refused(eraser: Eraser, mail: Path) -> None:
     eraser.start()
-    assert eraser.erase("anna") is Answer.LIVING
+    assert eraser.erase("anna", Kind.PERSONAL) is Answer.LIVING
     for name in ("", "..", "../anna", ".postboat", "anna/", "lost+found", "ANNA"):
-        assert eraser.erase(name) is Answer.INVALID
+        for kind in (Kind.PERSONAL, Kind.PUBLIC):
+            assert eraser.erase(name, kind) is Answer.INVALID
     assert (mail / "anna" / "Maildir" / "cur" / "1").exists()
 
 
@@ -172,7 +207,7 @@ def test_without_a_directory_nobody_is_erased(mail: Path, ledger: Ledger, childr
     eraser = Eraser(mail, tmp_path / "none.sqlite", ledger, children)
     eraser.start()
     with pytest.raises(OSError, match="directory"):
-        eraser.erase("bert")
+        eraser.erase("bert", Kind.PERSONAL)
     assert (mail / "bert").exists()
 
 
@@ -182,18 +217,22 @@ def test_a_link_is_not_followed(eraser: Eraser, mail: Path, tmp_path: Path) -> N
     (outside / "keep").write_text("")
     (mail / "link").symlink_to(outside)
     eraser.start()
-    assert eraser.erase("link") is Answer.ERASING
-    wait(lambda: eraser.erase("link") is Answer.DONE)
+    assert eraser.erase("link", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("link", Kind.PERSONAL) is Answer.DONE)
     assert (outside / "keep").exists()
 
 
 def test_what_a_killed_agent_left_is_deleted_by_the_next(eraser: Eraser, mail: Path) -> None:
     left = mail / ".postboat" / "trash" / "bert@1"
     (left / "Maildir").mkdir(parents=True)
-    eraser._trash.mkdir(parents=True, exist_ok=True)
-    assert eraser._waiting("bert")
+    assert eraser._waiting("bert", Kind.PERSONAL)
+    assert not eraser._waiting("bert", Kind.PUBLIC)
+    shared = left.with_name("anna@public@1")
+    shared.mkdir()
+    assert eraser._waiting("anna", Kind.PUBLIC)
+    assert not eraser._waiting("anna", Kind.PERSONAL)
     eraser.start()
-    wait(lambda: not left.exists())
+    wait(lambda: not left.exists() and not shared.exists())
 
 
 @pytest.fixture
@@ -236,18 +275,23 @@ def test_a_store_without_a_secret_admits_nobody(endpoint: Endpoint, tmp_path: Pa
 
 def test_the_operator_reads_changes_and_orders(endpoint: Endpoint, ledger: Ledger, mail: Path) -> None:
     code, page = ask(endpoint, "right", "GET", "/v1/mailboxes")
-    assert (code, sorted(page["mailboxes"])) == (200, [["anna", None, None, 1], ["bert", None, None, 1]])
+    assert (code, sorted(page["mailboxes"])) == (
+        200,
+        [["anna", None, None, 1], ["bert", None, None, 3], ["offers", None, None, 2]],
+    )
     target = f"/v1/mailboxes?epoch={page['epoch']}&since={page['number']}"
     assert ask(endpoint, "right", "GET", target)[1]["mailboxes"] == []
     dovecot_writes(ledger, "anna", 10, 1)
     assert ask(endpoint, "right", "GET", target)[1]["mailboxes"] == [["anna", 10, 1, 1]]
     other_run = f"/v1/mailboxes?epoch=other&since={page['number'] + 100}"
-    assert len(ask(endpoint, "right", "GET", other_run)[1]["mailboxes"]) == 2
+    assert len(ask(endpoint, "right", "GET", other_run)[1]["mailboxes"]) == 3
     assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "anna"}') == (409, {"state": "living"})
     assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "../x"}') == (400, {"state": "invalid"})
     assert ask(endpoint, "right", "POST", "/v1/erase", '{"user": "bert"}')[0] == 200
     wait(lambda: ask(endpoint, "right", "POST", "/v1/erase", '{"user": "bert"}')[1] == {"state": "done"})
     assert not (mail / "bert").exists()
+    wait(lambda: ask(endpoint, "right", "POST", "/v1/erase-public", '{"user": "bert"}')[1] == {"state": "done"})
+    assert not (public(mail) / "bert").exists()
 
 
 def test_strange_requests_get_an_error_and_no_more(endpoint: Endpoint) -> None:

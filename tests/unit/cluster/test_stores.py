@@ -14,10 +14,11 @@ from postboat.agent.children import Children
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Eraser
 from postboat.agent.mailstore.folders import present
-from postboat.agent.mailstore.ledger import PAGE, Ledger
+from postboat.agent.mailstore.ledger import PAGE, Kind, Ledger
 from postboat.cluster import stores
 from postboat.cluster.observe import Pod
 from postboat.cluster.stores import ERASED, LIVING, Access, Mark, News, StoreError, Stores, Told
+from postboat.model.census import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +42,9 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
         connection.execute("CREATE TABLE users (user TEXT)")
         connection.execute("INSERT INTO users VALUES ('anna')")
     made = Ledger(mail / ".postboat" / "usage.sqlite")
-    made.open(present(mail))
+    made.open({Kind.PERSONAL: present(mail), Kind.PUBLIC: frozenset()})
     eraser = Eraser(mail, directory, made, Children())
-    monkeypatch.setattr(eraser, "_put_away", lambda user: (mail / user).rename(eraser._trash / f"{user}@1"))
+    monkeypatch.setattr(eraser, "_put_away", lambda user, _: (mail / user).rename(eraser._trash / f"{user}@1"))
     eraser.start()
     endpoint = Endpoint(0, active, made, eraser)
     endpoint.start()
@@ -75,12 +76,14 @@ def test_everything_comes_first_and_then_only_what_is_new(client: Stores, ledger
     assert sorted(told.user for told in first.told) == ["anna", "bert"]
     second = news(client, first.mark)
     assert (second.told, second.whole, second.mark) == ((), False, first.mark)
-    ledger.note({"bert": False})
-    assert news(client, first.mark).told == (Told("bert", None, None, folder=False),)
+    ledger.note(Kind.PERSONAL, {"bert": False})
+    ledger.note(Kind.PUBLIC, {"offers": True})
+    told = news(client, first.mark).told
+    assert told == (Told("bert", None, None, Kept.NOTHING), Told("offers", None, None, Kept.PUBLIC))
 
 
 def test_many_mailboxes_come_in_pages(client: Stores, ledger: Ledger) -> None:
-    ledger.note({f"user{number}": True for number in range(PAGE + 5)})
+    ledger.note(Kind.PERSONAL, {f"user{number}": True for number in range(PAGE + 5)})
     whole = news(client, Mark())
     assert whole.whole
     assert len({told.user for told in whole.told}) == PAGE + 7
@@ -96,12 +99,12 @@ def test_another_run_of_the_agent_tells_everything(client: Stores) -> None:
 
 @pytest.mark.usefixtures("ledger")
 def test_an_order_is_repeated_until_it_is_done(client: Stores) -> None:
-    assert client.erase(access(), 0, POD, "anna") == LIVING
+    assert client.erase(access(), 0, POD, ("anna", Kept.PERSONAL)) == LIVING
     deadline = time.monotonic() + 10
-    while client.erase(access(), 0, POD, "bert") != ERASED:
+    while client.erase(access(), 0, POD, ("bert", Kept.PERSONAL)) != ERASED:
         assert time.monotonic() < deadline
     with pytest.raises(StoreError, match="400"):
-        client.erase(access(), 0, POD, "../anna")
+        client.erase(access(), 0, POD, ("../anna", Kept.PERSONAL))
 
 
 @pytest.mark.usefixtures("ledger")

@@ -13,6 +13,7 @@ from postboat.cluster.types import Key
 from postboat.controller import erasure
 from postboat.controller.keeper import Hands, Keeper
 from postboat.controller.tidings import Tidings
+from postboat.model.census import Kept
 from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import resolve
 from postboat.model.snapshot import Change, Home, Surveyed
@@ -73,12 +74,15 @@ class Stage:
             for store in asked
         }
 
-    def erase(self, _access: object, store: int, _pod: Pod, user: str) -> str:
+    def erase(self, _access: object, store: int, _pod: Pod, mail: tuple[str, Kept]) -> str:
+        user, kept = mail
         if store in self.away:
             raise StoreError("it does not answer")
         if user in self.living:
             return LIVING
-        self.held[store].pop(user, None)
+        held = self.held[store].pop(user, None)
+        if held is not None and held.kept ^ kept:
+            self.held[store][user] = replace(held, kept=held.kept ^ kept)
         self.erased.append((store, user))
         return ERASED
 
@@ -94,8 +98,8 @@ class Stage:
     def tell(self, notice: Notice) -> None:
         self.said.append(notice)
 
-    def hold(self, store: int, user: str, size: int = 100) -> None:
-        self.held[store][user] = Told(user, size, 1, folder=True)
+    def hold(self, store: int, user: str, size: int = 100, kept: Kept = Kept.PERSONAL) -> None:
+        self.held[store][user] = Told(user, size, 1, kept)
 
     def mailbox(self, name: str, *, deleting: bool = False, store: int | None = 0, **spec: Any) -> None:  # noqa: ANN401
         status = {} if store is None else {"store": store}
@@ -235,6 +239,16 @@ def test_mail_is_erased_and_then_the_mailbox_may_go(stage: Stage) -> None:
     assert stage.erased == [(0, "anna")]
     assert stage.finalizers == {"anna": False}
     assert [notice.reason for notice in stage.said] == ["MailErased"]
+
+
+def test_a_public_mailbox_is_erased_and_a_person_of_that_name_is_not(stage: Stage) -> None:
+    stage.mailbox("offers", deleting=True, reclaimPolicy="Delete", type="Public")
+    stage.hold(0, "offers", kept=Kept.PUBLIC | Kept.PERSONAL)
+    made = keeper(stage)
+    again(made, stage)
+    assert stage.erased == [(0, "offers")]
+    assert stage.held[0]["offers"].kept is Kept.PERSONAL
+    assert stage.finalizers == {"offers": False}
 
 
 def test_a_silent_store_is_said_once_and_waited_for(stage: Stage) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from postboat.api import Resource
 from postboat.controller.erasure import Step, decide
-from postboat.model.census import Census, Holding
+from postboat.model.census import Census, Holding, Kept
 from postboat.model.reclaim import erases
 from postboat.model.verdict import Reason
 from postboat.status.conditions import Condition
@@ -47,7 +47,9 @@ DELETING = world.server(mailboxes={"reclaimPolicy": "Delete"})
         (DELETING, {}, True),
         (DELETING, {"reclaimPolicy": "Retain"}, False),
         (DELETING, {"type": "Group"}, False),
-        (DELETING, {"type": "Public"}, False),
+        (DELETING, {"type": "Public"}, True),
+        (DELETING, {"type": "Public", "reclaimPolicy": "Retain"}, False),
+        (SERVER, {"type": "Public"}, False),
         (DELETING, {"quota": "nonsense"}, False),
     ],
 )
@@ -59,6 +61,14 @@ def test_mail_is_erased_wherever_it_lies() -> None:
     census = taken(Holding("anna", 2), anna="anna")
     decision = decide(mailbox(status={"store": 0}), DELETING, census, (), surveyed=True)
     assert (decision.step, decision.user, decision.stores) == (Step.ERASE, "anna", (0, 2))
+
+
+@pytest.mark.parametrize("kept", list(Kept))
+def test_only_mail_of_the_same_kind_goes(kept: Kept) -> None:
+    census = taken(Holding("anna", 1, kept=kept), Holding("anna", 2, kept=Kept.PERSONAL | Kept.PUBLIC), anna="anna")
+    for spec, mine in (({}, Kept.PERSONAL), ({"type": "Public"}, Kept.PUBLIC)):
+        decision = decide(mailbox(**spec), DELETING, census, (), surveyed=True)
+        assert (decision.stores, decision.kept) == ((1, 2) if kept & mine else (2,), mine)
 
 
 @pytest.mark.parametrize("server", [None, replace(DELETING, deleting=True), SERVER])

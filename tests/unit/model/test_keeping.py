@@ -6,7 +6,7 @@ import pytest
 
 from postboat.api import Resource
 from postboat.model.names import SHARDS
-from postboat.model.platform import Account, Junk, Platform
+from postboat.model.platform import Account, Junk, Platform, PublicMailbox
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason
@@ -70,6 +70,20 @@ def test_only_a_mailbox_with_a_limit_costs_a_question() -> None:
     away = {"to": ["anna@elsewhere.example"]}
     assert rows({"quota": "1Gi", "forward": away}) == [], "the mailbox gets none of it"
     assert rows({"quota": "1Gi", "forward": {**away, "keepCopy": True}}) == [("anna@example.org", "store2_quota")]
+    assert rows({"quota": "1Gi", "type": "Public"}) == [("anna@example.org", "store0_quota")]
+
+
+def test_a_public_mailbox_has_a_quota_and_junk_like_any_other() -> None:
+    def offers(spec: dict[str, object], **server: object) -> PublicMailbox:
+        found = platform(resolution(world.resource("Mailbox", "offers", {"type": "Public", **spec}), **server))
+        (mailbox,) = (one for shard in found.directory for one in shard.publics)
+        return mailbox
+
+    assert (offers({}).quota, offers({}).junk) == (0, Junk(move=True, retention=15 * DAY))
+    server = {"mailboxes": {"quota": "1Gi", "junk": {"move": False}}}
+    assert (offers({}, **server).quota, offers({}, **server).junk.move) == (2**30, False)
+    own = offers({"quota": "2Gi", "junk": {"move": True, "retention": "1d"}}, **server)
+    assert (own.quota, own.junk) == (2**31, Junk(move=True, retention=DAY))
 
 
 def test_the_master_user_has_the_password_of_the_secret() -> None:

@@ -42,4 +42,4 @@ def test_a_public_mailbox_is_a_folder_and_called_like_one(name: str) -> None:
     ],
 )
 def test_each_preset_has_its_letters(owner: Owner, expected: str) -> None:
-    assert public.rights(PublicMailbox("offers", "offers", 0, 0, (owner,))) == expected
+    assert public.rights(PublicMailbox("offers", "offers", 0, owners=(owner,))) == expected

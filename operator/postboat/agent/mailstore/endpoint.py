@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from postboat.agent.mailstore.eraser import Answer
+from postboat.agent.mailstore.ledger import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,8 @@ _REASONS = {
     503: "Unavailable",
 }
 _CODES = {Answer.DONE: 200, Answer.ERASING: 200, Answer.LIVING: 409, Answer.INVALID: 400}
-_ERASE = "/v1/erase"
+# A page for each kind: an agent that does not know public mailboxes must not take the order for one about a person.
+_ERASE = {"/v1/erase": Kind.PERSONAL, "/v1/erase-public": Kind.PUBLIC}
 _MAILBOXES = "/v1/mailboxes"
 
 Reply = tuple[int, dict[str, object]]
@@ -123,9 +125,9 @@ class Endpoint:
         path, _, query = target.partition("?")
         if (method, path) == ("GET", _MAILBOXES):
             return self._mailboxes(query)
-        if (method, path) == ("POST", _ERASE):
-            return self._erase(body)
-        return (405 if path in {_ERASE, _MAILBOXES} else 404), {"error": "no such page"}
+        if method == "POST" and path in _ERASE:
+            return self._erase(body, _ERASE[path])
+        return (405 if path in {*_ERASE, _MAILBOXES} else 404), {"error": "no such page"}
 
     def _admitted(self, given: str) -> bool:
         """Compare in constant time; a store without a secret admits nobody."""
@@ -142,12 +144,12 @@ class Endpoint:
         entries = [[*entry[:3], int(entry.folder)] for entry in page.entries]
         return 200, {"epoch": self._ledger.epoch, "number": page.number, "more": page.more, "mailboxes": entries}
 
-    def _erase(self, body: bytes) -> Reply:
+    def _erase(self, body: bytes, kind: Kind) -> Reply:
         order = json.loads(body)
         user = order.get("user") if isinstance(order, dict) else None
         if not isinstance(user, str):
             return 400, {"error": "bad request"}
-        answer = self._eraser.erase(user)
+        answer = self._eraser.erase(user, kind)
         return _CODES[answer], {"state": answer.value}
 
 

@@ -1,4 +1,4 @@
-"""Erasing the mail of one user: out of sight by a rename, then deleted in the background, to the end even after a kill.
+"""Erasing the mail of one mailbox: out of sight by a rename, then deleted in the background, even after a kill.
 
 Only a name that is a user's and that the directory does not have is ever touched, and nothing outside the volume.
 """
@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import threading
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from postboat.agent.mailstore.folders import valid
-from postboat.agent.mailstore.ledger import listed
+from postboat.agent.mailstore.folders import public, public_homes, valid
+from postboat.agent.mailstore.ledger import Kind, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MARK = "@"  # no user name has it, so nobody's trash can be taken for somebody else's
+# No user name has such an end, so nobody's trash can be taken for somebody else's.
+_MARKS = {Kind.PERSONAL: "@", Kind.PUBLIC: "@public@"}
 
 
 class Answer(Enum):
@@ -41,7 +43,8 @@ class Eraser:
     """Erases below `root`; `trash` is a folder of the same volume."""
 
     def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
-        self._root, self._directory, self._ledger, self._children = root, directory, ledger, children
+        self._roots = {Kind.PERSONAL: (root,), Kind.PUBLIC: (public_homes(root), public(root))}
+        self._directory, self._ledger, self._children = directory, ledger, children
         self._trash = root / ".postboat" / "trash"
         self._ordering = threading.Lock()
         self._due = threading.Event()
@@ -52,33 +55,35 @@ class Eraser:
         self._due.set()
         threading.Thread(target=self._work, name="eraser", daemon=True).start()
 
-    def erase(self, user: str) -> Answer:
+    def erase(self, user: str, kind: Kind) -> Answer:
         """Take an order; repeating it is harmless, and tells how far it is."""
         if not valid(user):
             return Answer.INVALID
         with self._ordering:
             if listed(self._directory, user):
                 return Answer.LIVING
-            if os.path.lexists(self._root / user):
-                self._put_away(user)
-            elif not self._waiting(user):
-                self._ledger.forget(user)
+            if any(os.path.lexists(root / user) for root in self._roots[kind]):
+                self._put_away(user, kind)
+            elif not self._waiting(user, kind):
+                self._ledger.forget(user, kind)
                 return Answer.DONE
         self._due.set()
         return Answer.ERASING
 
-    def _put_away(self, user: str) -> None:
+    def _put_away(self, user: str, kind: Kind) -> None:
         """End the sessions of the user, who can open no new one, and move the folder out of sight at once."""
         outcome = self._children.run(("doveadm", "kick", user), seconds=10)
         log.info("sessions ended before mail is erased: %s", outcome.status)
-        with contextlib.suppress(FileNotFoundError):
-            (self._root / user).rename(self._trash / f"{user}{_MARK}{time.time_ns():x}")
-        for folder in (self._trash, self._root):
-            _sync(folder)
-        self._ledger.forget(user)
+        for root in self._roots[kind]:
+            with contextlib.suppress(FileNotFoundError):
+                (root / user).rename(self._trash / f"{user}{_MARKS[kind]}{time.time_ns():x}")
+                _sync(root)
+        _sync(self._trash)
+        self._ledger.forget(user, kind)
 
-    def _waiting(self, user: str) -> bool:
-        return any(entry.startswith(f"{user}{_MARK}") for entry in os.listdir(self._trash))  # noqa: PTH208  names only
+    def _waiting(self, user: str, kind: Kind) -> bool:
+        marked = re.compile(f"{re.escape(user)}{_MARKS[kind]}[0-9a-f]+")
+        return any(marked.fullmatch(entry) for entry in os.listdir(self._trash))  # noqa: PTH208  names only
 
     def _work(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Which mailboxes have a folder on the volume: looked up whole once at the start, then followed by inotify.
+"""Which mailboxes have a folder on the volume: looked up whole at the start and now and then, followed by inotify.
 
 A name that no user can have (a trash, lost+found, a file) is nobody's folder.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from postboat.agent.mailstore.ledger import Ledger
+    from postboat.agent.mailstore.ledger import Kind, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,16 @@ def valid(user: str) -> bool:
     return len(user) <= _LONGEST and _USER.fullmatch(user) is not None
 
 
+def public(mail: Path) -> Path:
+    """Give the folder in which the public mailboxes of a volume lie."""
+    return mail / ".public" / "mail"
+
+
+def public_homes(mail: Path) -> Path:
+    """Give the folder of what is kept for public mailboxes beside their mail."""
+    return mail / ".public" / "home"
+
+
 def present(root: Path) -> frozenset[str]:
     """Give the users that have a folder."""
     with os.scandir(root) as entries:
@@ -42,10 +52,10 @@ def present(root: Path) -> frozenset[str]:
 
 
 class Folders:
-    """Keeps the ledger's word about folders true."""
+    """Keeps the ledger's word about the folders of one kind true; all of them lie in `root`."""
 
-    def __init__(self, root: Path, ledger: Ledger) -> None:
-        self._root, self._ledger = root, ledger
+    def __init__(self, root: Path, kind: Kind, ledger: Ledger) -> None:
+        self._root, self._kind, self._ledger = root, kind, ledger
 
     def start(self) -> None:
         """Follow the volume in a thread that ends with the process."""
@@ -72,15 +82,15 @@ class Folders:
 
     def look(self) -> None:
         """Compare everything."""
-        there, known = present(self._root), self._ledger.folders()
+        there, known = present(self._root), self._ledger.folders(self._kind)
         if there != known:
-            self._ledger.note({user: user in there for user in there ^ known})
+            self._ledger.note(self._kind, {user: user in there for user in there ^ known})
 
     def look_at(self, names: Iterable[str]) -> None:
         """Look at single names again."""
         users = [name for name in names if valid(name)]
         if users:
-            self._ledger.note({user: self._there(user) for user in users})
+            self._ledger.note(self._kind, {user: self._there(user) for user in users})
 
     def _there(self, user: str) -> bool:
         try:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Eraser
-from postboat.agent.mailstore.folders import Folders, present
-from postboat.agent.mailstore.ledger import Ledger
+from postboat.agent.mailstore.folders import Folders, present, public
+from postboat.agent.mailstore.ledger import Kind, Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,13 +58,16 @@ def _begin_later(mail: Path, places: Places, children: Children) -> None:
 def _begin(mail: Path, places: Places, children: Children) -> bool:
     ledger = Ledger(mail / ".postboat" / "usage.sqlite")
     eraser = Eraser(mail, places.state / "tables" / "directory.sqlite", ledger, children)
+    roots = {Kind.PERSONAL: mail, Kind.PUBLIC: public(mail)}
     try:
-        ledger.open(present(mail))
+        public(mail).mkdir(parents=True, exist_ok=True)
+        ledger.open({kind: present(root) for kind, root in roots.items()})
         eraser.start()
         endpoint = Endpoint(places.operator_port, places.run / "active", ledger, eraser)
     except (OSError, sqlite3.Error):
         log.exception("the ledger of mailboxes cannot be kept yet")
         return False
-    Folders(mail, ledger).start()
+    for kind, root in roots.items():
+        Folders(root, kind, ledger).start()
     endpoint.start()
     return True

@@ -11,10 +11,12 @@ import secrets
 import sqlite3
 import threading
 from contextlib import closing
+from enum import IntFlag
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -42,8 +44,16 @@ WHEN old.bytes IS NOT new.bytes OR old.messages IS NOT new.messages OR old.folde
 END;
 """
 _SET_FOLDER = (
-    "INSERT INTO mailbox (user, folder) VALUES (?, ?) ON CONFLICT (user) DO UPDATE SET folder = excluded.folder"
+    "INSERT INTO mailbox (user, folder) VALUES (:user, :kept)"
+    " ON CONFLICT (user) DO UPDATE SET folder = folder & ~:kind | excluded.folder"
 )
+
+
+class Kind(IntFlag):
+    """Whose mail is kept under a name: a person's, or that of a public mailbox; the operator reads the numbers."""
+
+    PERSONAL = 1
+    PUBLIC = 2
 
 
 class Entry(NamedTuple):
@@ -52,7 +62,7 @@ class Entry(NamedTuple):
     user: str
     bytes: int | None
     messages: int | None
-    folder: bool
+    folder: Kind
 
 
 class Page(NamedTuple):
@@ -71,7 +81,7 @@ class Ledger:
         self._writing = threading.Lock()
         self.epoch = secrets.token_hex(8)
 
-    def open(self, folders: Iterable[str]) -> None:
+    def open(self, folders: Mapping[Kind, AbstractSet[str]]) -> None:
         """Make the file as it must be before Dovecot starts, with these folders and no others."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -84,50 +94,58 @@ class Ledger:
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._open(folders)
 
-    def _open(self, folders: Iterable[str]) -> None:
+    def _open(self, folders: Mapping[Kind, AbstractSet[str]]) -> None:
         """What is gone is dropped: the epoch is new, so whoever asks begins from nothing."""
         with self._writing, closing(self._connect()) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
-            there = set(folders)
-            known = dict(connection.execute("SELECT user, folder FROM mailbox"))
+            known = {user for (user,) in connection.execute("SELECT user FROM mailbox")}
+            gone = known.difference(*folders.values())
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("DELETE FROM mailbox WHERE user = ?", ((user,) for user in known.keys() - there))
-            fresh = ((user, 1) for user in there if not known.get(user))
-            connection.executemany(_SET_FOLDER, fresh)
+            connection.executemany("DELETE FROM mailbox WHERE user = ?", ((user,) for user in gone))
+            for kind, there in folders.items():
+                noted = ((user, user in there) for user in there | known - gone)
+                connection.executemany(_SET_FOLDER, (_folder(user, kind, kept=kept) for user, kept in noted))
             connection.execute("COMMIT")
 
-    def note(self, folders: Mapping[str, bool]) -> None:
-        """Note which folders came (True) or went."""
+    def note(self, kind: Kind, folders: Mapping[str, bool]) -> None:
+        """Note which folders of a kind came (True) or went."""
         with self._writing, closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(_SET_FOLDER, ((user, int(there)) for user, there in folders.items()))
+            rows = (_folder(user, kind, kept=there) for user, there in folders.items())
+            connection.executemany(_SET_FOLDER, rows)
             connection.execute("COMMIT")
 
-    def forget(self, user: str) -> None:
-        """Note that the mail of a user was erased."""
+    def forget(self, user: str, kind: Kind) -> None:
+        """Note that mail was erased."""
+        erased = "UPDATE mailbox SET bytes = NULL, messages = NULL, folder = folder & ~? WHERE user = ?"
         with self._writing, closing(self._connect()) as connection:
-            connection.execute("UPDATE mailbox SET bytes = NULL, messages = NULL, folder = 0 WHERE user = ?", (user,))
+            connection.execute(erased, (int(kind), user))
 
     def changes(self, since: int, limit: int = PAGE) -> Page:
         """Give what has changed after a number."""
         query = "SELECT user, bytes, messages, folder, number FROM mailbox WHERE number > ? ORDER BY number LIMIT ?"
         with closing(self._connect()) as connection:
             rows = connection.execute(query, (since, limit)).fetchall()
-        entries = tuple(Entry(user, size, count, bool(folder)) for user, size, count, folder, _ in rows)
+        entries = tuple(Entry(user, size, count, Kind(folder)) for user, size, count, folder, _ in rows)
         return Page(entries, rows[-1][-1] if rows else since, len(rows) == limit)
 
-    def folders(self) -> frozenset[str]:
-        """Give the users whose folders are known to be there."""
+    def folders(self, kind: Kind) -> frozenset[str]:
+        """Give the names whose folders of a kind are known to be there."""
         with closing(self._connect()) as connection:
-            return frozenset(user for (user,) in connection.execute("SELECT user FROM mailbox WHERE folder"))
+            found = connection.execute("SELECT user FROM mailbox WHERE folder & ?", (int(kind),))
+            return frozenset(user for (user,) in found)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None)
 
 
+def _folder(user: str, kind: Kind, *, kept: bool) -> dict[str, str | int]:
+    return {"user": user, "kind": int(kind), "kept": int(kind) if kept else 0}
+
+
 def listed(directory: Path, user: str) -> bool:
-    """Tell whether a user is in the directory that Dovecot looks up; raise OSError when nobody can tell."""
+    """Tell whether a name is in the directory that Dovecot looks up; raise OSError when nobody can tell."""
     if not directory.is_file():
         raise FileNotFoundError("there is no directory yet")
     try:
