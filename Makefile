@@ -119,7 +119,7 @@ lint-go:
 .PHONY: test-unit
 test-unit: venv ## everything that needs no cluster
 	@mkdir -p reports
-	$(PYTEST) tests --ignore=tests/chart -m 'not api' $(call REPORT,unit) $(ARGS)
+	$(PYTEST) tests --ignore=tests/chart -m 'not api' --numprocesses=2 $(call REPORT,unit) $(ARGS)
 
 .PHONY: test-chart
 test-chart: venv ## the chart: lint, unit tests, schemas of three Kubernetes versions, score
@@ -129,7 +129,8 @@ test-chart: venv ## the chart: lint, unit tests, schemas of three Kubernetes ver
 .PHONY: test-api
 test-api: venv ## the definitions and the cluster layer against a real API server, faults included
 	@mkdir -p reports
-	$(BIN)/python -m e2e.cluster.api_only $(PYTEST) tests --ignore=tests/chart -m api $(call REPORT,api) $(ARGS)
+	$(BIN)/python -m e2e.cluster.api_only $(PYTEST) tests --ignore=tests/chart -m api \
+	  --numprocesses=4 --dist=loadfile $(call REPORT,api) $(ARGS)  # more than cores: the cases mostly wait
 
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart

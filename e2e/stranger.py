@@ -6,7 +6,8 @@ One in a pod of another namespace. Both run the same programs of this machine; o
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 PROGRAMS = {
@@ -43,3 +44,10 @@ class Stranger:
         script = f"exec 3<>/dev/tcp/{address}/{port}"
         command = ["nsenter", f"--net={self._namespace(where)}", "timeout", "3", "bash", "-c", script]
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+    def reached(self, where: str, targets: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+        """The addresses and ports that take a connection from there, all tried side by side."""
+        tried = list(targets)
+        with ThreadPoolExecutor(8) as pool:
+            taken = pool.map(lambda target: self.connects(where, *target), tried)
+        return {target for target, open_ in zip(tried, taken, strict=True) if open_}

@@ -54,7 +54,7 @@ class FakePods:
         self._servers: list[ThreadingHTTPServer] = []
         self._lock = threading.Lock()
         for number, component in enumerate(CONTAINERS, start=1):
-            self._addresses[component] = f"127.0.{subnet}.{number}"
+            self._addresses[component] = f"127.{os.getpid() % 254 + 1}.{subnet}.{number}"  # cases run side by side
             self._serve(component)
             self.create(component)
         selector = "app.kubernetes.io/instance=" + name
