@@ -165,7 +165,7 @@ class Erasures:
     def _let_go(self, mailbox: Resource, why: str) -> None:
         log.info("a Mailbox may go: %s", why, extra={"mailserver": self._key.name, "mailbox": mailbox.name})
         self._ready[mailbox.name] = time.monotonic() + AGAIN
-        self._finalizers.put(mailbox, wanted=False)
+        self._finalizers.wish(mailbox, wanted=False)
 
 
 def store_pods(pods: Iterable[Pod]) -> dict[int, Pod]:

@@ -5,12 +5,10 @@ It is the only thing that is ever written to an object of the users, and the onl
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from typing import TYPE_CHECKING
 
-from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError, Key
+from postboat.cluster.types import ApiError, Key
+from postboat.controller.outbox import Outbox
 from postboat.controller.world import RESOURCES
 from postboat.model.reclaim import FINALIZER
 
@@ -18,10 +16,7 @@ if TYPE_CHECKING:
     from postboat.api import Resource
     from postboat.cluster.client import Client
 
-log = logging.getLogger(__name__)
-
 WRITERS = 4
-PAUSE = 1.0
 CONFLICT, NOT_FOUND = 409, 404
 
 
@@ -50,66 +45,17 @@ def set_finalizer(client: Client, key: Key, uid: str, *, wanted: bool) -> bool:
     return True
 
 
-class Finalizers:
-    """A queue of Mailboxes, the newest wish for each, and the threads that empty it."""
+class Finalizers(Outbox[Key, tuple[str, bool]]):
+    """The newest wish for the finalizer of each Mailbox: the uid that it is about, and whether it is to be there."""
 
     def __init__(self, client: Client) -> None:
+        super().__init__("the finalizer", WRITERS, self._set)
         self._client = client
-        self._condition = threading.Condition()
-        self._wishes: dict[Key, tuple[str, bool, float]] = {}
-        self._busy: set[Key] = set()
-        self._stopping = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"finalizer {number}", daemon=True) for number in range(WRITERS)
-        ]
 
-    def start(self) -> None:
-        """Begin to write."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        """Write no more."""
-        with self._condition:
-            self._stopping = True
-            self._condition.notify_all()
-
-    def put(self, resource: Resource, *, wanted: bool) -> None:
+    def wish(self, resource: Resource, *, wanted: bool) -> None:
         """Wish the finalizer of a Mailbox to be there or not."""
-        with self._condition:
-            self._wishes[Key(resource.namespace, resource.name)] = (resource.uid, wanted, 0.0)
-            self._condition.notify()
+        self.put(Key(resource.namespace, resource.name), (resource.uid, wanted))
 
-    def __len__(self) -> int:
-        return len(self._wishes) + len(self._busy)
-
-    def _take(self) -> tuple[Key, str, bool] | None:
-        with self._condition:
-            while not self._stopping:
-                now = time.monotonic()
-                for key, (uid, wanted, ready) in self._wishes.items():
-                    if key not in self._busy and ready <= now:
-                        del self._wishes[key]
-                        self._busy.add(key)
-                        return key, uid, wanted
-                self._condition.wait(0.25 if self._wishes else 5)
-            return None
-
-    def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            key, uid, wanted = taken
-            again = False
-            try:
-                again = not set_finalizer(self._client, key, uid, wanted=wanted)
-            except FencedError:
-                pass  # whoever holds the Lease looks at everything anew
-            except (ApiError, ConnectionFailedError) as failure:
-                log.warning("the finalizer of Mailbox %s/%s was not written: %s", *key, failure)
-                again = True
-            except Exception:
-                log.exception("the finalizer of Mailbox %s/%s was not written", *key)
-                again = True
-            with self._condition:
-                self._busy.discard(key)
-                if again:
-                    self._wishes.setdefault(key, (uid, wanted, time.monotonic() + PAUSE))
+    def _set(self, key: Key, wish: tuple[str, bool]) -> bool:
+        uid, wanted = wish
+        return set_finalizer(self._client, key, uid, wanted=wanted)

@@ -166,7 +166,7 @@ class Keeper(threading.Thread):
         elif server is not None and not paused(server):
             wanted = owner == self._key.name and not server.deleting and erases(mailbox, server)
             if wanted != (FINALIZER in mailbox.finalizers):
-                self._hands.finalizers.put(mailbox, wanted=wanted)
+                self._hands.finalizers.wish(mailbox, wanted=wanted)
 
     def _poll(self, platform: Platform) -> None:
         """Ask all stores for their news."""

@@ -145,6 +145,7 @@ class Operator:
             self.means.applier.forget()
         else:
             self.writer.forget()
+            self.means.finalizers.forget()
         with self._lock:
             for control in self._servers.values():
                 control.lead(held=held)
@@ -222,12 +223,12 @@ class Operator:
         self.strays.look(resources, servers)
         for resource in resources:
             if FINALIZER in resource.finalizers and is_stray(resource, servers):
-                self.means.finalizers.put(resource, wanted=False)
+                self.means.finalizers.wish(resource, wanted=False)
 
     def _judge_stray(self, resource: Resource) -> None:
         status = stray_status(self.world, self.echoes, self.events, resource)
         judgement = Judgement(RESOURCES[resource.kind], resource.namespace, resource.name, status)
-        self.writer.put(judgement, after=STRAY_PATIENCE)
+        self.writer.judge(judgement, after=STRAY_PATIENCE)
 
     def secret_changed(self, content: SecretContent) -> None:
         """Route a Secret to the MailServers of its namespace."""

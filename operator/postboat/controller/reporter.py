@@ -151,12 +151,12 @@ class Reporter:
                 self._reported_at = max(now, self._reported_at + SERVER_PAUSE)
             after = self._reported_at - now
         judgement = Judgement(RESOURCES["MailServer"], self._key.namespace, self._key.name, self._server_status)
-        self._writer.put(judgement, after=after)
+        self._writer.judge(judgement, after=after)
 
     def _put(self, due: Due) -> None:
         kind, name = due.key
         status = self._status_of(due)
-        self._writer.put(Judgement(RESOURCES[kind], self._key.namespace, name, status))
+        self._writer.judge(Judgement(RESOURCES[kind], self._key.namespace, name, status))
 
     def _status_of(self, due: Due) -> Callable[[], Mapping[str, Any] | None]:
         def status() -> Mapping[str, Any] | None:

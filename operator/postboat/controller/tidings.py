@@ -64,7 +64,7 @@ class Tidings:
 
         if patch() is None:
             return False
-        self._writer.put(Judgement(RESOURCES["Mailbox"], key.namespace, name, patch, part="usage"))
+        self._writer.judge(Judgement(RESOURCES["Mailbox"], key.namespace, name, patch, part="usage"))
         return True
 
     def orphans(self, census: Census, touched: Collection[str]) -> None:
@@ -106,7 +106,7 @@ class Tidings:
             return condition_patch(newest, condition, Moment(dt.datetime.now(dt.UTC)))
 
         if patch() is not None:
-            self._writer.put(Judgement(RESOURCES["Mailbox"], key.namespace, key.name, patch, part="erasing"))
+            self._writer.judge(Judgement(RESOURCES["Mailbox"], key.namespace, key.name, patch, part="erasing"))
             self._say(mailbox, str(Reason.STORE_UNAVAILABLE), message, normal=False)
 
     def _say_of_server(self, reason: str, note: str) -> None:

@@ -87,13 +87,12 @@ class Stage:
         return ERASED
 
     # what is written
-    def put(self, what: Any, *, wanted: bool = False) -> None:  # noqa: ANN401
-        if hasattr(what, "status") and callable(what.status):
-            judgement: Judgement = what
-            if (status := judgement.status()) is not None:
-                self.written.append(status)
-        else:
-            self.finalizers[what.name] = wanted
+    def judge(self, judgement: Judgement) -> None:
+        if (status := judgement.status()) is not None:
+            self.written.append(status)
+
+    def wish(self, mailbox: Resource, *, wanted: bool) -> None:
+        self.finalizers[mailbox.name] = wanted
 
     def tell(self, notice: Notice) -> None:
         self.said.append(notice)

@@ -38,7 +38,7 @@ class Stage:
     def get(self, kind: str, key: Key) -> Resource | None:
         return self.held.get((kind, key.name))
 
-    def put(self, judgement: Judgement, *, after: float = 0.0) -> None:
+    def judge(self, judgement: Judgement, *, after: float = 0.0) -> None:
         self.due.append((judgement.name, judgement))
         self.pauses.append(after)
 

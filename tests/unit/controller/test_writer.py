@@ -55,7 +55,7 @@ def test_a_status_is_written_after_a_failure(failure: Exception) -> None:
     server, echoes = Server(failure), Echoes()
     writer = StatusWriter(server, echoes)  # type: ignore[arg-type] - it only ever merges
     writer.start()
-    writer.put(judge(echoes))
+    writer.judge(judge(echoes))
     assert server.done.wait(5)
     assert server.taken == [{"status": NEW}]
     writer.stop()
@@ -65,7 +65,7 @@ def test_nothing_is_remembered_of_an_object_that_is_gone() -> None:
     server, echoes = Server(ApiError(404, "", "PATCH")), Echoes()
     writer = StatusWriter(server, echoes)  # type: ignore[arg-type] - it only ever merges
     writer.start()
-    writer.put(judge(echoes))
+    writer.judge(judge(echoes))
     deadline = time.monotonic() + 5
     while (server.failures or len(echoes) or len(writer)) and time.monotonic() < deadline:
         time.sleep(0.01)

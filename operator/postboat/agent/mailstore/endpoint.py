@@ -8,16 +8,16 @@ from __future__ import annotations
 import hmac
 import json
 import logging
-import socket
 import ssl
-import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from postboat.agent.listener import Listener, read_head, respond
 from postboat.agent.mailstore.eraser import Answer
 from postboat.agent.mailstore.ledger import Kind
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from postboat.agent.mailstore.eraser import Eraser
@@ -26,21 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOKEN = "operator.token"  # noqa: S105  the name of a file
-_REQUEST = 8192
 _BODY = 1024
 _SECONDS = 10.0
 _CONNECTIONS = 8
 _WORDS = 3  # method, target, version
-_REASONS = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    409: "Conflict",
-    500: "Error",
-    503: "Unavailable",
-}
 _CODES = {Answer.DONE: 200, Answer.ERASING: 200, Answer.LIVING: 409, Answer.INVALID: 400}
 # A page for each kind: an agent that does not know public mailboxes must not take the order for one about a person.
 _ERASE = {"/v1/erase": Kind.PERSONAL, "/v1/erase-public": Kind.PUBLIC}
@@ -50,47 +39,24 @@ Reply = tuple[int, dict[str, object]]
 
 
 class Endpoint:
-    """Serves one request a connection; connections over the limit are dropped."""
+    """Answers the operator, and nobody else."""
 
     def __init__(self, port: int, active: Path, ledger: Ledger, eraser: Eraser) -> None:
         self._active, self._ledger, self._eraser = active, ledger, eraser
-        self._places = threading.BoundedSemaphore(_CONNECTIONS)
         self._context: ssl.SSLContext | None = None
         self._generation = ""
-        self._socket = _listen(port)
-        self.port: int = self._socket.getsockname()[1]
+        self._listener = Listener("endpoint", port, _CONNECTIONS, self._answer)
+        self.port = self._listener.port
 
     def start(self) -> None:
         """Serve in a thread that ends with the process."""
-        threading.Thread(target=self._serve, name="endpoint", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-                if self._places.acquire(blocking=False):
-                    threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-                else:
-                    connection.close()
-            except (OSError, RuntimeError):
-                log.exception("accept failed")
+        self._listener.start()
 
     def _answer(self, plain: socket.socket) -> None:
-        try:
-            with plain:
-                plain.settimeout(_SECONDS)
-                with self._tls().wrap_socket(plain, server_side=True) as connection:
-                    code, said = self._reply(*_read(connection))
-                    body = json.dumps(said, separators=(",", ":")).encode()
-                    head = (
-                        f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: application/json\r\n"
-                        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-                    )
-                    connection.sendall(head.encode() + body)
-        except OSError:
-            pass  # the peer went away, speaks no TLS, or nothing is in force yet
-        finally:
-            self._places.release()
+        plain.settimeout(_SECONDS)
+        with self._tls().wrap_socket(plain, server_side=True) as connection:
+            code, said = self._reply(*_read(connection))
+            respond(connection, code, "application/json", json.dumps(said, separators=(",", ":")).encode())
 
     def _tls(self) -> ssl.SSLContext:
         """Give the context of the certificate in force: each generation of files is a folder of its own."""
@@ -153,20 +119,9 @@ class Endpoint:
         return _CODES[answer], {"state": answer.value}
 
 
-def _listen(port: int) -> socket.socket:
-    if socket.has_dualstack_ipv6():
-        return socket.create_server(("::", port), family=socket.AF_INET6, backlog=16, dualstack_ipv6=True)
-    return socket.create_server(("0.0.0.0", port), backlog=16)  # noqa: S104  the pod's address
-
-
 def _read(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Read a request: its head up to the empty line, and as much of a body as it announces, up to the limit."""
-    content = b""
-    while b"\r\n\r\n" not in content and len(content) < _REQUEST:
-        content += (part := connection.recv(_REQUEST))
-        if not part:
-            break
-    head, _, body = content.partition(b"\r\n\r\n")
+    """Read a request: its head, and as much of a body as it announces, up to the limit."""
+    head, body = read_head(connection)
     length = 0
     for line in head.lower().split(b"\r\n"):
         name, _, value = line.partition(b":")
