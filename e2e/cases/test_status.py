@@ -212,3 +212,19 @@ def test_an_object_without_a_server_says_so(kube_namespace: str, platform: Platf
     platform.kube.apply(manifest("MailDomain", kube_namespace, "lonely.test", {"delivery": "Local"}))
     refusal = platform.kube.wait_condition("MailDomain", kube_namespace, "lonely.test", "Accepted", "False", timeout=30)
     assert refusal["reason"] == "ServerNotFound"
+
+
+@pytest.mark.row("B3")
+def test_a_second_server_takes_nothing_away_from_the_first(platform: Platform, alice: Account) -> None:
+    kube, space = platform.kube, platform.namespace
+    kube.apply(manifest("MailServer", space, "second", {"hostname": "second.example.test", "paused": True}))
+    try:
+        kube.wait_condition("MailServer", space, "second", "Accepted", timeout=30)
+        account = platform.add_mailbox()
+        assert platform.answer(f"{account.user}@example.test") == 250
+        assert platform.answer(f"{alice.user}@example.test") == 250
+        kube.wait_condition("Mailbox", space, alice.user, "Ready")
+    finally:
+        kube.delete(GROUP, "MailServer", space, "second")
+    assert platform.answer(f"{account.user}@example.test") == 250
+    platform.remove_mailbox(account.user)

@@ -118,7 +118,7 @@ class ConnectorSpec(Model):
     """What a connector should do."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    """Name of the MailServer in this namespace; the oldest one when absent."""
     mailbox: ObjectName
     """Name of the Mailbox that gets the mail."""
     protocol: Protocol

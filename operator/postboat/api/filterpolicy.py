@@ -182,7 +182,7 @@ class FilterPolicySpec(Model):
     """What the filter should do."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    """Name of the MailServer in this namespace; the oldest one when absent."""
     priority: Annotated[int, Strict(), Field(ge=0, le=1000)] | None = None
     """Which policy judges a message to several domains: the one with the highest number; 0 when absent."""
     attachments: Attachments | None = None

@@ -35,7 +35,7 @@ class MailAddressSpec(Model):
     """What an address should be."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    """Name of the MailServer in this namespace; the oldest one when absent."""
     local_part: LocalPart | None = None
     """The part before the @, like info; the name of the object when absent. It never changes."""
     domain: DomainName | None = None

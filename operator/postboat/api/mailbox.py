@@ -98,7 +98,7 @@ class MailboxSpec(Model):
     """What a mailbox should be."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one. Once written it stays."""
+    """Name of the MailServer in this namespace; the oldest one when absent. Once written it stays."""
     username: Username | None = None
     """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
     type: MailboxType | None = None

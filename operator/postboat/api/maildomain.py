@@ -143,7 +143,7 @@ class MailDomainSpec(Model):
     """What a mail domain should be."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    """Name of the MailServer in this namespace; the oldest one when absent."""
     domain: DomainName | None = None
     """The domain, like example.com; the name of the object when absent. It never changes."""
     delivery: Delivery | None = None

@@ -38,7 +38,7 @@ class RelayHostSpec(Model):
     """What a relay host should be."""
 
     server: ServerName | None = None
-    """Name of the MailServer in this namespace; may be left out where there is only one."""
+    """Name of the MailServer in this namespace; the oldest one when absent."""
     host: Host
     """Host name or IP address of the relay host; no MX lookup is made."""
     port: Port | None = None

@@ -16,6 +16,7 @@ from postboat.cluster.stores import ERASED, ERASING, LIVING, Access, StoreError
 from postboat.cluster.types import Key
 from postboat.controller.execution import paused
 from postboat.model.census import Kept, claimed
+from postboat.model.domains import age
 from postboat.model.reclaim import FINALIZER, erases
 
 if TYPE_CHECKING:
@@ -57,11 +58,12 @@ class Decision:
 
 
 def decide(
-    mailbox: Resource, server: Resource | None, census: Census, living: Collection[str], *, surveyed: bool
+    mailbox: Resource, server: Resource | None, census: Census, rivals: Collection[Resource], *, surveyed: bool
 ) -> Decision:
-    """Decide about a Mailbox under deletion; `living` are the Mailboxes that are not."""
+    """Decide about a Mailbox under deletion; `rivals` are the other Mailboxes that claim the same user name."""
     user = claimed(mailbox)
-    why = _reason_to_keep(mailbox, server, user is None or census.claimants(user) & set(living) - {mailbox.name})
+    others = user is None or any(not rival.deleting or age(rival) < age(mailbox) for rival in rivals)
+    why = _reason_to_keep(mailbox, server, others=others)
     if why or user is None:
         return Decision(Step.LET_GO, why=why)
     spec = mailbox.spec
@@ -76,7 +78,7 @@ def decide(
     return Decision(Step.ERASE, user, tuple(sorted(stores)), kept=kept)
 
 
-def _reason_to_keep(mailbox: Resource, server: Resource | None, others: object) -> str:
+def _reason_to_keep(mailbox: Resource, server: Resource | None, *, others: bool) -> str:
     if server is None or server.deleting:
         return "the MailServer goes too"
     if not erases(mailbox, server):
@@ -114,7 +116,7 @@ class Erasures:
             if mailbox is None or not mailbox.deleting or FINALIZER not in mailbox.finalizers:
                 self.forget(name)
                 continue
-            decision = decide(mailbox, server, census, self._living(mailbox, census), surveyed=surveyed)
+            decision = decide(mailbox, server, census, rivals(mailbox, census, self._world), surveyed=surveyed)
             if decision.step is Step.LET_GO:
                 self._let_go(mailbox, decision.why)
             elif server is not None and paused(server):
@@ -123,12 +125,6 @@ class Erasures:
                 self._wait(mailbox, decision.why or "the platform is not ready")
             else:
                 self._erase(mailbox, decision, platform, silent)
-
-    def _living(self, mailbox: Resource, census: Census) -> set[str]:
-        user = claimed(mailbox)
-        names = census.claimants(user) if user is not None else frozenset()
-        found = ((name, self._world.get("Mailbox", Key(self._key.namespace, name))) for name in names)
-        return {name for name, resource in found if resource is not None and not resource.deleting}
 
     def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, silent: dict[int, str]) -> None:
         pods = store_pods(self._world.pods_of(self._key))
@@ -166,6 +162,14 @@ class Erasures:
         log.info("a Mailbox may go: %s", why, extra={"mailserver": self._key.name, "mailbox": mailbox.name})
         self._ready[mailbox.name] = time.monotonic() + AGAIN
         self._finalizers.wish(mailbox, wanted=False)
+
+
+def rivals(mailbox: Resource, census: Census, world: World) -> list[Resource]:
+    """Give the other Mailboxes that claim the same user name, those under deletion too; the oldest of all has it."""
+    user = claimed(mailbox)
+    names = census.claimants(user) - {mailbox.name} if user is not None else frozenset()
+    found = (world.get("Mailbox", Key(mailbox.namespace, name)) for name in sorted(names))
+    return [rival for rival in found if rival is not None]
 
 
 def store_pods(pods: Iterable[Pod]) -> dict[int, Pod]:

@@ -16,11 +16,12 @@ from typing_extensions import override
 
 from postboat.cluster.stores import Mark, News, StoreError
 from postboat.cluster.types import Key
-from postboat.controller.erasure import Erasures, access, store_pods
+from postboat.controller.erasure import Erasures, access, rivals, store_pods
 from postboat.controller.execution import paused
 from postboat.controller.usage import UsageBoard
 from postboat.model.belonging import belonging
 from postboat.model.census import Census, Holding, claimed
+from postboat.model.domains import age
 from postboat.model.reclaim import FINALIZER, erases
 from postboat.model.snapshot import Home, Surveyed
 from postboat.model.verdict import Verdict
@@ -154,7 +155,10 @@ class Keeper(threading.Thread):
         owner = None if mailbox is None else belonging(mailbox, self._hands.world.servers(self._key.namespace))
         mine = mailbox is not None and (owner == self._key.name or isinstance(owner, Verdict))
         user = claimed(mailbox) if mailbox is not None and mine else None
-        self._touched |= self._census.claim(name, user, _now())
+        touched = self._census.claim(name, user, _now())
+        self._touched |= touched
+        with self._lock:  # whoever claims the same name may have it now, or no longer
+            self._changed.update(rival for one in touched for rival in self._census.claimants(one) - {name})
         self._erasures.forget(name)
         if mailbox is None or not mine:
             return
@@ -164,7 +168,12 @@ class Keeper(threading.Thread):
             if FINALIZER in mailbox.finalizers:
                 self._erasures.add(name)
         elif server is not None and not paused(server):
-            wanted = owner == self._key.name and not server.deleting and erases(mailbox, server)
+            wanted = (
+                owner == self._key.name
+                and not server.deleting
+                and erases(mailbox, server)
+                and not any(age(rival) < age(mailbox) for rival in rivals(mailbox, self._census, self._hands.world))
+            )
             if wanted != (FINALIZER in mailbox.finalizers):
                 self._hands.finalizers.wish(mailbox, wanted=wanted)
 

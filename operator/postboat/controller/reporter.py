@@ -16,11 +16,10 @@ from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
 from postboat.controller.rollout import NEVER
 from postboat.controller.statuses import Due, StatusBoard
-from postboat.controller.strays import STRAY
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
 from postboat.model.belonging import belonging
-from postboat.model.verdict import Verdict
+from postboat.model.verdict import Reason, Verdict
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
 from postboat.status.server import report_server
@@ -91,7 +90,12 @@ class Reporter:
             self._facts = replace(self._facts, sync_error=sync_error, held=held, in_force=self._done())
             for key, resource in touched.items():
                 verdict = plan.verdicts.get(key)
-                if resource is None or verdict is None or verdict.reason in STRAY or resource.deleting:
+                if (
+                    resource is None
+                    or verdict is None
+                    or verdict.reason is Reason.SERVER_NOT_FOUND
+                    or resource.deleting
+                ):
                     self._board.gone((key,))
                 elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
                     due = self._board.changed(key, resource.generation, verdict, sequence, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from postboat.model.domains import age
 from postboat.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def assemble(server: Resource, assembly: Assembly) -> Snapshot:
     view = assembly.view
     return Snapshot(
         server=server,
-        servers=tuple(sorted(resource.name for resource in view.of_kind("MailServer"))),
+        servers=tuple(resource.name for resource in sorted(view.of_kind("MailServer"), key=age)),
         domains=view.of_kind("MailDomain"),
         mailboxes=view.of_kind("Mailbox"),
         addresses=view.of_kind("MailAddress"),

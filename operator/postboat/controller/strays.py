@@ -11,19 +11,15 @@ from postboat.model.belonging import belonging
 from postboat.model.verdict import Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from postboat.api import Resource
 
 
-STRAY = frozenset({Reason.SERVER_NOT_FOUND, Reason.SERVER_AMBIGUOUS})
-"""Why an object belongs nowhere; every other refusal is told by the MailServers of its namespace."""
-
-
-def is_stray(resource: Resource, servers: Collection[str]) -> bool:
-    """Tell whether an object belongs to no MailServer at all."""
+def is_stray(resource: Resource, servers: Sequence[str]) -> bool:
+    """Tell whether an object belongs to no MailServer; other refusals are told by the MailServers of its namespace."""
     where = belonging(resource, servers)
-    return isinstance(where, Verdict) and (where.reason in STRAY or not servers)
+    return isinstance(where, Verdict) and (where.reason is Reason.SERVER_NOT_FOUND or not servers)
 
 
 class Strays:
@@ -32,7 +28,7 @@ class Strays:
     def __init__(self, judge: Callable[[Resource], None]) -> None:
         self._judge = judge
 
-    def look(self, resources: Iterable[Resource], servers: Collection[str]) -> None:
+    def look(self, resources: Iterable[Resource], servers: Sequence[str]) -> None:
         """Judge those of the resources that belong nowhere."""
         for resource in resources:
             if resource.kind == "MailServer" or resource.deleting:

@@ -14,6 +14,7 @@ from postboat.cluster.observe import POD_SELECTOR, Pod, pod_of
 from postboat.cluster.reflector import Reflector, Source, Tuning
 from postboat.cluster.secrets import WATCH_LABEL, SecretCache, content_of
 from postboat.cluster.types import POD, SECRET, Json, Key, ResourceType
+from postboat.model.domains import age
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -123,8 +124,8 @@ class World:
         return next((resource for resource in found if resource is not None), None)
 
     def servers(self, namespace: str) -> tuple[str, ...]:
-        """Give the names of the MailServers of a namespace, sorted."""
-        return tuple(sorted(server.name for server in self.of_namespace("MailServer", namespace)))
+        """Give the names of the MailServers of a namespace, the oldest first."""
+        return tuple(server.name for server in sorted(self.of_namespace("MailServer", namespace), key=age))
 
     def pods_of(self, server: Key) -> list[Pod]:
         """Give the pods of a platform."""

@@ -19,8 +19,10 @@ from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Reason, Verdict
 
-_NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "tmp"})
+_NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "subscriptions", "tmp"})
 """Names with a meaning of their own in Maildir and in IMAP."""
+_DOVECOTS_OWN: Final = "dovecot"
+"""So begin the files that Dovecot keeps beside public mailboxes."""
 _NO_LOGIN: Final = "mail is delivered, but nobody can log in"
 _MOST_STORES: Final = 64
 """As many as the schema allows; a status that says more is none of ours."""
@@ -84,7 +86,8 @@ def _user(name: str, spec: MailboxSpec) -> str | Verdict:
     if user is None:
         message = "the name is no user name: write a-z, 0-9, dot, hyphen and underscore"
         return Verdict(Reason.INVALID, message, "spec.username")
-    if spec.effective_type is MailboxType.PUBLIC and user in _NO_FOLDERS:
+    no_folder = user in _NO_FOLDERS or user.startswith(_DOVECOTS_OWN)
+    if spec.effective_type is MailboxType.PUBLIC and no_folder:
         message = f"a folder cannot be called {user}: give the public mailbox another name"
         return Verdict(Reason.INVALID, message, "spec.username")
     return user

@@ -1,19 +1,19 @@
 """To which MailServer an object belongs.
 
-An object that names none belongs to the only one of its namespace.
+An object that names none belongs to the oldest one of its namespace, so that another one takes nothing away from it.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
 from postboat.model.verdict import Reason, Verdict
 
 
-def belonging(resource: Resource, servers: Collection[str]) -> str | Verdict:
-    """Give the name of the MailServer among these that an object belongs to, or the reason why there is none.
+def belonging(resource: Resource, servers: Sequence[str]) -> str | Verdict:
+    """Give the name of the MailServer among these, the oldest first, that an object belongs to, or why there is none.
 
-    A refused spec no longer tells a server, so its object counts to the only one, or to all of them.
+    A refused spec no longer tells a server, so its object counts to all of them.
     """
     spec = resource.spec
     if isinstance(spec, MailServerSpec):
@@ -24,9 +24,6 @@ def belonging(resource: Resource, servers: Collection[str]) -> str | Verdict:
         return named if named in servers else Verdict(Reason.SERVER_NOT_FOUND, missing, "spec.server")
     if isinstance(spec, Refusal):
         return Verdict(Reason.INVALID, spec.message, spec.path)
-    if len(servers) == 1:
-        return next(iter(servers))
     if servers:
-        message = "this namespace has several MailServers: name one of them"
-        return Verdict(Reason.SERVER_AMBIGUOUS, message, "spec.server")
+        return servers[0]
     return Verdict(Reason.SERVER_NOT_FOUND, "there is no MailServer in this namespace yet", "spec.server")

@@ -87,8 +87,11 @@ class Census:
 
     def claim(self, mailbox: str, user: str | None, now: datetime) -> set[str]:
         """Take in whose mail a Mailbox stands for (None: nobody's any more), and give the users that this touches."""
-        old = self._users.pop(mailbox, None)
+        old = self._users.get(mailbox)
+        if old == user:
+            return set()
         if old is not None:
+            del self._users[mailbox]
             self._claims[old].discard(mailbox)
             if not self._claims[old]:
                 del self._claims[old]

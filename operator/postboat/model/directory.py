@@ -105,6 +105,8 @@ class Directory:
             self._different.add(("policy", "groups"))
         if old.postmaster != policy.postmaster:
             self._different.add(("policy", POSTMASTER))
+        if old.hostname != policy.hostname:
+            self._different.add(("policy", "hostname"))
 
     def put_domains(self, domains: Iterable[tuple[Domain, Verdict]]) -> None:
         """Take all domains that count as they are now, with what is to be said about each by itself."""
@@ -124,6 +126,7 @@ class Directory:
         touched, different = self._mailboxes.settled(told)
         touched_addresses, different_addresses = self._addresses.settled()
         facts |= different | different_addresses
+        self._facts.kept.clear()
         related = touched | touched_addresses | self._ledger.readers(facts)
         if ("policy", POSTMASTER) in facts:
             related.add(POSTMASTER)

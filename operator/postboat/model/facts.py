@@ -4,7 +4,7 @@ Whatever was looked at and not found is a fact as well.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postboat.model.addresses import AddressBook, AddressNode, Destination
 from postboat.model.platform import Domain
@@ -17,6 +17,7 @@ class Policy:
 
     group_addresses: bool = False
     postmaster: Destination | None = None
+    hostname: str = ""
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Facts:
     book: AddressBook
     domains: Mapping[str, Domain]
     policy: Policy
+    kept: dict[str, bool] = field(default_factory=dict)
+    """Whether mail stays with a user, as far as that was found out since anything changed."""
 
 
 class Reading:
@@ -35,6 +38,7 @@ class Reading:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self.seen: set[Hashable] = set()
+        self.kept = facts.kept
 
     def node(self, user: str) -> Node | None:
         """Find a mailbox by its user name."""
@@ -71,6 +75,11 @@ class Reading:
         """Whether groups have an address unless they say otherwise."""
         self.seen.add(("policy", "groups"))
         return self._facts.policy.group_addresses
+
+    def hostname(self) -> str:
+        """Give the name of the server itself."""
+        self.seen.add(("policy", "hostname"))
+        return self._facts.policy.hostname
 
     def postmaster(self) -> Destination | None:
         """Where mail to the postmaster goes when nobody has that name."""

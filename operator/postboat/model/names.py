@@ -42,14 +42,17 @@ def domain(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def spellings(name: str) -> tuple[str, ...]:
-    """Give every form of a normalised domain: A-labels, and U-labels where they differ (Postfix compares literally)."""
+    """Give every form of a normalised domain that Postfix has to know: A-labels, and U-labels where they differ.
+
+    Postfix folds the case of what it looks up: a form that is another domain then, like one with a sharp s, is none.
+    """
     if "xn--" not in name:
         return (name,)
     try:
         unicode = idna.decode(name)
     except (idna.IDNAError, UnicodeError):
         return (name,)
-    return tuple(sorted({name, unicode}))
+    return tuple(sorted({name, unicode})) if unicode.casefold() == unicode else (name,)
 
 
 def user(text: str) -> str | None:

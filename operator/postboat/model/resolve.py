@@ -67,7 +67,7 @@ class Resolver:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._server = snapshot.server
-        self._servers = tuple(sorted(snapshot.servers))
+        self._servers = snapshot.servers
         self._environment = snapshot.environment
         self._now = snapshot.now
         self._secrets = dict(snapshot.secrets)

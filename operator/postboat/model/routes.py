@@ -80,9 +80,13 @@ def resolved(destination: Destination, reading: Reading) -> Stop | Unknown:
     if domain is None or names.reserved(domain):
         return Unknown(f"{destination.address} is no address that mail can be sent to")
     known = reading.domain(domain)
+    if known is None and domain == reading.hostname():
+        return Unknown(f"{destination.address} is at the host of this server, which is no MailDomain")
     if known is None or known.relay is not None:
         return f"{local}@{domain}"
     found = look_up(names.local_part(local) or "", domain, reading)
+    if found == destination:
+        return Unknown(f"{destination.address} is no address of this server")  # it leads to nothing but itself
     return resolved(found, reading) if isinstance(found, Destination) else found
 
 
@@ -117,7 +121,7 @@ def reach(starts: Iterable[Stop | Unknown], reading: Reading, origin: Stop | Non
 
 
 def keeps(user: Node, reading: Reading) -> tuple[bool, bool]:
-    """Tell whether mail stays in the mailbox of a user, and whether that is because the forward comes back."""
+    """Tell whether mail stays in the mailbox of a user, and whether the forward comes back."""
     if not user.forward:
         return True, False
     first = list(steps(user, reading))
@@ -138,7 +142,7 @@ def targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ..
             case Node(type=MailboxType.PUBLIC):
                 target = canonical(stop.user)
             case Node(type=MailboxType.USER):
-                target = canonical(stop.user) if keeps(stop, reading)[0] else ""
+                target = canonical(stop.user) if _gets(stop, reading) else ""
             case _:
                 continue
         if target:
@@ -156,6 +160,18 @@ def faults(destinations: Iterable[Destination], path: str, key: bool, reading: R
             message = f"{found.message}: it is left out, the rest counts"
             return Verdict(Reason.UNKNOWN_MAILBOX, message, f"{path}[{index}]{last}", effective=True)
     return None
+
+
+def _gets(user: Node, reading: Reading) -> bool:
+    """Tell whether mail stays in the mailbox of a user who was reached.
+
+    Everything that this looks at was seen on the way, so an answer may be remembered without what it has read.
+    """
+    if user.keep_copy or not user.forward:
+        return True
+    if user.user not in reading.kept:
+        reading.kept[user.user] = keeps(user, reading)[0]
+    return reading.kept[user.user]
 
 
 def _key(stop: Stop) -> object:

@@ -55,6 +55,7 @@ def policy(spec: object) -> Policy:
     return Policy(
         group_addresses=spec.mailboxes is not None and spec.mailboxes.group_addresses is Switch.ENABLED,
         postmaster=None if to is None else Destination(to.mailbox or "", to.address or ""),
+        hostname=spec.hostname.lower(),
     )
 
 

@@ -53,7 +53,7 @@ Change = Resource | SecretContent | Gone | Home | Surveyed
 class Snapshot:
     """The MailServer, every object of its namespace, and the Secrets that any of them names.
 
-    `servers` are the names of all MailServers of the namespace, for an object that names none belongs to the only one.
+    `servers` are the names of all MailServers of the namespace, the oldest first.
     """
 
     server: Resource

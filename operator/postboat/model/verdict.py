@@ -33,8 +33,6 @@ class Reason(StrEnum):
     """An older object already claims the same name, address or domain."""
     SERVER_NOT_FOUND = "ServerNotFound"
     """The MailServer that the object names does not exist, or the namespace has none."""
-    SERVER_AMBIGUOUS = "ServerAmbiguous"
-    """The namespace has several MailServers and the object names none of them."""
     DOMAIN_NOT_FOUND = "DomainNotFound"
     """The object names a domain that no accepted MailDomain states."""
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 -- a reason, not a password

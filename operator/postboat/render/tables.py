@@ -67,13 +67,18 @@ def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain
             yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
 
 
+def _asked(directory: Directory, route: Route) -> Iterator[str]:
+    """Write every form of an address that a client may name; the postmaster needs no domain (RFC 5321, 4.5.1)."""
+    yield from (address for address, _ in _addresses(directory, route))
+    if (route.local, route.domain) == (POSTMASTER, ""):
+        yield f"{POSTMASTER}@{names.POSTMASTER_DOMAIN}"
+
+
 def _aliases(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         targets = ",".join(route.targets)
         if targets:
-            yield from ((address, targets) for address, _ in _addresses(directory, route))
-            if (route.local, route.domain) == (POSTMASTER, ""):
-                yield f"{POSTMASTER}@{names.POSTMASTER_DOMAIN}", targets
+            yield from ((address, targets) for address in _asked(directory, route))
     for domain in directory.domains:
         if domain.copies:
             yield _copy_address(domain), ",".join(domain.copies)
@@ -96,7 +101,7 @@ def _refused(directory: Directory) -> Iterable[Row]:
 def _internal(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         if route.internal:
-            yield from ((address, "554 5.7.1 Access denied") for address, _ in _addresses(directory, route))
+            yield from ((address, "554 5.7.1 Access denied") for address in _asked(directory, route))
 
 
 def _copies(directory: Directory) -> Iterable[Row]:
@@ -159,7 +164,7 @@ def _quotas(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         mailbox = limited.get(route.local)
         if mailbox is not None and names.canonical(mailbox.user) in route.targets:
-            yield from ((address, quota_class(mailbox.shard)) for address, _ in _addresses(directory, route))
+            yield from ((address, quota_class(mailbox.shard)) for address in _asked(directory, route))
 
 
 def quota_class(store: int) -> str:

@@ -240,6 +240,20 @@ def test_mail_is_erased_and_then_the_mailbox_may_go(stage: Stage) -> None:
     assert [notice.reason for notice in stage.said] == ["MailErased"]
 
 
+def test_only_the_mailbox_that_has_the_name_may_erase(stage: Stage) -> None:
+    stage.mailbox("anna", reclaimPolicy="Retain")
+    stage.mailbox("copy", username="anna", reclaimPolicy="Delete")
+    stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], created="2026-01-01")
+    stage.mailboxes["copy"] = replace(stage.mailboxes["copy"], created="2026-01-02")
+    made = keeper(stage)
+    made._round()
+    assert stage.finalizers == {}
+    del stage.mailboxes["anna"]
+    again(made, stage, "anna")
+    again(made, stage)
+    assert stage.finalizers == {"copy": True}, "now the name is its own"
+
+
 def test_a_public_mailbox_is_erased_and_a_person_of_that_name_is_not(stage: Stage) -> None:
     stage.mailbox("offers", deleting=True, reclaimPolicy="Delete", type="Public")
     stage.hold(0, "offers", kept=Kept.PUBLIC | Kept.PERSONAL)

@@ -121,3 +121,37 @@ def test_a_changed_password_is_no_news_to_those_who_lead_there() -> None:
     resolver.apply([world.resource("Mailbox", "anna", reference)])
     resolution = resolver.apply([SecretContent("mail", "s", exists=True, data={"password": b"secret"})])
     assert resolution.touched == {("Mailbox", "anna"), ("MailServer", "mail")}
+
+
+@pytest.mark.parametrize("to", ["postmaster@example.org", "Postmaster+x@example.org", "nobody@example.org"])
+def test_a_postmaster_that_leads_to_nobody_is_named_and_stops_nothing(to: str) -> None:
+    found = _resolved(ANNA, server=world.server(postmaster={"address": to}))
+    verdict = found.verdicts["MailServer", "mail"]
+    assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.postmaster.address")
+    assert found.verdicts["Mailbox", "anna"].accepted
+
+
+def test_an_address_at_the_host_of_the_server_leads_nowhere() -> None:
+    forward = {"forward": {"to": ["anna@mail.example.org"]}}
+    found = _resolved(
+        ANNA, world.resource("Mailbox", "carl", forward), server=world.server(hostname="mail.example.org")
+    )
+    verdict = found.verdicts["Mailbox", "carl"]
+    assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.forward.to[0]")
+    assert _route(found, "carl") == Route("carl", "", ("carl@mailbox.invalid",), internal=False), "the mail stays"
+
+
+@pytest.mark.timeout(60)
+def test_forwards_that_all_lead_into_one_another_are_decided_in_time() -> None:
+    """A chain and a knot of some hundreds: with every one asking all others anew this takes minutes."""
+    chain = [world.resource("Mailbox", f"c{n}", {"forward": {"to": [f"c{n + 1}@example.org"]}}) for n in range(200)]
+    people = [f"k{n}" for n in range(200)]
+    spec = {"forward": {"to": ["knot@example.org"], "keepCopy": True}}
+    knot = [world.resource("Mailbox", name, spec) for name in people]
+    group = world.resource("Mailbox", "knot", {"type": "Group", "members": people, "address": "Enabled"})
+    found = _resolved(*chain, world.resource("Mailbox", "c200", {}), *knot, group)
+    assert _route(found, "c0") == Route("c0", "", ("c200@mailbox.invalid",), internal=False)
+    route = _route(found, "knot")
+    assert route is not None
+    assert len(route.targets) == 200
+    assert found.verdicts["Mailbox", "k7"].reason is Reason.CYCLE

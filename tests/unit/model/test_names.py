@@ -29,6 +29,9 @@ def test_domain(text: str, form: str | None) -> None:
 def test_spellings_of_an_international_domain() -> None:
     assert names.spellings("xn--bcher-kva.example") == ("bücher.example", "xn--bcher-kva.example")
     assert names.spellings("example.org") == ("example.org",)
+    sharp = names.domain("straße.example")
+    assert sharp is not None
+    assert names.spellings(sharp) == (sharp,), "Postfix would take the other form for strasse.example"
 
 
 @pytest.mark.parametrize(

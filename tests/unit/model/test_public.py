@@ -26,7 +26,7 @@ def test_all_public_mailboxes_lie_on_the_first_store() -> None:
     assert {mailbox.shard for mailbox in found} == {0}
 
 
-@pytest.mark.parametrize("name", ["cur", "inbox", "new", "tmp"])
+@pytest.mark.parametrize("name", ["cur", "inbox", "new", "tmp", "subscriptions", "dovecot-acl-list"])
 def test_a_public_mailbox_is_a_folder_and_called_like_one(name: str) -> None:
     refused = resolve(_snapshot(world.resource("Mailbox", name, {"type": "Public"}))).verdicts["Mailbox", name]
     assert (refused.reason, refused.path, refused.effective) == (Reason.INVALID, "spec.username", False)

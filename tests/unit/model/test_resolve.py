@@ -48,7 +48,8 @@ def test_of_equal_age_the_smaller_uid_wins() -> None:
         ("mail", ("mail", "other"), "mail"),
         ("other", ("mail",), Reason.SERVER_NOT_FOUND),
         (None, (), Reason.SERVER_NOT_FOUND),
-        (None, ("mail", "other"), Reason.SERVER_AMBIGUOUS),
+        (None, ("mail", "other"), "mail"),
+        (None, ("other", "mail"), "other"),
     ],
 )
 def test_belonging(named: str | None, servers: tuple[str, ...], expected: object) -> None:
