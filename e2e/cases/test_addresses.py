@@ -223,7 +223,13 @@ def test_no_pod_is_trusted_for_being_one(platform: Platform, stranger: object, i
 
 @pytest.mark.row("A3")
 def test_addresses_that_the_platform_uses_itself_are_foreign_to_everybody(platform: Platform, alice: Account) -> None:
-    own = ("alice@mailbox.invalid", "example.test@copy.invalid", f"alice@{platform.hostname}", "x@sub.example.test")
+    own = (
+        "alice@mailbox.invalid",
+        "example.test@copy.invalid",
+        "everyone@list.invalid",
+        f"alice@{platform.hostname}",
+        "x@sub.example.test",
+    )
     with platform.smtp() as session:
         for recipient in own:
             code, text = answer(session, recipient)

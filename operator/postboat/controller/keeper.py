@@ -29,6 +29,7 @@ from postboat.model.verdict import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from postboat.api import Resource
     from postboat.cluster.stores import Stores
     from postboat.controller.finalizers import Finalizers
     from postboat.controller.tidings import Tidings
@@ -127,7 +128,9 @@ class Keeper(threading.Thread):
                 pause = POLL
 
     def _round(self) -> float:
-        for name in self._take_changed():
+        changed = set(self._take_changed())
+        changed |= {rival for name in changed for rival in self._claim(name)}
+        for name in changed:
             self._look_at(name)
         now = time.monotonic()
         if self._platform is not None and now - self._polled >= (HASTE if self._erasures else POLL):
@@ -149,18 +152,24 @@ class Keeper(threading.Thread):
         there = {mailbox.name for mailbox in self._hands.world.of_namespace("Mailbox", self._key.namespace)}
         return there | changed | self._census.mailboxes
 
-    def _look_at(self, name: str) -> None:
-        """Learn whose mail a Mailbox stands for, and whether it needs the finalizer."""
+    def _owner(self, mailbox: Resource | None) -> str | Verdict | None:
+        return None if mailbox is None else belonging(mailbox, self._hands.world.servers(self._key.namespace))
+
+    def _claim(self, name: str) -> set[str]:
+        """Learn whose mail a Mailbox stands for, and give those that stand for the same if that is news."""
         mailbox = self._hands.world.get("Mailbox", Key(self._key.namespace, name))
-        owner = None if mailbox is None else belonging(mailbox, self._hands.world.servers(self._key.namespace))
-        mine = mailbox is not None and (owner == self._key.name or isinstance(owner, Verdict))
-        user = claimed(mailbox) if mailbox is not None and mine else None
-        touched = self._census.claim(name, user, _now())
+        owner = self._owner(mailbox)
+        mine = owner == self._key.name or isinstance(owner, Verdict)
+        touched = self._census.claim(name, claimed(mailbox) if mailbox is not None and mine else None, _now())
         self._touched |= touched
-        with self._lock:  # whoever claims the same name may have it now, or no longer
-            self._changed.update(rival for one in touched for rival in self._census.claimants(one) - {name})
+        return {rival for user in touched for rival in self._census.claimants(user)}
+
+    def _look_at(self, name: str) -> None:
+        """Learn whether a Mailbox needs the finalizer, or is to be erased."""
+        mailbox = self._hands.world.get("Mailbox", Key(self._key.namespace, name))
+        owner = self._owner(mailbox)
         self._erasures.forget(name)
-        if mailbox is None or not mine:
+        if mailbox is None or (owner != self._key.name and not isinstance(owner, Verdict)):
             return
         self._board.changed(name, time.monotonic())
         server = self._hands.world.get("MailServer", self._key)

@@ -20,6 +20,7 @@ RESERVED: Final = ".invalid"
 """No domain of this kind ever exists (RFC 2606), so nobody can own an address that only the platform uses."""
 MAILBOX_DOMAIN: Final = "mailbox.invalid"
 COPY_DOMAIN: Final = "copy.invalid"
+LIST_DOMAIN: Final = "list.invalid"
 POSTMASTER_DOMAIN: Final = "postmaster.invalid"
 _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII

@@ -15,8 +15,10 @@ from postboat.render.template import ACTIVE
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
-_OURS_ALONE: Final = (names.COPY_DOMAIN, names.MAILBOX_DOMAIN)
+_OURS_ALONE: Final = (names.COPY_DOMAIN, names.LIST_DOMAIN, names.MAILBOX_DOMAIN)
 """Domains that mail travels under inside the platform; to everybody else they are foreign."""
+_LONG: Final = 8
+"""A longer list of targets is written once, and the address in every domain leads there."""
 _TLS: Final = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "Verified": "secure match=nexthop"}
 
 
@@ -77,6 +79,10 @@ def _asked(directory: Directory, route: Route) -> Iterator[str]:
 def _aliases(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         targets = ",".join(route.targets)
+        if len(route.targets) > _LONG and not route.domain:
+            shared = f"{route.local}@{names.LIST_DOMAIN}"
+            yield shared, targets
+            targets = shared
         if targets:
             yield from ((address, targets) for address in _asked(directory, route))
     for domain in directory.domains:

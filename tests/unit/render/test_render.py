@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from gzip import decompress
 
 from postboat.agent import manifest
+from postboat.model import names
 from postboat.model.resolve import resolve
 from postboat.render.files import Effect, File, Files
+from postboat.render.shards import shard_files
 from postboat.render.units import render
 from tests.golden import world
 from tests.property.readers import postfix_main
@@ -170,3 +172,23 @@ def test_a_login_process_serves_many_sessions() -> None:
         conf = file(files, unit, "dovecot.conf").content.decode()
         assert conf.count("-login {\n") == conf.count("restart_request_count = unlimited\n") == 3
         assert conf.count("client_limit = 1000\n") == 3
+
+
+def test_a_long_list_is_written_once_for_all_domains() -> None:
+    people = [f"user{number}" for number in range(2000)]
+    domains = [f"d{number}.example" for number in range(50)]
+    everyone = world.resource("Mailbox", "everyone", {"type": "Group", "members": people, "address": "Enabled"})
+    resources = [
+        everyone,
+        *(world.resource("Mailbox", name, {}) for name in people),
+        *(world.resource("MailDomain", name, {"dkim": {"enabled": False}}) for name in domains),
+    ]
+    own = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    platform = resolve(world.of(world.server(), resources, own)).platform
+    assert platform is not None
+    number = names.shard("everyone")
+    content = decompress(shard_files(platform, number)[number, "smtp"].content)
+    rows = [line.split("\t")[1:] for line in content.decode().splitlines() if line.startswith("aliases\teveryone@")]
+    assert len([row for row in rows if row[1] == "everyone@list.invalid"]) == len(domains)
+    (whole,) = (row[1] for row in rows if row[0] == "everyone@list.invalid")
+    assert sorted(whole.split(",")) == sorted(f"{name}@mailbox.invalid" for name in people)
