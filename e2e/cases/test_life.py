@@ -24,6 +24,7 @@ from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_m
 from e2e.kube import GROUP, Kube, Object, eventually
 from e2e.operator import ROOT, Operator
 from e2e.platform import Platform, manifest
+from e2e.post import older, verdict
 from e2e.stranger import Stranger
 from postboat.model import names
 from tools import install
@@ -225,6 +226,22 @@ def test_delete_erases_and_ends_sessions(platform: Platform) -> None:
         fresh.select_folder("INBOX")
         assert fresh.search(["ALL"]) == []
     platform.remove_mailbox(user)
+
+
+@pytest.mark.row("M14")
+def test_a_mailbox_in_conflict_erases_nothing(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    user, copy = account.user, f"{account.user}-copy"
+    wait_for_message(account, deliver(platform, user))
+    older(platform, "Mailbox", user)
+    spec = {"username": user, "reclaimPolicy": "Delete"}
+    platform.kube.apply(manifest("Mailbox", platform.namespace, copy, spec))
+    assert user in verdict(platform, "Mailbox", copy, "Conflict")
+    assert not mailbox(platform, copy)["metadata"].get("finalizers")
+    for name in (copy, user):
+        platform.kube.delete(GROUP, "Mailbox", platform.namespace, name)
+    eventually(lambda: orphan(platform, user), "the mail is kept and listed", timeout=30)
+    assert folder_there(platform, user)
 
 
 @pytest.mark.row("M14")
