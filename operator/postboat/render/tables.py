@@ -95,7 +95,7 @@ def _refused(directory: Directory) -> Iterable[Row]:
 
 def _internal(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
-        if route.internal:
+        if route.internal and route.targets:
             yield from ((address, "554 5.7.1 Access denied") for address, _ in _addresses(directory, route))
 
 
