@@ -19,6 +19,7 @@ from e2e.platform import Platform
 from e2e.processes import container_processes
 from e2e.stranger import PROGRAMS, Stranger
 from e2e.world import World
+from e2e.world.peer import Peer
 
 PEOPLE = ("alice", "bob")
 
@@ -83,6 +84,14 @@ def world() -> Iterator[World]:
     """The outside: clients, mail servers and DNS zones beyond the cluster's networks."""
     with World() as world:
         yield world
+
+
+@pytest.fixture(scope="session")
+def elsewhere(world: World) -> Peer:
+    """A mail server of the world that takes everything for elsewhere.test."""
+    peer = world.start_peer("mx.elsewhere.test")
+    world.receives_for("elsewhere.test", peer)
+    return peer
 
 
 @pytest.fixture(scope="session")

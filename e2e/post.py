@@ -18,6 +18,7 @@ from typing import Any
 from e2e.clients import letter
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform, manifest
+from e2e.world.peer import Peer
 
 SENDER = "stranger@outside.test"
 
@@ -48,6 +49,12 @@ def copies(platform: Platform, message: EmailMessage) -> Counter[str]:
         answer = platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", command)
         found.update(_mailbox(path) for path in answer.splitlines() if path.startswith("/srv/mail/"))
     return found
+
+
+def received(peer: Peer, message: EmailMessage) -> list[str]:
+    """The recipients of all copies of a message that a peer got."""
+    found = [one for one in peer.messages() if message["Message-ID"].encode() in one.content]
+    return sorted(recipient for one in found for recipient in one.recipients)
 
 
 def _mailbox(path: str) -> str:

@@ -13,25 +13,11 @@ import pytest
 
 from e2e.clients import Account, letter, rcpt, refused, wait_for_message
 from e2e.kube import GROUP, eventually
+from e2e.managesieve import active_script
 from e2e.platform import Platform, manifest
-from e2e.post import SENDER, address, answer, copies, group, older, post, present, server_with, verdict
+from e2e.post import SENDER, address, answer, copies, group, older, post, present, received, server_with, verdict
 from e2e.world import World
 from e2e.world.peer import Peer
-
-
-@pytest.fixture(scope="module")
-def elsewhere(world: World) -> Iterator[Peer]:
-    """A mail server of the world that takes everything for elsewhere.test."""
-    peer = world.start_peer("mx.elsewhere.test")
-    world.receives_for("elsewhere.test", peer)
-    yield peer
-    world.zones.withdraw("elsewhere.test")
-
-
-def received(peer: Peer, message_id: str) -> list[str]:
-    """The recipients of all copies of a message that a peer got."""
-    found = [one for one in peer.messages() if message_id.encode() in one.content]
-    return sorted(recipient for one in found for recipient in one.recipients)
 
 
 @pytest.mark.row("A1")
@@ -47,7 +33,7 @@ def test_each_destination_gets_one_copy_whatever_its_kind(platform: Platform, el
             platform, "everybody@example.test", "everybody@example.org", "alice@example.org", "bob@example.test"
         )
         assert copies(platform, message) == {"alice": 1, "bob": 1, "board": 1}
-        assert received(elsewhere, message["Message-ID"]) == sorted(outside)
+        assert received(elsewhere, message) == sorted(outside)
     eventually(lambda: platform.answer("everybody@example.test") == 550, "the deleted address is unknown")
 
 
@@ -57,6 +43,37 @@ def test_the_store_tells_which_address_a_message_was_sent_to(platform: Platform,
         message = post(platform, "orders+blue@example.org", shown="hidden@outside.test")
         stored = wait_for_message(alice, message["Message-ID"])
     assert b"X-Original-To: orders+blue@example.org" in stored
+
+
+@pytest.mark.row("A1")
+@pytest.mark.row("M3")
+@pytest.mark.row("M4")
+@pytest.mark.row("M13")
+def test_a_tag_is_read_by_scripts_and_led_on_to_nobody(platform: Platform, elsewhere: Peer) -> None:
+    reader = platform.add_mailbox()
+    filing = 'require ["envelope", "subaddress", "fileinto", "mailbox"];\n'
+    active_script(reader, filing + 'if envelope :detail "to" "lists" { fileinto :create "Lists"; }\n')
+    mover = platform.add_mailbox(forward={"to": ["two@elsewhere.test"], "keepCopy": True}).user
+    with present(
+        platform,
+        group(platform, "readers", "alice", reader.user),
+        address(platform, "tagged", reader.user, mover, "one@elsewhere.test"),
+    ):
+        message = post(platform, "tagged+lists@example.test")
+        assert copies(platform, message) == {reader.user: 1, mover: 1}
+        assert received(elsewhere, message) == ["one@elsewhere.test", "two@elsewhere.test"]
+        wait_for_message(reader, message["Message-ID"], "Lists")
+        message = post(platform, f"{reader.user}+lists@example.org")
+        wait_for_message(reader, message["Message-ID"], "Lists")
+        message = post(
+            platform,
+            *("readers+lists@example.test", "alice@example.test", "alice+lists@example.org", "alice+more@example.test"),
+            *(f"{reader.user}@example.test", "readers@example.org", f"{mover}+x@example.test", "tagged@example.test"),
+        )
+        assert copies(platform, message) == {"alice": 1, reader.user: 1, mover: 1}
+        assert received(elsewhere, message) == ["one@elsewhere.test", "two@elsewhere.test"]
+    for user in (reader.user, mover):
+        platform.remove_mailbox(user)
 
 
 @pytest.mark.row("A2")
@@ -121,13 +138,16 @@ def test_what_leads_to_nobody_is_refused_and_says_why(platform: Platform) -> Non
         address(platform, "abroad", "alice", domain="nowhere.test"),
         address(platform, "round", "turn@example.test"),
         address(platform, "turn", "round@example.org"),
+        address(platform, "spiral", "alice", "spiral@example.org"),
     ]
     with present(platform, *wrong, ready=False):
         assert "spec.destinations[1].mailbox" in verdict(platform, "MailAddress", "half", "UnknownMailbox")
         assert "ghost" in verdict(platform, "MailAddress", "lost", "UnknownMailbox")
         assert "nowhere.test" in verdict(platform, "MailAddress", "abroad", "DomainNotFound")
-        verdict(platform, "MailAddress", "round", "UnknownMailbox")
-        assert copies(platform, post(platform, "half@example.test")) == {"alice": 1}
+        for circle in ("round", "turn", "spiral"):
+            assert "spec.destinations" in verdict(platform, "MailAddress", circle, "Cycle")
+        for local in ("half", "spiral"):
+            assert copies(platform, post(platform, f"{local}@example.test")) == {"alice": 1}
         for local in ("lost", "abroad", "round", "turn"):
             assert platform.answer(f"{local}@example.test") == 550
         platform.add_mailbox("ghost")
@@ -156,8 +176,15 @@ def insiders(platform: Platform) -> Iterator[str]:
 def test_an_internal_address_is_closed_to_strangers(
     platform: Platform, alice: Account, world: World, insiders: str
 ) -> None:
+    domain = manifest("MailDomain", platform.namespace, "idn-inside", {"domain": "büro.test"})
+    board = manifest("Mailbox", platform.namespace, "notice-board", {"type": "Public", "internal": True})
     closed = (
         f"{insiders}@example.test",
+        f"{insiders}@büro.test",
+        f"{insiders}@BÜRO.test",
+        f"{insiders}@xn--bro-hoa.test",
+        "notice-board@example.test",
+        "board-members+tag@example.test",
         f"{insiders.upper()}@EXAMPLE.ORG",
         f"{insiders}+tag@example.test",
         f'"{insiders}"@example.test',
@@ -165,21 +192,59 @@ def test_an_internal_address_is_closed_to_strangers(
         "directors@example.test",
         "DIRECTORS+x@example.org",
     )
-    for recipient in closed:
+    with present(platform, domain, board):
+        for recipient in closed:
+            with world.outside.entered():
+                session = smtplib.SMTP(platform.service_address("mail-smtp"), 25, timeout=20)
+            with session:
+                for sender in (SENDER, "alice@example.test", f"{insiders}@example.test", ""):
+                    code, text = answer(session, recipient, *utf8(recipient), sender=sender)
+                    assert (code, "5.7.1" in text) == (554, True), f"{recipient} from {sender}: {text}"
+                assert answer(session, "reception@example.test")[0] == 250
+        for port in (587, 465):
+            with alice.submission(port) as session:
+                for recipient in closed:
+                    assert answer(session, recipient, *utf8(recipient), sender="alice@example.test")[0] == 250
+                message = letter("alice@example.test", "directors@example.test")
+                session.send_message(message, to_addrs=["directors@example.test", "notice-board@example.org"])
+            assert copies(platform, message) == {insiders: 1, "notice-board": 1}
+    assert copies(platform, post(platform, "reception@example.org")) == {insiders: 1}, "a public address leads there"
+
+
+def utf8(recipient: str) -> tuple[str, ...]:
+    """What a client says to MAIL before such a recipient."""
+    return () if recipient.isascii() else ("SMTPUTF8",)
+
+
+@pytest.mark.row("A3")
+@pytest.mark.row("M7")
+def test_strangers_do_not_learn_that_an_internal_mailbox_is_full(
+    platform: Platform, alice: Account, world: World
+) -> None:
+    user = platform.add_mailbox(internal=True, quota="20Ki").user
+    recipient = f"{user}@example.test"
+
+    def strangers_are_sent_away() -> None:
         with world.outside.entered():
             session = smtplib.SMTP(platform.service_address("mail-smtp"), 25, timeout=20)
         with session:
-            for sender in (SENDER, "alice@example.test", f"{insiders}@example.test", ""):
-                code, text = answer(session, recipient, sender=sender)
-                assert (code, "5.7.1" in text) == (554, True), f"{recipient} from {sender}: {text}"
-            assert answer(session, "reception@example.test")[0] == 250
+            for options in ((), ("SIZE=1000",), ("SIZE=1000000",)):
+                for spelling in (recipient, f"{user}+tag@example.org"):
+                    code, text = answer(session, spelling, *options)
+                    assert (code, "5.7.1" in text) == (554, True), text
+
+    strangers_are_sent_away()
     with alice.submission() as session:
-        for recipient in closed:
-            assert answer(session, recipient, sender="alice@example.test")[0] == 250
-        message = letter("alice@example.test", "directors@example.test")
-        session.send_message(message)
-    assert copies(platform, message) == {insiders: 1}
-    assert copies(platform, post(platform, "reception@example.org")) == {insiders: 1}, "a public address leads there"
+        assert answer(session, recipient, "SIZE=1000000", sender="alice@example.test")[0] == 552
+        message = letter("alice@example.test", recipient, body=("x" * 62 + "\n") * 400)
+        session.mail("alice@example.test")
+        assert session.rcpt(recipient)[0] == 250
+        assert session.data(message.as_bytes())[0] == 250
+    assert copies(platform, message) == {user: 1}
+    with alice.submission() as session:
+        assert answer(session, recipient, sender="alice@example.test")[0] == 552, "it is full, and insiders are told"
+    strangers_are_sent_away()
+    platform.remove_mailbox(user)
 
 
 @pytest.mark.row("R3")
@@ -272,10 +337,10 @@ def test_mail_is_forwarded_with_and_without_a_copy(platform: Platform, elsewhere
     )
     message = post(platform, f"{kept}@example.test")
     assert copies(platform, message) == {kept: 1, "bob": 1}
-    assert received(elsewhere, message["Message-ID"]) == sorted(to[:2])
+    assert received(elsewhere, message) == sorted(to[:2])
     message = post(platform, f"{moved}@example.test", f"{kept}@example.test", "bob@example.test")
     assert copies(platform, message) == {kept: 1, "bob": 1}
-    assert received(elsewhere, message["Message-ID"]) == sorted(to[:2])
+    assert received(elsewhere, message) == sorted(to[:2])
     platform.kube.patch(GROUP, "Mailbox", platform.namespace, moved, {"spec": {"forward": None}})
     platform.kube.wait_condition("Mailbox", platform.namespace, moved, "Ready")
     assert copies(platform, post(platform, f"{moved}@example.test")) == {moved: 1}
@@ -302,6 +367,26 @@ def test_a_forward_in_a_circle_loses_nothing_and_repeats_nothing(platform: Platf
         platform.remove_mailbox(user)
 
 
+@pytest.mark.row("M3")
+def test_a_circle_over_another_server_ends(platform: Platform, elsewhere: Peer) -> None:
+    user = platform.add_mailbox(forward={"to": ["circle@elsewhere.test"], "keepCopy": True}).user
+    message = post(platform, f"{user}@example.test")
+    identity, code, text, rounds = message["Message-ID"].encode(), 250, b"", 0
+    while code == 250 and rounds < 100:
+        rounds += 1
+        came = elsewhere.wait(rounds, where=lambda one: identity in one.content)
+        trace = b"Received: from mail.example.test by mx.elsewhere.test; Thu, 1 Jan 2026 00:00:00 +0000\r\n"
+        with platform.smtp() as session:
+            session.ehlo()
+            session.mail(SENDER)
+            assert session.rcpt(f"{user}@example.test")[0] == 250
+            code, text = session.data(trace + came[-1].content)
+    assert (code, b"5.4.0" in text) == (554, True), text
+    assert rounds <= 15
+    assert copies(platform, message) == {user: rounds}
+    platform.remove_mailbox(user)
+
+
 @pytest.mark.row("M1")
 def test_a_tag_is_part_of_no_address(platform: Platform, alice: Account) -> None:
     message = post(platform, "alice+lists@example.test")
@@ -313,35 +398,16 @@ def test_a_tag_is_part_of_no_address(platform: Platform, alice: Account) -> None
     assert refused(caught.value)[0] == 550
 
 
-def put_script(platform: Platform, user: str, script: str) -> None:
-    """Make a Sieve script the active one of a user, whose store is any."""
-    put = f"printf '%s' '{script}' | doveadm -c /run/postboat/active/dovecot.conf sieve put -a -u {user} case"
-    for pod in platform.kube.pods(platform.namespace, "store", platform.name):
-        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", ["sh", "-c", put])
-
-
-@pytest.mark.row("D5")
-@pytest.mark.row("M13")
-def test_what_a_script_sends_on_finds_every_address_and_is_not_copied_again(platform: Platform, insiders: str) -> None:
-    user, keeper = platform.add_mailbox().user, platform.add_mailbox().user
-    put_script(platform, user, 'redirect "directors@watched.test";\nredirect "alice@watched.test";\n')
-    watched = manifest("MailDomain", platform.namespace, "watched.test", {"copyTo": [f"{keeper}@example.test"]})
-    with present(platform, watched):
-        assert copies(platform, post(platform, f"{user}@example.test")) == {insiders: 1, "alice": 1}
-        assert copies(platform, post(platform, f"{user}@watched.test")) == {insiders: 1, "alice": 1, keeper: 1}
-    for gone in (user, keeper):
-        platform.remove_mailbox(gone)
-
-
 @pytest.mark.row("M13")
 def test_a_vacation_answers_from_the_address_that_was_written_to(platform: Platform, elsewhere: Peer) -> None:
     account = platform.add_mailbox()
-    put_script(platform, account.user, 'require ["vacation"];\nvacation "I am away.";\n')
-    for domain in platform.domains:
-        friend = f"friend-of-{domain}@elsewhere.test"
-        post(platform, f"{account.user}@{domain}", sender=friend)
+    active_script(account, 'require ["vacation"];\nvacation "I am away.";\n')
+    here, there = platform.domains
+    for number, written in enumerate((f"{account.user}@{here}", f"{account.user}@{there}", f"{account.user}+x@{here}")):
+        friend = f"friend{number}@elsewhere.test"
+        post(platform, written, sender=friend)
         (reply,) = elsewhere.wait(where=lambda one, friend=friend: friend in one.recipients)  # type: ignore[misc]
-        assert f"From: <{account.user}@{domain}>".encode() in reply.content
+        assert f"From: <{written}>".encode() in reply.content
         assert b"I am away" in reply.content
     quiet = post(platform, f"{account.user}@example.test", sender="list@elsewhere.test", shown="others@elsewhere.test")
     assert copies(platform, quiet) == {account.user: 1}

@@ -152,34 +152,6 @@ def test_an_unknown_recipient_is_refused_at_rcpt(platform: Platform, alice: Acco
     assert refused(caught.value)[0] == 550
 
 
-@pytest.mark.row("D5")
-def test_a_hidden_copy_is_one_copy_and_betrays_nothing(platform: Platform, alice: Account, world: World) -> None:
-    archive = world.start_peer("mx.archive.test")
-    world.receives_for("archive.test", archive)
-    keeper = platform.add_mailbox().user
-    watched = {"copyTo": ["all@archive.test", f"{keeper}@example.test"]}
-    try:
-        with present(platform, manifest("MailDomain", platform.namespace, "watched.test", watched)):
-            message = post(platform, "alice@watched.test", "bob@watched.test", "alice@example.test")
-            assert copies(platform, message) == {"alice": 1, "bob": 1, keeper: 1}
-            received = [one for one in archive.messages() if message["Message-ID"].encode() in one.content]
-            assert [one.recipients for one in received] == [("all@archive.test",)]
-            stored = wait_for_message(alice, message["Message-ID"])
-            for trace in (b"archive", keeper.encode(), b"copy.invalid"):
-                assert trace not in stored
-            assert copies(platform, post(platform, f"{keeper}@watched.test")) == {keeper: 1}
-            assert copies(platform, post(platform, "alice@example.org")) == {"alice": 1}, "another domain is not copied"
-            with platform.smtp() as session:
-                assert answer(session, "watched.test@copy.invalid")[0] == 554
-            wrong = manifest("MailDomain", platform.namespace, "watched.test", {"copyTo": ["ghost@example.test"]})
-            platform.kube.apply(wrong)
-            assert "spec.copyTo[0]" in verdict(platform, "MailDomain", "watched.test", "UnknownMailbox")
-            assert copies(platform, post(platform, "alice@watched.test")) == {"alice": 1}
-    finally:
-        platform.remove_mailbox(keeper)
-        world.zones.withdraw("archive.test")
-
-
 @pytest.mark.row("D6")
 def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform) -> None:
     catcher = platform.add_mailbox().user

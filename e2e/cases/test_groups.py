@@ -7,10 +7,10 @@ import secrets
 import pytest
 from imapclient.exceptions import LoginError
 
-from e2e.clients import letter
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform, manifest
-from e2e.post import address, copies, group, older, post, present, server_with, verdict
+from e2e.post import address, copies, group, older, post, present, received, server_with, verdict
+from e2e.world.peer import Peer
 
 
 @pytest.mark.row("M4")
@@ -109,21 +109,46 @@ def test_a_user_and_a_group_of_one_name_are_told_apart_by_age(platform: Platform
     platform.remove_mailbox(user)
 
 
+@pytest.mark.row("M3")
 @pytest.mark.row("M4")
-def test_a_large_group_reaches_everybody(platform: Platform) -> None:
-    to = sorted(f"reader{number}@elsewhere.test" for number in range(1200))
-    lists = [address(platform, f"part{part}", *to[part * 400 : part * 400 + 400]) for part in range(3)]
-    whole = address(platform, "newsletter", *(f"part{part}@example.test" for part in range(3)))
-    with present(platform, *lists, whole):
-        with platform.smtp() as session:
-            message = letter("stranger@outside.test", "newsletter@example.test")
-            session.ehlo()
-            session.mail("stranger@outside.test")
-            assert session.rcpt("newsletter@example.test")[0] == 250
-            code, text = session.data(message.as_bytes())
-        assert code == 250, text
-        pod = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
-        command = ["/usr/sbin/postsuper", "-c", "/run/postboat/active", "-d", text.decode().split()[-1]]
-        log = platform.kube.logs(platform.namespace, pod, "postfix", since_seconds=60)
-        assert "nrcpt=1200" in log
-        platform.kube.exec(platform.namespace, pod, "postfix", command)
+def test_a_forward_to_a_group_reaches_its_members(platform: Platform) -> None:
+    mark = secrets.token_hex(2)
+    inside, outside, lost = (f"{name}-{mark}" for name in ("inside", "outside", "lost"))
+    to = {inside: "squad@example.test", outside: "squad@example.org", lost: "closed-squad@example.test"}
+    with present(
+        platform,
+        group(platform, "squad", "alice", inside),
+        group(platform, "closed-squad", "alice", address="Disabled"),
+        ready=False,
+    ):
+        for user, address_ in to.items():
+            platform.add_mailbox(user, wait=False, forward={"to": [address_]})
+        platform.kube.wait_condition("Mailbox", platform.namespace, "squad", "Ready")
+        platform.kube.wait_condition("Mailbox", platform.namespace, outside, "Ready")
+        assert "spec.forward:" in verdict(platform, "Mailbox", inside, "Cycle"), "the group leads back to its member"
+        everybody = (f"{inside}@example.test", f"{outside}@example.test", "squad@example.org")
+        for recipients in (*((one,) for one in everybody), everybody):
+            assert copies(platform, post(platform, *recipients)) == {"alice": 1, inside: 1}
+        assert "spec.forward.to[0]" in verdict(platform, "Mailbox", lost, "UnknownMailbox")
+        assert copies(platform, post(platform, f"{lost}@example.test")) == {lost: 1}, "nothing is lost"
+        platform.kube.apply(group(platform, "closed-squad", "alice"))
+        platform.kube.wait_condition("Mailbox", platform.namespace, lost, "Ready")
+        assert copies(platform, post(platform, f"{lost}@example.test")) == {"alice": 1}
+        for user in to:
+            platform.remove_mailbox(user)
+
+
+@pytest.mark.row("A1")
+@pytest.mark.row("M4")
+def test_five_thousand_recipients_are_all_reached_and_more_are_refused(platform: Platform, elsewhere: Peer) -> None:
+    to = [f"reader{number}@elsewhere.test" for number in range(5000)]
+    parts = [address(platform, f"part{start // 500}", *to[start : start + 500]) for start in range(0, 5000, 500)]
+    whole = [f"part{part}@example.test" for part in range(10)]
+    with present(platform, *parts, address(platform, "newsletter", *whole)):
+        message = post(platform, "newsletter@example.test", "part3@example.org")
+        with present(platform, address(platform, "circular", "alice", *whole), ready=False):
+            assert "more than 5000" in verdict(platform, "MailAddress", "circular", "TooLarge")
+            assert platform.answer("circular@example.test") == 550
+        eventually(lambda: len(received(elsewhere, message)) >= len(to), "mail to all of them", timeout=120, every=1)
+        assert copies(platform, message) == {}
+        assert received(elsewhere, message) == sorted(to), "nobody is left out, and nobody gets it twice"

@@ -105,6 +105,9 @@ def _address(address: AddressNode, rival: Node | None, reading: Reading) -> tupl
     found = reach(steps(address, reading), reading, address)
     route = _route(address.local, address.domain, (address,), address.internal, reading)
     if not route.targets:
+        if fault is None and found.again and not found.ends:
+            message = "the address leads back to itself and to nobody else: mail to it is refused"
+            return Verdict(Reason.CYCLE, message, path), route
         return _nobody(found.ends, fault, path), route
     if fault is None and found.again:
         message = "the address leads back to itself; everybody else it leads to still gets each message once"

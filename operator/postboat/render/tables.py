@@ -106,7 +106,7 @@ def _refused(directory: Directory) -> Iterable[Row]:
 
 def _internal(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
-        if route.internal:
+        if route.internal and route.targets:
             yield from ((address, "554 5.7.1 Access denied") for address in _asked(directory, route))
 
 

@@ -87,6 +87,31 @@ def test_what_would_reach_too_many_is_refused() -> None:
     assert _route(resolution, "all") == Route("all", "", (), internal=False)
 
 
+def _led_on(name: str, *addresses: str) -> Resource:
+    return world.resource("MailAddress", name, {"destinations": [{"address": address} for address in addresses]})
+
+
+def test_addresses_that_only_lead_to_each_other_are_a_cycle_and_reach_nobody() -> None:
+    resolution = _resolved(
+        ANNA,
+        _led_on("round", "turn@example.org"),
+        _led_on("turn", "round@example.net"),
+        _led_on("self", "self@example.org"),
+        _led_on("into", "round@example.org"),
+        _led_on("wrong", "wrong@example.org", "ghost@example.org"),
+        _led_on("half", "half@example.org", "anna@example.net"),
+    )
+    for name in ("round", "turn", "self"):
+        verdict = resolution.verdicts["MailAddress", name]
+        assert (verdict.reason, verdict.path, verdict.effective) == (Reason.CYCLE, "spec.destinations", False)
+        assert _route(resolution, name) == Route(name, "", (), internal=False)
+    assert resolution.verdicts["MailAddress", "into"].reason is Reason.UNKNOWN_MAILBOX
+    assert resolution.verdicts["MailAddress", "wrong"].path == "spec.destinations[1].address"
+    half = resolution.verdicts["MailAddress", "half"]
+    assert (half.reason, half.path, half.effective) == (Reason.CYCLE, "spec.destinations", True)
+    assert _route(resolution, "half") == Route("half", "", ("anna@mailbox.invalid",), internal=False)
+
+
 def test_one_relay_is_reached_in_one_way() -> None:
     first, second, third = (
         world.resource(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from gzip import decompress
 
 from postboat.agent import manifest
+from postboat.api import Resource
 from postboat.model import names
 from postboat.model.resolve import resolve
 from postboat.render.files import Effect, File, Files
@@ -15,16 +16,22 @@ from tests.golden import world
 from tests.property.readers import postfix_main
 
 
-def rendered(**spec: object) -> Files:
+def rendered(*more: Resource, **spec: object) -> Files:
     secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
     secrets["example.org-dkim"] = world.dkim("mail", "example.org")
     resources = [
         world.resource("MailDomain", "example.org", {"dkim": {"enabled": True}}),
         world.resource("Mailbox", "alice", {}),
+        *more,
     ]
     platform = resolve(world.of(world.server(**spec), resources, secrets)).platform
     assert platform is not None
     return render(platform)
+
+
+def rows(files: Files, table: str) -> set[tuple[str, ...]]:
+    lines = (line for shard in files.shards.values() for line in decompress(shard.content).decode().splitlines())
+    return {tuple(row) for name, *row in (line.split("\t") for line in lines) if name == table}
 
 
 def file(files: Files, unit: str, key: str) -> File:
@@ -46,7 +53,9 @@ def services(master: str) -> Mapping[str, list[str]]:
 def test_nobody_is_trusted_for_being_near() -> None:
     main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
     assert main["mynetworks"] == "127.0.0.0/8 [::1]/128"
-    assert main["smtpd_relay_restrictions"] == "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"
+    assert main["smtpd_relay_restrictions"].startswith(
+        "permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination, "
+    )
     trusting = rendered(smtp={"trustedNetworks": ["2001:db8::/32", "192.0.2.7"]})
     stated = postfix_main(file(trusting, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
     assert stated["mynetworks"] == "127.0.0.0/8 [::1]/128 192.0.2.7 [2001:db8::]/32"
@@ -66,6 +75,32 @@ def test_each_port_has_its_rule() -> None:
     assert "smtpd_tls_wrappermode = yes" in listeners["10465"]
     assert "smtpd_relay_restrictions = permit_tls_all_clientcerts, reject" in listeners["10026"]
     assert "smtpd_tls_req_ccert = yes" in listeners["10026"]
+
+
+def test_strangers_are_sent_away_before_anybody_is_asked_about_a_mailbox() -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    *insiders, closed = main["smtpd_relay_restrictions"].split(", ")
+    assert insiders == ["permit_mynetworks", "permit_sasl_authenticated", "reject_unauth_destination"]
+    assert closed.endswith("/internal")
+    assert "permit" not in main["smtpd_recipient_restrictions"], "insiders are asked for room as well"
+    assert main["smtpd_recipient_restrictions"].endswith("/quotas")
+    listeners = services(file(rendered(), "smtp", "master.cf").content.decode())
+    assert not [option for port in ("10587", "10465", "10026") for option in listeners[port] if "internal" in option]
+
+
+def test_an_internal_address_that_leads_to_nobody_is_unknown_to_everybody() -> None:
+    to = (("office", "alice"), ("lost", "ghost"))
+    made = [
+        world.resource("MailAddress", name, {"destinations": [{"mailbox": mailbox}], "internal": True})
+        for name, mailbox in to
+    ]
+    assert rows(rendered(*made), "internal") == {("office@example.org", "554 5.7.1 Access denied")}
+
+
+def test_a_tag_is_led_on_to_nobody() -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    assert main["recipient_delimiter"] == "+"
+    assert main["propagate_unmatched_extensions"] == ""
 
 
 def test_settings_of_the_server_are_in_the_files() -> None:
