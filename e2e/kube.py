@@ -146,6 +146,17 @@ class Kube:
             self.core.read_namespaced_pod_log(pod, namespace, container=container, since_seconds=since_seconds),
         )
 
+    def columns(self, kind: str, namespace: str, name: str) -> Object:
+        """What `kubectl get -o wide` shows of a postboat object: column -> cell."""
+        plural = self._resource(GROUP, kind).name
+        table = self.api.call_api(
+            f"/apis/{GROUP}/namespaces/{namespace}/{plural}/{name}", "GET", auth_settings=["BearerToken"],
+            response_types_map={200: "object"},
+            header_params={"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"},
+        )[0]  # fmt: skip
+        names = (column["name"] for column in table["columnDefinitions"])
+        return dict(zip(names, table["rows"][0]["cells"], strict=True))
+
     def condition(self, kind: str, namespace: str, name: str, type_: str) -> Object | None:
         """The condition of a postboat object, with the object's generation beside it, or None."""
         found = self.get(GROUP, kind, namespace, name)

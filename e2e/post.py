@@ -64,10 +64,23 @@ def _mailbox(path: str) -> str:
 
 
 def _empty_queue(platform: Platform) -> bool:
+    return all("queue is empty" in answer for answer in _postqueue(platform, "-p"))
+
+
+def queue(platform: Platform) -> str:
+    """What waits in the queues of all pods, as Postfix lists it."""
+    return "\n".join(_postqueue(platform, "-p"))
+
+
+def flush(platform: Platform) -> None:
+    """Let everything that waits be tried at once."""
+    _postqueue(platform, "-f")
+
+
+def _postqueue(platform: Platform, what: str) -> list[str]:
     pods = platform.kube.pods(platform.namespace, "smtp", platform.name)
-    command = ["/usr/sbin/postqueue", "-c", "/run/postboat/active", "-p"]
-    answers = [platform.kube.exec(platform.namespace, pod["metadata"]["name"], "postfix", command) for pod in pods]
-    return all("queue is empty" in answer for answer in answers)
+    command = ["/usr/sbin/postqueue", "-c", "/run/postboat/active", what]
+    return [platform.kube.exec(platform.namespace, pod["metadata"]["name"], "postfix", command) for pod in pods]
 
 
 @contextmanager

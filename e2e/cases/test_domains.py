@@ -14,7 +14,7 @@ import pytest
 from e2e.clients import Account, letter, rcpt, refused, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform, manifest, password_secret
-from e2e.post import address, answer, copies, group, post, present, verdict
+from e2e.post import address, answer, copies, flush, group, post, present, queue, verdict
 from e2e.world import World
 
 
@@ -153,7 +153,7 @@ def test_an_unknown_recipient_is_refused_at_rcpt(platform: Platform, alice: Acco
 
 
 @pytest.mark.row("D6")
-def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform) -> None:
+def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform, bob: Account) -> None:
     catcher = platform.add_mailbox().user
     plain, moved = platform.add_mailbox(address="Disabled").user, platform.add_mailbox().user
     unknown = {"unknownRecipients": {"action": "Deliver", "mailbox": catcher}}
@@ -173,11 +173,72 @@ def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform) -> Non
                 code, text = answer(session, f"{name}@open.test")
                 assert (code, "5.1.1" in text) == (550, True), "a name that exists is not unknown"
             assert answer(session, "whoever@example.test")[0] == 550, "in another domain it is"
+        message = letter("bob@example.test", "an-insider-guesses@open.test")
+        with bob.submission() as session:
+            session.send_message(message)
+        assert copies(platform, message) == {catcher: 1}
+        platform.kube.apply(platform.mailbox(plain, internal=True))
+        with present(platform, address(platform, "leads-nowhere", "ghost"), ready=False):
+            verdict(platform, "MailAddress", "leads-nowhere", "UnknownMailbox")
+            platform.kube.wait_condition("Mailbox", platform.namespace, plain, "Ready")
+            eventually(lambda: platform.answer(f"{plain}@open.test") == 554, "an internal user is no unknown one")
+            assert platform.answer("leads-nowhere@open.test") == 550, "an address that leads to nobody is none either"
         platform.remove_mailbox(catcher)
         assert "spec.unknownRecipients.mailbox" in verdict(platform, "MailDomain", "open.test", "UnknownMailbox")
         eventually(lambda: platform.answer("whoever@open.test") == 550, "nobody takes unknown names any more")
     for user in (plain, moved):
         platform.remove_mailbox(user)
+
+
+@pytest.mark.row("D6")
+def test_a_catch_all_may_be_a_group_or_a_public_mailbox(platform: Platform) -> None:
+    def unknown(mailbox: str) -> dict[str, object]:
+        spec = {"unknownRecipients": {"action": "Deliver", "mailbox": mailbox}}
+        return manifest("MailDomain", platform.namespace, "caught.test", spec)
+
+    with present(
+        platform,
+        group(platform, "catchers", "alice", "bob", address="Disabled"),
+        manifest("Mailbox", platform.namespace, "lost-and-found", {"type": "Public"}),
+        unknown("catchers"),
+    ):
+        assert copies(platform, post(platform, "whoever@caught.test")) == {"alice": 1, "bob": 1}
+        platform.kube.apply(unknown("lost-and-found"))
+        platform.kube.wait_condition("MailDomain", platform.namespace, "caught.test", "Ready")
+        assert copies(platform, post(platform, "whoever@caught.test")) == {"lost-and-found": 1}
+
+
+@pytest.mark.row("D4")
+@pytest.mark.row("A2")
+def test_a_domain_goes_and_comes_with_its_addresses(platform: Platform) -> None:
+    domain = manifest("MailDomain", platform.namespace, "passing.test", {})
+
+    def count() -> int:
+        found = platform.kube.get(GROUP, "MailAddress", platform.namespace, "widely")
+        assert found is not None
+        return int(found["status"]["addressCount"])
+
+    with present(
+        platform,
+        domain,
+        address(platform, "narrowly", "alice", domain="passing.test"),
+        address(platform, "widely", "bob"),
+    ):
+        assert platform.kube.columns("MailDomain", platform.namespace, "passing.test")["Delivery"] == "Local"
+        before = count()
+        platform.kube.delete(GROUP, "MailDomain", platform.namespace, "passing.test")
+        assert "spec.domain" in verdict(platform, "MailAddress", "narrowly", "DomainNotFound")
+        assert "passing.test" in verdict(platform, "MailAddress", "narrowly", "DomainNotFound")
+        eventually(lambda: count() == before - 1, "the address in all domains is in one less")
+        platform.kube.wait_condition("MailAddress", platform.namespace, "widely", "Ready")
+        eventually(lambda: platform.answer("narrowly@passing.test") == 554, "the domain is foreign")
+        assert platform.answer("widely@passing.test") == 554
+        assert platform.answer("widely@example.test") == 250
+        platform.kube.apply(domain)
+        platform.kube.wait_condition("MailAddress", platform.namespace, "narrowly", "Ready")
+        eventually(lambda: count() == before, "the address in all domains is in this one too")
+        message = post(platform, "narrowly@passing.test", "widely@passing.test")
+        assert copies(platform, message) == {"alice": 1, "bob": 1}
 
 
 @pytest.mark.row("D3")
@@ -217,9 +278,16 @@ def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: Wor
             platform.kube.apply(secret)
             platform.kube.wait_condition("MailDomain", platform.namespace, "relayed.test", "Ready")
             eventually(lambda: platform.answer("fourth@relayed.test") == 250, "its certificate is right", timeout=60)
-            other.stop()
+            other.drop(at="connect")
             code = eventually(lambda: platform.answer("later@relayed.test"), "an answer while it is away", timeout=60)
             assert code == 450
+            known = post(platform, "fourth@relayed.test")
+            eventually(lambda: "fourth@relayed.test" in queue(platform), "what is for a known recipient waits")
+            other.accept()
+            flush(platform)
+            other.wait(where=lambda one: known["Message-ID"].encode() in one.content)
+            other.stop()
+            assert platform.answer("even-later@relayed.test") == 450
         eventually(lambda: platform.answer("somebody@relayed.test") == 554, "the domain is foreign again")
     finally:
         platform.kube.delete("v1", "Secret", platform.namespace, "relayed-ca")

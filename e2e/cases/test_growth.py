@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 from imapclient import IMAPClient
 
+from e2e.cases.test_quota import FULL, fill, quota, refusal
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform
@@ -129,6 +130,20 @@ def test_mailboxes_of_every_store_answer(grown: Growth, settlers: dict[int, Acco
             if platform.kube.exec(platform.namespace, f"{platform.name}-store-{number}", "dovecot", find)
         }
         assert holders == {store}, f"the mail of {account.user} lies on {holders}"
+
+
+@pytest.mark.row("M7")
+def test_a_full_mailbox_is_refused_whatever_store_it_is_on(grown: Growth, settlers: dict[int, Account]) -> None:
+    platform, accounts = grown.platform, list(settlers.values())
+    for limit in ("20Ki", None):
+        platform.kube.apply(*(platform.mailbox(one.user, **({"quota": limit} if limit else {})) for one in accounts))
+        for account in accounts:
+            platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+            if limit:
+                fill(platform, account, 24)
+                assert (quota(account) or (0, 0))[1] == 20
+            answer = refusal(platform, f"{account.user}@example.org")
+            assert answer.startswith(f"{FULL} 5.2.2" if limit else "250"), f"with {limit} {account.user} has {answer}"
 
 
 @pytest.mark.row("B1")

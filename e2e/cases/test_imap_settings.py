@@ -16,13 +16,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 from imapclient import IMAPClient
-from imapclient.exceptions import LoginError
+from imapclient.exceptions import IMAPClientError, LoginError
 
 from e2e.cases.test_logs import logs
+from e2e.cases.test_quota import fill
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.managesieve import ManageSieve, RefusedError
-from e2e.platform import Platform, password_secret
+from e2e.platform import Platform, manifest, password_secret
+from e2e.post import post, present
+from e2e.world import World
 
 SECRET = "master-of-the-case"
 
@@ -124,6 +127,80 @@ def test_the_master_user_opens_any_mailbox(platform: Platform, settings: Setting
 
 
 @pytest.mark.row("M9")
+def test_the_master_user_has_all_rights_of_the_user(platform: Platform, settings: Settings) -> None:
+    account = platform.add_mailbox()
+    master = settings.as_user(account)
+    delivered(platform, account)
+    common = f"common-{account.user}"
+    owners = [{"name": account.user, "rights": "Full"}]
+    with (
+        present(platform, manifest("Mailbox", platform.namespace, common, {"type": "Public", "owners": owners})),
+        plain_login(master) as session,
+    ):
+        session.select_folder("INBOX")
+        session.delete_messages(session.search())
+        session.expunge()
+        session.create_folder("Contracts")
+        assert "a" in dict(session.getacl("Contracts"))[account.user.encode()].decode(), "the rights of the user"
+        session.setacl("Contracts", "alice", "lrs")
+        assert dict(session.getacl("Contracts"))[b"alice"].decode().startswith("lrs")
+        session.append(f"Public/{common}", b"Subject: by the master\r\n\r\nbody\r\n")
+        assert messages(session, f"Public/{common}") == 1
+    with account.imap() as session:
+        assert messages(session, "INBOX") == 0
+        assert session.folder_exists("Contracts")
+    (waiting,) = delivered(platform, account)
+    pop3 = master.pop3()
+    assert waiting.encode() in b"\n".join(pop3.retr(1)[1])
+    pop3.dele(1)
+    pop3.quit()
+    with ManageSieve(master) as session:
+        session.login().put("by-the-master", "keep;")
+    with ManageSieve(account) as session:
+        assert session.login().scripts() == {"by-the-master": True}
+    with account.imap() as session:
+        assert messages(session, "INBOX") == 0
+    platform.remove_mailbox(account.user)
+
+
+@pytest.fixture
+def locked(platform: Platform) -> Iterator[Account]:
+    """A user without a password, with one message."""
+    name = f"locked-{secrets.token_hex(2)}"
+    with present(platform, manifest("Mailbox", platform.namespace, name, {})):
+        yield platform.account(name, "")
+
+
+@pytest.mark.row("M9")
+def test_a_user_without_a_password_is_open_to_the_master_alone(
+    platform: Platform, settings: Settings, locked: Account
+) -> None:
+    message = post(platform, f"{locked.user}@example.test")
+    wait_for_message_by(settings.as_user(locked), message["Message-ID"])
+    settings.as_user(locked).pop3().quit()
+    strangers = (locked, replace(locked, password="anything"), replace(locked, password=settings.master))
+    with ThreadPoolExecutor(len(strangers) + 1) as all_at_once:
+        opened = all_at_once.map(_opens, strangers)
+        response = all_at_once.submit(_submission, replace(locked, password="x"))
+        assert not any(opened)
+        assert response.result() == 535
+
+
+def wait_for_message_by(master: Account, message_id: str) -> None:
+    """Wait for a message in the inbox that the master user looks into."""
+    with plain_login(master) as session:
+        session.select_folder("INBOX", readonly=True)
+        eventually(lambda: session.search(["HEADER", "MESSAGE-ID", message_id.strip("<>")]), f"message {message_id}")
+
+
+def _submission(account: Account) -> int:
+    """The answer to a login for submission that is refused."""
+    with pytest.raises(smtplib.SMTPAuthenticationError) as caught:
+        account.submission()
+    return int(caught.value.smtp_code)
+
+
+@pytest.mark.row("M9")
 def test_what_the_master_user_may_not(platform: Platform, settings: Settings) -> None:
     account = platform.add_mailbox(access={"imap": True, "pop3": False, "sieve": False})
     master = settings.as_user(account)
@@ -203,6 +280,7 @@ def test_actions_are_logged(platform: Platform) -> None:
         session.add_flags(session.search(), [b"\\Seen"])
         session.delete_messages(session.search())
         session.expunge()
+        session.append("INBOX", b"Message-ID: <put-here@case.test>\r\n\r\nbody\r\n")
         session.rename_folder("Projects", "Past")
         session.delete_folder("Past")
     actions = (
@@ -210,6 +288,7 @@ def test_actions_are_logged(platform: Platform) -> None:
         rf"flag_change: box=INBOX, .*msgid={re.escape(message_id)}",
         rf"delete: box=INBOX, .*msgid={re.escape(message_id)}",
         rf"expunge: box=INBOX, .*msgid={re.escape(message_id)}",
+        r"save: box=INBOX, .*msgid=<put-here@case\.test>",
         r"Mailbox created",
         r"Mailbox renamed",
         r"Mailbox deleted",
@@ -258,18 +337,74 @@ def test_deleted_mail_is_in_trash(platform: Platform) -> None:
     platform.remove_mailbox(account.user)
 
 
+@pytest.mark.row("M11")
+@pytest.mark.row("M5")
+@pytest.mark.usefixtures("settings")
+def test_a_full_mailbox_and_a_public_one_lose_nothing_either(platform: Platform) -> None:
+    account = platform.add_mailbox(quota="20Ki")
+    common = f"bin-{account.user}"
+    fill(platform, account, 24)
+    owners = [{"name": account.user, "rights": "ReadWrite"}]
+    with (
+        present(platform, manifest("Mailbox", platform.namespace, common, {"type": "Public", "owners": owners})),
+        account.imap() as session,
+    ):
+        with pytest.raises(IMAPClientError, match="OVERQUOTA"):
+            session.append("INBOX", b"Subject: too much\r\n\r\nbody\r\n")
+        session.append(f"Public/{common}", b"Subject: common\r\n\r\nbody\r\n")
+        for number, folder in enumerate(("INBOX", f"Public/{common}"), 1):
+            session.select_folder(folder)
+            session.delete_messages(session.search())
+            session.expunge()
+            assert (messages(session, folder), messages(session, "Trash")) == (0, number)
+        session.select_folder("Trash", readonly=True)
+        assert session.search(["SUBJECT", "common"])
+    platform.remove_mailbox(account.user)
+
+
 @pytest.mark.row("M12")
 @pytest.mark.usefixtures("settings")
-def test_one_connection_too_many_is_refused(platform: Platform, alice: Account) -> None:
+def test_one_connection_too_many_from_one_address_is_refused(platform: Platform, alice: Account, world: World) -> None:
     account = platform.add_mailbox()
     with ExitStack() as sessions:
         for _ in range(3):
             sessions.enter_context(account.imap())
+            sessions.callback(account.pop3().quit)
         with pytest.raises(LoginError, match="Maximum number of connections"):
             account.imap()
+        with pytest.raises(poplib.error_proto, match="Maximum number of connections"):
+            account.pop3()
+        with world.outside.entered():
+            account.imap().logout()
+            account.pop3().quit()
         alice.imap().logout()
         account.submission().quit()
     eventually(lambda: _opens(account), "there is room again")
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M9")
+@pytest.mark.row("M10")
+@pytest.mark.row("M11")
+@pytest.mark.row("M12")
+def test_what_is_switched_off_again_is_off(platform: Platform, settings: Settings, locked: Account) -> None:
+    account = platform.add_mailbox()
+    delivered(platform, account)
+    assert _opens(settings.as_user(account)), "until now it was on"
+    switch(platform, {"imap": None, "masterUser": None})
+    with ThreadPoolExecutor(2) as both:
+        assert not any(both.map(_opens, (settings.as_user(account), settings.as_user(locked))))
+    with ExitStack() as sessions:
+        session = [sessions.enter_context(account.imap()) for _ in range(4)][-1]
+        session.append("INBOX", b"Subject: kept quiet\r\n\r\nbody\r\n")
+        session.select_folder("INBOX")
+        session.delete_messages(session.search())
+        session.expunge()
+        assert messages(session, "INBOX") == messages(session, "Trash") == 0
+    own = rf"imap\({account.user}\).*"
+    ended = own + r"Logged out .*\bexpunged=2\b"
+    eventually(lambda: re.search(ended, logs(platform, "store")), "the end of the session in the log")
+    assert not re.search(own + "(save|delete|expunge|flag_change): ", logs(platform, "store"))
     platform.remove_mailbox(account.user)
 
 

@@ -14,17 +14,19 @@ import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
 
+from e2e.cases.test_quota import KIB, quota
 from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Kube, Object, eventually
 from e2e.operator import ROOT, Operator
 from e2e.platform import Platform, manifest
-from e2e.post import older, verdict
+from e2e.post import address, copies, older, post, present, verdict
 from e2e.stranger import Stranger
 from postboat.model import names
 from tools import install
@@ -119,32 +121,41 @@ def shell(platform: Platform, user: str, commands: str) -> str:
     return done.stdout
 
 
+def agrees_with_imap(platform: Platform, account: Account) -> bool:
+    """Hold the columns of a mailbox with a quota of 1Mi and one message of 100 KB to what its user is told."""
+    shown = platform.kube.columns("Mailbox", platform.namespace, account.user)
+    used, limit = quota(account) or (0, 0)
+    assert shown["Messages"] == 1, shown
+    assert (shown["Quota"], limit, usage(platform, account.user)["limit"]) == ("1Mi", KIB, KIB * KIB)
+    assert 100_000 < shown["Usage"] < 120_000
+    assert abs(shown["Usage"] - used * KIB) <= KIB
+    assert shown["Percent"] == shown["Usage"] * 100 // KIB**2 == 10
+    return True
+
+
 @pytest.mark.row("M7")
-def test_usage_follows_delivery_and_deletion(platform: Platform) -> None:
-    account = platform.add_mailbox()
-    sent = deliver(platform, account.user, body="x" * 20_000)
-    wait_for_message(account, sent)
+def test_usage_on_show_is_what_the_user_is_told(platform: Platform) -> None:
+    """After a delivery, after an APPEND, and after the deletion of both."""
+    delivered, appended = platform.add_mailbox(quota="1Mi"), platform.add_mailbox(quota="1Mi")
+    body = ("x" * 62 + "\n") * 1700
+    wait_for_message(delivered, deliver(platform, delivered.user, body=body))
+    with appended.imap() as session:
+        session.append("INBOX", letter("alice@example.test", "bob@example.test", body=body).as_bytes())
+    for account in (delivered, appended):
+        eventually(partial(agrees_with_imap, platform, account), "usage", timeout=30)
+        with account.imap() as session:
+            session.select_folder("INBOX")
+            session.delete_messages(session.search(["ALL"]))
+            session.expunge()
 
-    def counts(messages: int) -> dict[str, int]:
-        told = usage(platform, account.user)
-        assert told.get("messages") == messages, told
-        return told
+    def empty(user: str) -> bool:
+        shown = platform.kube.columns("Mailbox", platform.namespace, user)
+        assert (shown["Usage"], shown["Messages"], shown["Percent"]) == (0, 0, 0), shown
+        return True
 
-    told = eventually(lambda: counts(1), "usage after a delivery", timeout=30)
-    assert 20_000 < told["bytes"] < 40_000
-    with account.imap() as session:
-        session.select_folder("INBOX")
-        session.delete_messages(session.search(["ALL"]))
-        session.expunge()
-    eventually(lambda: counts(0)["bytes"] == 0 or None, "usage after the deletion", timeout=40)
-    table = platform.kube.api.call_api(
-        f"/apis/{GROUP}/namespaces/{platform.namespace}/mailboxes/{account.user}", "GET",
-        response_types_map={200: "object"},
-        header_params={"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}, auth_settings=["BearerToken"],
-    )[0]  # fmt: skip
-    shown = dict(zip((one["name"] for one in table["columnDefinitions"]), table["rows"][0]["cells"], strict=True))
-    assert (shown["Usage"], shown["Messages"]) == (0, 0)
-    platform.remove_mailbox(account.user)
+    for account in (delivered, appended):
+        eventually(partial(empty, account.user), "usage after the deletion", timeout=40)
+        platform.remove_mailbox(account.user)
 
 
 @pytest.mark.row("M7")
@@ -335,8 +346,14 @@ def test_a_rename_is_refused_with_the_way_to_do_it(platform: Platform) -> None:
     with pytest.raises(ApiException) as caught:
         platform.kube.patch(GROUP, "Mailbox", platform.namespace, account.user, {"spec": {"username": "other"}})
     assert caught.value.status == 422
-    assert "username never changes" in caught.value.body
+    assert "username never changes: make a Mailbox with the new name, and a MailAddress for the old one" in (
+        caught.value.body
+    )
+    successor = platform.add_mailbox()
     platform.remove_mailbox(account.user)
+    with present(platform, address(platform, "former-name", successor.user, localPart=account.user)):
+        assert copies(platform, post(platform, f"{account.user}@example.test")) == {successor.user: 1}
+    platform.remove_mailbox(successor.user)
 
 
 @pytest.fixture

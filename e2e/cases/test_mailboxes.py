@@ -9,7 +9,9 @@ import base64
 import imaplib
 import poplib
 import smtplib
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -18,8 +20,9 @@ from imapclient.exceptions import LoginError
 
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
-from e2e.managesieve import ManageSieve
+from e2e.managesieve import ManageSieve, RefusedError
 from e2e.platform import Platform, password_secret
+from e2e.post import address, copies, post, present
 
 
 @pytest.mark.row("M1")
@@ -193,6 +196,11 @@ def test_tls_is_required_before_login(platform: Platform, alice: Account) -> Non
     with pytest.raises(poplib.error_proto):
         session.user(alice.user)
     session.close()
+    demands_tls(platform)
+
+
+def demands_tls(platform: Platform) -> None:
+    """Hold submission to TLS before anything else."""
     with smtplib.SMTP(platform.hostname, 587, timeout=20) as submission:
         submission.ehlo()
         assert "auth" not in submission.esmtp_features
@@ -200,37 +208,98 @@ def test_tls_is_required_before_login(platform: Platform, alice: Account) -> Non
         assert submission.docmd("MAIL FROM:<alice@example.test>")[0] == 530
 
 
+def login_in_clear_text(account: Account, port: int) -> bool:
+    """Whether the password is taken without TLS."""
+    try:
+        if port == 110:
+            session = poplib.POP3(account.hostname, port, timeout=20)
+            try:
+                session.user(account.user)
+                session.pass_(account.password)
+            finally:
+                session.close()
+        elif port == 4190:
+            with ManageSieve(account, tls=False) as sieve:
+                sieve.login()
+        else:
+            with IMAPClient(account.hostname, port, ssl=False, timeout=20) as imap:
+                imap.login(account.user, account.password)
+    except (LoginError, poplib.error_proto, RefusedError):
+        return False
+    return True
+
+
+def closed(platform: Platform, port: int) -> bool:
+    """Whether nobody answers on a port; how a closed one refuses is the network's choice."""
+    try:
+        with socket.create_connection((platform.hostname, port), timeout=2) as connection:
+            return not connection.recv(1)
+    except OSError:
+        return True
+
+
 @pytest.mark.row("M6")
 def test_clear_text_and_protocols_by_switch(platform: Platform, alice: Account) -> None:
-    changed = {"imap": {"allowClearText": True, "protocols": ["IMAP"]}}
-    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": changed})
-    try:
+    def switch(*protocols: str) -> None:
+        changed = {"imap": {"allowClearText": True, "protocols": protocols}}
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": changed})
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
 
-        def clear_text() -> bool:
-            with IMAPClient(platform.hostname, 143, ssl=False, timeout=20) as session:
-                try:
-                    session.login(alice.user, alice.password)
-                except LoginError:
-                    return False
-                return True
+    def open_in_clear_text(port: int) -> bool:
+        return not closed(platform, port) and login_in_clear_text(alice, port)
 
-        eventually(clear_text, "a login in clear text works", timeout=30)
+    def all_closed(*ports: int) -> bool:
+        with ThreadPoolExecutor(len(ports)) as at_once:
+            return all(at_once.map(lambda port: closed(platform, port), ports))
 
-        def pop3_is_off() -> bool:
-            try:
-                poplib.POP3(platform.hostname, 110, timeout=2).close()
-            except (OSError, poplib.error_proto):
-                return True
-            return False
-
-        eventually(pop3_is_off, "POP3 is off", timeout=30)
-        with pytest.raises(OSError):  # noqa: PT011 -- how a closed port refuses is the network's choice
-            ManageSieve(alice).close()
+    try:
+        switch("IMAP")
+        eventually(lambda: open_in_clear_text(143), "a login in clear text works", timeout=30)
+        eventually(lambda: all_closed(110, 995, 4190), "POP3 and ManageSieve are off", timeout=30)
+        alice.imap(993).logout()
+        switch("POP3", "ManageSieve")
+        eventually(lambda: open_in_clear_text(110), "a login in clear text works", timeout=30)
+        eventually(lambda: all_closed(143, 993), "IMAP is off", timeout=30)
+        assert login_in_clear_text(alice, 4190)
+        alice.pop3(995).quit()
+        demands_tls(platform)
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"imap": None}})
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
-    eventually(lambda: alice.pop3().quit(), "POP3 is back", timeout=30)
-    ManageSieve(alice).login().close()
-    with IMAPClient(platform.hostname, 143, ssl=False, timeout=20) as session, pytest.raises(LoginError):
-        session.login(alice.user, alice.password)
+    eventually(lambda: not closed(platform, 143), "IMAP is back", timeout=30)
+    alice.imap().logout()
+    assert [login_in_clear_text(alice, port) for port in (143, 110, 4190)] == [False, False, False]
+
+
+@pytest.mark.row("M8")
+def test_a_new_user_finds_the_folders_that_clients_look_for(platform: Platform) -> None:
+    account = platform.add_mailbox()
+    with account.imap() as session:
+        listed = {name: set(flags) for flags, _, name in session.list_folders()}
+        subscribed = {name for _, _, name in session.list_sub_folders()}
+    assert listed.keys() == {"INBOX", "Drafts", "Junk", "Sent", "Trash"}
+    for name in listed.keys() - {"INBOX"}:
+        assert b"\\" + name.encode() in listed[name], "its use stands beside it"
+        assert name in subscribed
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M2")
+@pytest.mark.row("A1")
+def test_a_user_without_an_address_sends_and_reads_and_another_may_have_the_name(
+    platform: Platform, alice: Account
+) -> None:
+    account = platform.add_mailbox(address="Disabled")
+    own = f"{account.user}@example.test"
+    message = letter(own, "alice@example.test")
+    with account.submission() as session:
+        session.send_message(message)
+        assert rcpt(session, own, sender=own)[0] == 550
+    wait_for_message(alice, message["Message-ID"])
+    assert platform.answer(own) == 550
+    with account.imap() as session:
+        assert session.folder_exists("INBOX")
+    with present(platform, address(platform, "heir", "alice", localPart=account.user)):
+        assert copies(platform, post(platform, own)) == {"alice": 1}
+    eventually(lambda: platform.answer(own) == 550, "the name is no address again")
+    platform.remove_mailbox(account.user)

@@ -178,6 +178,8 @@ def test_a_store_that_is_away_refuses_nothing(platform: Platform) -> None:
 def test_the_default_counts_where_a_mailbox_says_nothing(platform: Platform) -> None:
     plain, own, free = platform.add_mailbox(), platform.add_mailbox(quota="20Ki"), platform.add_mailbox(quota="0")
     assert (quota(plain) or (0, 0))[1] == 40
+    shown = [platform.kube.columns("Mailbox", platform.namespace, one.user)["Quota"] for one in (plain, own, free)]
+    assert shown == ["40Ki", "20Ki", "0"]
     assert (quota(own) or (0, 0))[1] == 20
     assert quota(free) is None
     for account in (plain, free):

@@ -34,6 +34,8 @@ REFUSED: list[tuple[str, str, Json, str]] = [
     ("MailDomain", "example.com", {"relay": {"host": "h.example.com"}}, "write relay"),
     ("MailDomain", "example.com", {"unknownRecipients": {"action": "Deliver"}}, "write mailbox"),
     ("MailDomain", "example.com", {"unknownRecipients": {"action": "Reject", "mailbox": "x"}}, "write mailbox"),
+    ("MailDomain", "example.com", {"delivery": "Relay", "relay": {"host": "h.example.com"}, "unknownRecipients":
+     {"action": "Reject"}}, "leave out unknownRecipients"),
     ("Mailbox", LONG, {}, "write spec.username"),
     ("Mailbox", "g", {"type": "Group", "passwordSecret": SECRET}, "passwordSecret has a meaning only with type User"),
     ("Mailbox", "g", {"type": "Public", "access": {}}, "access has a meaning only with type User"),

@@ -4,7 +4,7 @@ from postboat.api.duration import parse_duration
 from postboat.api.fields import fields_in_use
 from postboat.api.kinds import GROUP, KINDS, VERSION, Kind
 from postboat.api.parse import parse
-from postboat.api.quantity import parse_quantity
+from postboat.api.quantity import parse_quantity, write_quantity
 from postboat.api.resource import Refusal, Resource, Spec
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "parse",
     "parse_duration",
     "parse_quantity",
+    "write_quantity",
 ]

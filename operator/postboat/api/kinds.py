@@ -91,7 +91,7 @@ _KINDS: Final = (
         MailDomainStatus,
         (
             Column("Domain", ".status.domain"),
-            Column("Delivery", ".spec.delivery"),
+            Column("Delivery", ".status.delivery"),
             Column("Server", ".spec.server", wide=True),
             Column("DKIM", ".status.dkim.name", wide=True),
             *_LAST,
@@ -110,7 +110,7 @@ _KINDS: Final = (
         (
             Column("User", ".status.username"),
             Column("Type", ".status.type"),
-            Column("Quota", ".spec.quota"),
+            Column("Quota", ".status.quota"),
             Column("Usage", ".status.usage.bytes", "integer", wide=True),
             Column("Percent", ".status.usage.percent", "integer", wide=True),
             Column("Messages", ".status.usage.messages", "integer", wide=True),

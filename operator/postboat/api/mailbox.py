@@ -175,5 +175,7 @@ class MailboxStatus(Status):
     """The type in force."""
     store: Count | None = None
     """Number of the store pod that keeps the mail; it stays the same."""
+    quota: Word | None = None
+    """The quota in force, like 2Gi: that of the mailbox, or else of the MailServer; "0" is no limit."""
     usage: Usage | None = None
     """How much of its space the mailbox uses."""

@@ -153,7 +153,7 @@ class MailDomainSpec(Model):
     copy_to: Annotated[tuple[EmailAddress, ...], Field(max_length=32), AS_SET] = ()
     """Addresses that get a hidden copy of all mail to the domain. In some countries this is against privacy laws."""
     unknown_recipients: UnknownRecipients | None = None
-    """What becomes of mail to addresses that do not exist; refused when absent."""
+    """What becomes of mail to addresses that do not exist; refused when absent. For delivery Local."""
     disclaimer: Disclaimer | None = None
     """Legal notice attached to mail that users send from the domain."""
     dkim: Dkim | None = None
@@ -169,6 +169,12 @@ class MailDomainSpec(Model):
             message="write relay (with host, the other mail server) with delivery Relay, and leave it out otherwise",
             holds=lambda spec: (spec.delivery is Delivery.RELAY) == (spec.relay is not None),
             field="relay",
+        ),
+        Rule(
+            cel="!has(self.unknownRecipients) || !has(self.delivery) || self.delivery != 'Relay'",
+            message="leave out unknownRecipients with delivery Relay: the other server knows its recipients",
+            holds=lambda spec: spec.unknown_recipients is None or spec.delivery is not Delivery.RELAY,
+            field="unknownRecipients",
         ),
     )
 
@@ -204,6 +210,8 @@ class MailDomainStatus(Status):
 
     domain: Word | None = None
     """The domain in force."""
+    delivery: Word | None = None
+    """The delivery in force: Local or Relay."""
     dkim: DkimStatus | None = None
     """The DKIM key and its DNS record."""
     records: Annotated[tuple[DnsRecord, ...], Field(max_length=32), keyed_by("name", "type", "value")] = ()

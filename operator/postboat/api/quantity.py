@@ -30,3 +30,9 @@ def parse_quantity(text: str) -> int:
         raise ValueError("not an amount of bytes: write a number and a unit, like 20Mi or 1Gi")
     amount = Decimal(match["number"]) * _UNITS[match["unit"]]
     return int(amount.to_integral_value(ROUND_CEILING))
+
+
+def write_quantity(amount: int) -> str:
+    """Write bytes in the shortest way that is exact: `2Gi`, `1500k`, or a bare number."""
+    exact = (f"{amount // size}{unit or ''}" for unit, size in reversed(_UNITS.items()) if amount % size == 0)
+    return min(exact, key=len) if amount else "0"

@@ -41,7 +41,10 @@ _KNOWN: Final = (
 )
 _LOGIN_NAME: Final = _KNOWN.format(own="")
 _RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
-_ALLOWED: Final = "password != '' AND access LIKE '%%,{protocol},%%'"
+_ALLOWED: Final = "{who} AND access LIKE '%%,{protocol},%%'"
+_OWN: Final = "password != ''"
+# Dovecot names the master user only after it has checked his password, and asks for no other one then.
+_OWN_OR_MASTER: Final = f"({_OWN} OR '%{{master_user}}' = '{names.MASTER_USER}')"
 
 _USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
 """What Dovecot calls it, and the column of the agent's ledger."""
@@ -121,15 +124,15 @@ def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
     return Service(_LOGIN[protocol], _LOGIN_SETTINGS, open_ports + closed)
 
 
-def _query(columns: str, protocol: str) -> str:
-    return f"SELECT {columns} {_LOGIN_NAME} AND {_ALLOWED.format(protocol=protocol)}"
+def _query(columns: str, protocol: str, who: str = _OWN) -> str:
+    return f"SELECT {columns} {_LOGIN_NAME} AND {_ALLOWED.format(who=who, protocol=protocol)}"
 
 
-def _proxied(protocol: Protocol) -> Lookup:
+def _proxied(protocol: Protocol, who: str) -> Lookup:
     columns = f"user, password, host, {STORE_PORTS[protocol]} AS port"
     # Dovecot 2.4.1 mixes a side channel into trusted proxy sessions; within TLS, replies then get stuck in every sixth.
     fields = ("proxy = y", "proxy_no_multiplex = y", "starttls = y", "master = edge", "!include master.conf")
-    return Lookup(protocol, _query(columns, protocol), fields)
+    return Lookup(protocol, _query(columns, protocol, who), fields)
 
 
 _LOGINS: Final = Lookup("smtp", _query("user, password", "smtp"), ())
@@ -189,11 +192,12 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
     protocols = tuple(protocol for protocol in _CLIENT_PORTS if protocol in platform.imap.protocols)
     services = tuple(_login_service(protocol, _CLIENT_PORTS[protocol]) for protocol in protocols)
     clear = platform.imap.allow_clear_text
+    who = _OWN_OR_MASTER if platform.imap.master_password else _OWN
     line = f"{names.MASTER_USER}:{platform.imap.master_password}::::::\n".encode()
     masters = File("masters", "masters", line, secret=True, mode="0600")
     conf = _edge(
         platform,
-        tuple(_proxied(protocol) for protocol in protocols),
+        tuple(_proxied(protocol, who) for protocol in protocols),
         services,
         protocols=protocols,
         ssl="yes" if clear else "required",

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from postboat.api.mailaddress import MailAddressSpec
 from postboat.api.mailbox import MailboxSpec
-from postboat.api.maildomain import MailDomainSpec
+from postboat.api.maildomain import Delivery, MailDomainSpec
+from postboat.api.quantity import write_quantity
 from postboat.api.resource import Resource
 from postboat.model import names
 from postboat.model.platform import UNPLACED, Group, Platform
@@ -29,8 +30,8 @@ _FIELDS: Final = {
         "workloads",
     ),
     "MailAddress": ("addressCount", "addresses", "conditions", "observedGeneration"),
-    "MailDomain": ("conditions", "dkim", "domain", "observedGeneration"),
-    "Mailbox": ("conditions", "observedGeneration", "store", "type", "username"),
+    "MailDomain": ("conditions", "delivery", "dkim", "domain", "observedGeneration"),
+    "Mailbox": ("conditions", "observedGeneration", "quota", "store", "type", "username"),
 }
 _MOST_ADDRESSES: Final = 32
 """So many does the schema allow; the count is that of all."""
@@ -110,22 +111,27 @@ def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[
     if mailbox is None or mailbox.resource != resource.name:
         return _placement(resource)
     facts = {"username": mailbox.user, "type": spec.effective_type.value}
-    return facts if isinstance(mailbox, Group) or mailbox.shard == UNPLACED else facts | {"store": mailbox.shard}
+    if isinstance(mailbox, Group):
+        return facts
+    facts["quota"] = write_quantity(mailbox.quota)
+    return facts if mailbox.shard == UNPLACED else facts | {"store": mailbox.shard}
 
 
 def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
     domain = platform.domain(names.domain(spec.domain or resource.name) or "")
     if domain is None or domain.resource != resource.name:
         return {}
+    delivery = Delivery.LOCAL if domain.relay is None else Delivery.RELAY
+    facts = {"domain": domain.name, "delivery": delivery.value}
     if domain.dkim is None:
-        return {"domain": domain.name}
+        return facts
     dkim = {
         "selector": domain.dkim.selector,
         "name": f"{domain.dkim.selector}._domainkey.{domain.name}",
         "record": domain.dkim.record,
         "secretName": domain.dkim.secret,
     }
-    return {"domain": domain.name, "dkim": dkim}
+    return facts | {"dkim": dkim}
 
 
 def _address(resource: Resource, spec: MailAddressSpec, platform: Platform) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from postboat.api import parse_duration, parse_quantity, values
+from postboat.api import parse_duration, parse_quantity, values, write_quantity
 
 Word = Any
 GOOD = {
@@ -87,6 +87,18 @@ def test_no_word_ends_in_a_newline(kind: Word) -> None:
 )
 def test_quantities_count_bytes(text: str, count: int) -> None:
     assert parse_quantity(text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "1", "20Mi", "1536Mi", "20M", "1k", "1001", "2Pi"])
+def test_bytes_are_written_as_people_write_them(text: str) -> None:
+    assert write_quantity(parse_quantity(text)) == text
+
+
+@given(st.integers(0, 10**15 - 1))
+def test_what_is_written_is_exact_and_valid(amount: int) -> None:
+    text = write_quantity(amount)
+    assert parse_quantity(text) == amount
+    assert len(text) <= len(str(amount))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("4d", 345600), ("1h30m", 5400), ("90s", 90), ("2w", 1209600)])

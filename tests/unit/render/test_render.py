@@ -9,6 +9,7 @@ from postboat.agent import manifest
 from postboat.api import Resource
 from postboat.model import names
 from postboat.model.resolve import resolve
+from postboat.model.snapshot import SecretContent
 from postboat.render.files import Effect, File, Files
 from postboat.render.shards import shard_files
 from postboat.render.units import render
@@ -147,6 +148,20 @@ def test_clear_text_is_refused_by_default() -> None:
     edge = file(rendered(), "imap", "dovecot.conf").content.decode()
     assert "auth_allow_cleartext = no\n" in edge
     assert "\nssl = required\n" in edge
+
+
+def test_a_mailbox_without_a_password_is_open_to_nobody_but_the_master_user() -> None:
+    secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    secrets["master"] = SecretContent("mail", "master", exists=True, data={"word": b"open sesame"})
+    server = world.server(masterUser={"passwordSecret": {"name": "master", "key": "word"}})
+    platform = resolve(world.of(server, (), secrets)).platform
+    assert platform is not None
+    files = render(platform)
+    by_master = "AND (password != '' OR '%{master_user}' = 'root') AND"
+    assert file(files, "imap", "dovecot.conf").content.decode().count(by_master) == 3
+    for closed in (file(rendered(), "imap", "dovecot.conf"), file(files, "smtp-edge", "dovecot.conf")):
+        assert b"AND password != '' AND" in closed.content
+        assert b"%{master_user}" not in closed.content
 
 
 def test_agents_understand_every_manifest() -> None:

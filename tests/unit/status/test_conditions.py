@@ -50,6 +50,22 @@ def test_a_status_is_written_once() -> None:
     assert report(again, verdict, resolution.platform, LATER, in_force=False) is not None
 
 
+def test_a_status_tells_what_is_in_force_where_nothing_is_written() -> None:
+    server = world.server(mailboxes={"quota": "1536Mi"})
+    own = world.resource("Mailbox", "bert", {"quota": "0"})
+    group = world.resource("Mailbox", "crew", {"type": "Group"})
+    local = world.resource("MailDomain", "example.org", {})
+    relayed = world.resource("MailDomain", "example.net", {"delivery": "Relay", "relay": {"host": "mx.example.net"}})
+    resolution = resolve(world.of(server, (ANNA, own, group, local, relayed), OWN))
+    told = {
+        one.name: report(one, resolution.verdicts[one.kind, one.name], resolution.platform, MOMENT, in_force=True)
+        for one in (ANNA, own, group, local, relayed)
+    }
+    quotas = {name: (status or {}).get("quota") for name, status in told.items()}
+    assert quotas == {"anna": "1536Mi", "bert": "0", "crew": None, "example.org": None, "example.net": None}
+    assert [(told[name] or {}).get("delivery") for name in ("example.org", "example.net")] == ["Local", "Relay"]
+
+
 def test_ready_waits_for_the_replicas() -> None:
     resolution = _resolution(ANNA)
     verdict = resolution.verdicts["Mailbox", "anna"]
