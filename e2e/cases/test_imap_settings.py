@@ -178,7 +178,14 @@ def test_a_user_without_a_password_is_open_to_the_master_alone(
     message = post(platform, f"{locked.user}@example.test")
     wait_for_message_by(settings.as_user(locked), message["Message-ID"])
     settings.as_user(locked).pop3().quit()
-    strangers = (locked, replace(locked, password="anything"), replace(locked, password=settings.master))
+    strangers = (
+        locked,
+        replace(locked, password="anything"),
+        replace(locked, password=settings.master),
+        settings.as_user(locked, "not the master's word"),
+        replace(settings.as_user(locked), password=""),
+        *(replace(locked, user=f"{locked.user}*{who}", password=settings.master) for who in ("edge", locked.user)),
+    )
     with ThreadPoolExecutor(len(strangers) + 1) as all_at_once:
         opened = all_at_once.map(_opens, strangers)
         response = all_at_once.submit(_submission, replace(locked, password="x"))
