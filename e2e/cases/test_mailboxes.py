@@ -20,7 +20,7 @@ from imapclient.exceptions import LoginError
 
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
-from e2e.managesieve import ManageSieve, RefusedError
+from e2e.managesieve import ManageSieve, RefusedError, active_script
 from e2e.platform import Platform, password_secret
 from e2e.post import address, copies, post, present
 
@@ -302,4 +302,21 @@ def test_a_user_without_an_address_sends_and_reads_and_another_may_have_the_name
     with present(platform, address(platform, "heir", "alice", localPart=account.user)):
         assert copies(platform, post(platform, own)) == {"alice": 1}
     eventually(lambda: platform.answer(own) == 550, "the name is no address again")
+    platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M13")
+def test_a_vacation_answers_each_sender_once(platform: Platform, alice: Account, bob: Account) -> None:
+    account = platform.add_mailbox()
+    own = f"{account.user}@example.test"
+    active_script(account, 'require ["vacation"]; vacation :days 1 :subject "Away" "I am away.";')
+    for sender in (alice, alice, bob):
+        message = letter(f"{sender.user}@example.test", own)
+        with sender.submission() as session:
+            session.send_message(message)
+        assert copies(platform, message) == {account.user: 1}
+    for sender in (alice, bob):
+        with sender.imap() as reading:
+            reading.select_folder("INBOX", readonly=True)
+            assert len(reading.search(["FROM", own, "SUBJECT", "Away"])) == 1, sender.user
     platform.remove_mailbox(account.user)

@@ -134,6 +134,17 @@ def test_a_reference_that_leads_nowhere_is_named_and_harms_nothing_else(platform
         verdict(platform, "Mailbox", "owned", "Accepted")
 
 
+@pytest.mark.row("B3")
+def test_a_postmaster_who_is_reached_as_the_postmaster_is_named_and_harms_nothing_else(platform: Platform) -> None:
+    with server_with(platform, ready=False, postmaster={"address": "postmaster@example.test"}):
+        said = verdict(platform, "MailServer", platform.name, "UnknownMailbox")
+        assert said.startswith("spec.postmaster.address: postmaster@example.test leads back to itself"), said
+        assert platform.answer("postmaster@example.test") == 550
+        account = platform.add_mailbox()
+        assert platform.answer(f"{account.user}@example.test") == 250, "changes go on"
+        platform.remove_mailbox(account.user)
+
+
 @pytest.mark.row("D3")
 @pytest.mark.row("B3")
 def test_what_has_no_meaning_in_a_relayed_domain_says_so(platform: Platform) -> None:

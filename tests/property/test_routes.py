@@ -1,5 +1,10 @@
-"""Whatever leads where: a list of recipients is finite, has nobody twice, misses nobody and does not know order."""
+"""Whatever leads where: a list of recipients is finite, has nobody twice, misses nobody and does not know order.
 
+The graphs are random: addresses, groups, forwards, public mailboxes, domains with and without a catch-all, a relayed
+one. A second, much simpler solver says who gets a message.
+"""
+
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -8,103 +13,234 @@ from hypothesis import strategies as st
 
 from postboat.api import Resource
 from postboat.model import names
-from postboat.model.platform import Route
+from postboat.model.platform import Platform, Route
 from postboat.model.resolve import resolve
 from postboat.model.verdict import Reason
 from tests.golden import world
 
 USERS = ("u0", "u1", "u2", "u3")
 GROUPS = ("g0", "g1", "g2")
+PUBLICS = ("p0",)
+MAILBOXES = (*USERS, *GROUPS, *PUBLICS)
 ALIASES = ("a0", "a1", "a2")
-EVERYTHING = (*USERS, *GROUPS, *ALIASES, "nobody")
+LOCALS = (*MAILBOXES, *ALIASES, "postmaster", "nobody")
 DOMAINS = ("example.org", "example.net")
-addresses = st.builds(lambda local, domain: f"{local}@{domain}", st.sampled_from(EVERYTHING), st.sampled_from(DOMAINS))
-outside = st.sampled_from(("one@elsewhere.example", "Two@Elsewhere.example"))
-mailboxes = st.sampled_from((*USERS, *GROUPS, "nobody"))
+RELAYED = "relayed.example"
+ELSEWHERE = ("one@elsewhere.example", "Two@Elsewhere.example", "two@elsewhere.example", f"u0@{RELAYED}")
 
-
-def _user(forward: list[str], keep_copy: bool) -> dict[str, Any]:  # noqa: FBT001
-    return {"forward": {"to": forward, "keepCopy": keep_copy}} if forward else {}
-
-
-users = st.builds(_user, st.lists(st.one_of(addresses, outside), max_size=3, unique=True), st.booleans())
-groups = st.builds(
-    lambda members: {"type": "Group", "address": "Enabled", "members": members},
-    st.lists(mailboxes, max_size=4, unique=True),
+addresses = st.builds(
+    lambda local, tag, domain: f"{local}{tag}@{domain}",
+    st.sampled_from(LOCALS),
+    st.sampled_from(("", "", "+tag")),
+    st.sampled_from(DOMAINS),
 )
+outside = st.sampled_from(ELSEWHERE)
+anywhere = st.one_of(addresses, addresses, outside)
+mailboxes = st.sampled_from((*MAILBOXES, "ghost"))
+switches = st.sampled_from((None, None, "Enabled", "Disabled"))
+
+
+def _written(spec: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in spec.items() if value not in (None, [], {})}
+
+
+users = st.builds(
+    lambda forward, keep_copy, address: _written(
+        {"forward": {"to": forward, "keepCopy": keep_copy} if forward else None, "address": address}
+    ),
+    st.lists(anywhere, max_size=3, unique=True),
+    st.booleans(),
+    switches,
+)
+groups = st.builds(
+    lambda members, address: _written({"type": "Group", "members": members, "address": address}),
+    st.lists(mailboxes, max_size=4, unique=True),
+    switches,
+)
+publics = st.builds(lambda address: _written({"type": "Public", "address": address}), switches)
 aliases = st.builds(
-    lambda destinations, domain: {"destinations": destinations} | ({"domain": domain} if domain else {}),
+    lambda destinations, domain, local: _written({"destinations": destinations, "domain": domain, "localPart": local}),
     st.lists(
-        st.one_of(
-            mailboxes.map(lambda name: {"mailbox": name}), st.one_of(addresses, outside).map(lambda to: {"address": to})
-        ),
+        st.one_of(mailboxes.map(lambda name: {"mailbox": name}), anywhere.map(lambda to: {"address": to})),
         min_size=1,
         max_size=4,
+        unique_by=lambda to: tuple(to.items()),
     ),
-    st.sampled_from((None, *DOMAINS)),
+    st.sampled_from((None, *DOMAINS, RELAYED)),
+    st.sampled_from((None, None, "u0", "nobody")),
 )
-
-
-def _resources(specs: dict[str, dict[str, Any]]) -> list[Resource]:
-    made = [world.resource("MailDomain", domain, {}) for domain in DOMAINS]
-    return made + [
-        world.resource("MailAddress" if name.startswith("a") else "Mailbox", name, spec) for name, spec in specs.items()
-    ]
-
-
+local_domains = st.builds(
+    lambda mailbox, copy_to: _written(
+        {"unknownRecipients": {"action": "Deliver", "mailbox": mailbox} if mailbox else None, "copyTo": copy_to}
+    ),
+    st.one_of(st.none(), mailboxes),
+    st.lists(anywhere, max_size=2, unique=True),
+)
+postmasters = st.one_of(
+    st.none(), mailboxes.map(lambda name: {"mailbox": name}), anywhere.map(lambda to: {"address": to})
+)
 worlds = st.fixed_dictionaries(
-    dict.fromkeys(USERS, users) | dict.fromkeys(GROUPS, groups) | dict.fromkeys(ALIASES, aliases)
+    dict.fromkeys(USERS, users)
+    | dict.fromkeys(GROUPS, groups)
+    | dict.fromkeys(PUBLICS, publics)
+    | dict.fromkeys(ALIASES, aliases)
+    | dict.fromkeys(DOMAINS, local_domains)
+    | {
+        RELAYED: st.just({"delivery": "Relay", "relay": {"host": "mx.relayed.example"}}),
+        "postmaster": postmasters,
+        "groupAddresses": st.sampled_from(("Enabled", "Disabled")),
+    }
 )
+Specs = dict[str, Any]
 
 
-def _routes(resources: list[Resource]) -> dict[tuple[str, str], Route]:
+def _resources(specs: Specs) -> list[Resource]:
+    kinds = (
+        dict.fromkeys(MAILBOXES, "Mailbox")
+        | dict.fromkeys(ALIASES, "MailAddress")
+        | dict.fromkeys((*DOMAINS, RELAYED), "MailDomain")
+    )
+    return [world.resource(kind, name, specs[name]) for name, kind in kinds.items() if name in specs]
+
+
+def _platform(specs: Specs, resources: list[Resource]) -> Platform:
     own = {c.name: c for c in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
-    resolution = resolve(world.of(world.server(), resources, own))
+    postmaster = {"postmaster": specs["postmaster"]} if specs.get("postmaster") else {}
+    server = world.server(mailboxes={"groupAddresses": specs.get("groupAddresses", "Enabled")}, **postmaster)
+    resolution = resolve(world.of(server, resources, own))
     assert resolution.platform is not None
-    return {(route.local, route.domain): route for shard in resolution.platform.directory for route in shard.routes}
+    return resolution.platform
+
+
+def _routes(platform: Platform) -> dict[tuple[str, str], Route]:
+    return {(route.local, route.domain): route for shard in platform.directory for route in shard.routes}
+
+
+def _lists(platform: Platform) -> Iterator[tuple[str, ...]]:
+    """All finished lists of recipients."""
+    yield from (route.targets for route in _routes(platform).values())
+    for domain in platform.domains:
+        yield domain.catch_all
+        yield domain.copies
+
+
+class Solver:
+    """Says who gets a message, straight from what is written: by looking at everything until nothing is new."""
+
+    def __init__(self, specs: Specs) -> None:
+        self._specs = specs
+        self._aliases = {}
+        for name in reversed(ALIASES):  # the first of several for one address has it
+            spec = specs[name]
+            self._aliases[spec.get("localPart", name), spec.get("domain")] = name
+
+    def at(self, address: str) -> set[str]:
+        """Name the places that an address of ours leads to: a mailbox, an alias, or nothing; outside it is itself."""
+        local, _, domain = address.partition("@")
+        if domain not in DOMAINS:
+            return {address.lower()}
+        local = local.partition("+")[0]
+        on = local in MAILBOXES and self._addressed(local)
+        if (local, domain) in self._aliases:
+            return {self._aliases[local, domain]}
+        if (local, None) in self._aliases and not on:
+            return {self._aliases[local, None]}
+        if local in MAILBOXES:
+            return {local} if on else set()
+        if local == "postmaster" and self._specs["postmaster"]:
+            known = self._specs["postmaster"]
+            # A postmaster who is to be reached as the postmaster is nobody.
+            return set() if known.get("address", "").startswith("postmaster") and self._here(known) else self._to(known)
+        return self._to({"mailbox": self._specs[domain].get("unknownRecipients", {}).get("mailbox", "ghost")})
+
+    def _here(self, destination: dict[str, str]) -> bool:
+        return destination["address"].rpartition("@")[2] in DOMAINS
+
+    def _addressed(self, name: str) -> bool:
+        default = self._specs["groupAddresses"] if name in GROUPS else "Enabled"
+        return bool(self._specs[name].get("address", default) == "Enabled")
+
+    def _to(self, destination: dict[str, str]) -> set[str]:
+        if "address" in destination:
+            return self.at(destination["address"])
+        return {destination["mailbox"]} & set(MAILBOXES)
+
+    def _next(self, place: str) -> set[str]:
+        spec = self._specs.get(place, {})
+        ways = [{"mailbox": name} for name in spec.get("members", ())]
+        ways += [{"address": to} for to in spec.get("forward", {}).get("to", ())]
+        ways += spec.get("destinations", ())
+        return set().union(*(self._to(way) for way in ways)) if "@" not in place else set()
+
+    def _all_from(self, places: Iterable[str]) -> set[str]:
+        found = set(places)
+        while more := set().union(*map(self._next, found)) - found:
+            found |= more
+        return found
+
+    def _kept(self, user: str) -> bool:
+        forward = self._specs[user].get("forward")
+        if forward is None or forward["keepCopy"] or user in self._next(user):
+            return True
+        beyond = self._all_from(self._next(user))
+        return user in beyond or not any("@" in place or place in (*USERS, *PUBLICS) for place in beyond)
+
+    def gets(self, address: str) -> set[str]:
+        """Name everybody who gets a message to an address, as the finished lists write it."""
+        final = self._all_from(self.at(address))
+        boxes = {
+            names.canonical(place) for place in final if place in PUBLICS or (place in USERS and self._kept(place))
+        }
+        return boxes | {place for place in final if "@" in place}
 
 
 @settings(max_examples=200, deadline=None)
 @given(worlds, st.randoms(use_true_random=False))
-def test_lists_are_finished_and_without_duplicates_in_any_order(
-    specs: dict[str, dict[str, Any]], random: Random
-) -> None:
+def test_lists_are_finished_and_without_duplicates_in_any_order(specs: Specs, random: Random) -> None:
     resources = _resources(specs)
-    routes = _routes(resources)
-    for route in routes.values():
-        assert list(route.targets) == sorted(
-            {target.lower(): target for target in route.targets}.values(), key=str.lower
-        )
-        for target in route.targets:
+    platform = _platform(specs, resources)
+    for targets in _lists(platform):
+        assert list(targets) == sorted({target.lower(): target for target in targets}.values(), key=str.lower)
+        for target in targets:
             local, _, domain = target.rpartition("@")
-            assert (domain == names.MAILBOX_DOMAIN and local in USERS) or domain == "elsewhere.example"
+            kept_here = domain == names.MAILBOX_DOMAIN and local in (*USERS, *PUBLICS)
+            assert kept_here or domain in ("elsewhere.example", RELAYED)
     random.shuffle(resources)
-    assert _routes(resources) == routes
+    other = _platform(specs, resources)
+    assert (other.directory, other.domains) == (platform.directory, platform.domains)
+
+
+@settings(max_examples=400, deadline=None)
+@given(worlds)
+def test_everybody_gets_it_whom_an_address_leads_to_and_nobody_else(specs: Specs) -> None:
+    platform, solver = _platform(specs, _resources(specs)), Solver(specs)
+    routes = _routes(platform)
+    domains = {domain.name: domain for domain in platform.domains}
+    for local in LOCALS:
+        for domain in DOMAINS:
+            route = routes.get((local, domain)) or routes.get((local, ""))
+            targets = route.targets if route is not None else domains[domain].catch_all
+            assert {target.lower() for target in targets} == solver.gets(f"{local}@{domain}"), f"{local}@{domain}"
+    for domain in DOMAINS:
+        copies = set().union(*(solver.gets(to) for to in specs[domain].get("copyTo", ())))
+        assert {target.lower() for target in domains[domain].copies} == copies
 
 
 @settings(max_examples=200, deadline=None)
 @given(worlds)
-def test_no_message_to_a_user_vanishes(specs: dict[str, dict[str, Any]]) -> None:
-    routes = _routes(_resources(specs))
+def test_no_message_to_a_user_vanishes(specs: Specs) -> None:
+    routes = _routes(_platform(specs, _resources(specs)))
     for user in USERS:
-        assert routes[user, ""].targets
-        if specs[user].get("forward", {}).get("keepCopy", True):
-            assert names.canonical(user) in routes[user, ""].targets
-
-
-@settings(max_examples=200, deadline=None)
-@given(worlds)
-def test_an_address_reaches_all_that_its_destinations_reach(specs: dict[str, dict[str, Any]]) -> None:
-    routes = _routes(_resources(specs))
-    for group in GROUPS:
-        reached = set(routes[group, ""].targets)
-        for member in specs[group]["members"]:
-            if member != "nobody":
-                assert set(routes[member, ""].targets) <= reached
+        if specs[user].get("address") != "Disabled":
+            assert routes[user, ""].targets
+            if specs[user].get("forward", {}).get("keepCopy", True):
+                assert names.canonical(user) in routes[user, ""].targets
 
 
 def test_a_forward_in_a_circle_keeps_a_copy_and_says_so() -> None:
-    specs = {
+    specs: Specs = {
+        "example.org": {},
+        "example.net": {},
         "u0": {"forward": {"to": ["u1@example.org"]}},
         "u1": {"forward": {"to": ["u0@example.net"]}},
         "u2": {"forward": {"to": ["u2@example.org", "one@elsewhere.example"]}},
@@ -118,7 +254,15 @@ def test_a_forward_in_a_circle_keeps_a_copy_and_says_so() -> None:
         assert verdicts["Mailbox", user].effective
     assert verdicts["Mailbox", "u2"].accepted
     assert verdicts["Mailbox", "u3"].accepted
-    routes = _routes(_resources(specs))
+    routes = _routes(_platform(specs, _resources(specs)))
     assert routes["u0", ""].targets == ("u0@mailbox.invalid", "u1@mailbox.invalid")
     assert routes["u2", ""].targets == ("one@elsewhere.example", "u2@mailbox.invalid")
     assert routes["u3", ""].targets == ("u0@mailbox.invalid", "u1@mailbox.invalid")
+
+
+def test_a_postmaster_who_is_reached_as_the_postmaster_is_nobody() -> None:
+    server = world.server(postmaster={"address": "postmaster@example.org"})
+    domain = world.resource("MailDomain", "example.org", {})
+    verdict = resolve(world.of(server, (domain,), {})).verdicts["MailServer", "mail"]
+    assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.postmaster.address")
+    assert "leads back to itself" in verdict.message

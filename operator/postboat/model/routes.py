@@ -85,8 +85,8 @@ def resolved(destination: Destination, reading: Reading) -> Stop | Unknown:
     if known is None or known.relay is not None:
         return f"{local}@{domain}"
     found = look_up(names.local_part(local) or "", domain, reading)
-    if found == destination:
-        return Unknown(f"{destination.address} is no address of this server")  # it leads to nothing but itself
+    if found == destination:  # the postmaster of the MailServer, said to be reached at the postmaster's address
+        return Unknown(f"{destination.address} leads back to itself")
     return resolved(found, reading) if isinstance(found, Destination) else found
 
 

@@ -3,6 +3,7 @@
 An edge in the smtp pods answers Postfix over unix sockets, an edge in the imap pods answers people.
 """
 
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -45,6 +46,16 @@ _ALLOWED: Final = "{who} AND access LIKE '%%,{protocol},%%'"
 _OWN: Final = "password != ''"
 # Dovecot names the master user only after it has checked his password, and asks for no other one then.
 _OWN_OR_MASTER: Final = f"({_OWN} OR '%{{master_user}}' = '{names.MASTER_USER}')"
+
+# Dovecot looks at single bytes: these letters have all that UTF-8 writes domains with. Without a list, 2.4.1 would let
+# quotes come as far as the query, and escape them wrongly (CVE-2026-24031).
+_NAME_LETTERS: Final = "".join(
+    map(
+        chr,
+        (*range(0x400, 0x440), *range(0xAA, 0x800, 0x40), 0x905, *range(0x1305, 0xE000, 0x1000), 0x20000),
+    )
+)
+_NAME_CHARACTERS: Final = string.ascii_letters + string.digits + ".-_@" + _NAME_LETTERS
 
 _USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
 """What Dovecot calls it, and the column of the agent's ledger."""
@@ -150,6 +161,7 @@ def _edge(platform: Platform, lookups: tuple[Lookup, ...], services: tuple[Servi
         master_user=names.MASTER_USER,
         hostname=escape.dovecot(platform.hostname),
         ciphers=CIPHERS,
+        name_characters=_NAME_CHARACTERS,
         lookups=lookups,
         services=services,
         **values,

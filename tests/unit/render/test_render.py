@@ -164,6 +164,17 @@ def test_a_mailbox_without_a_password_is_open_to_nobody_but_the_master_user() ->
         assert b"%{master_user}" not in closed.content
 
 
+def test_a_login_name_may_have_a_domain_beyond_ascii_and_no_quote() -> None:
+    edges = [file(rendered(), unit, "dovecot.conf").content.decode() for unit in ("imap", "smtp-edge")]
+    for edge in edges:
+        found = re.search(r"^auth_username_chars = (\S+)$", edge, re.MULTILINE)
+        assert found is not None
+        allowed = set(found[1].encode())
+        assert set("alice@bücher.straße.ελ.пример.भारत.日本語.한국.𠀀".encode()) <= allowed
+        assert not allowed & set(b"'\"\\%$*{}()<>;, \t\r\n\0")
+        assert {*range(0x80, 0xC0)} <= allowed
+
+
 def test_agents_understand_every_manifest() -> None:
     for unit, files in rendered().units.items():
         content = next(file.content for file in files if file.key == "manifest.json")
