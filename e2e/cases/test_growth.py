@@ -18,9 +18,12 @@ from imapclient import IMAPClient
 from e2e.cases.test_quota import FULL, fill, quota, refusal
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, Object, eventually
-from e2e.platform import Platform
+from e2e.operator import Operator
+from e2e.platform import Platform, manifest
 from e2e.processes import container_processes
+from postboat.model import names
 
+FINALIZER = "postboat.dev/erase-mail"
 STORES = 3
 GROWN = {"smtp": {"replicas": 2}, "imap": {"replicas": 2}, "filter": {"replicas": 2}, "storage": {"shards": STORES}}
 
@@ -62,7 +65,7 @@ def grown(platform: Platform, alice: Account) -> Iterator[Growth]:
         shrunk = {"spec": dict.fromkeys(GROWN)}
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, shrunk)
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=180)
-        eventually(lambda: replicas(platform, "store") == 1, "stores without a mailbox go")
+        eventually(lambda: freed(platform, 1), "stores go when nothing is left on them", timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +79,39 @@ def settlers(grown: Growth) -> Iterator[dict[int, Account]]:
             surplus.append(account)
         assert len(surplus) < 60, f"so many mailboxes, and only the stores {sorted(placed)} are used"
         placed.setdefault(store, account)
-    yield placed
-    for account in (*placed.values(), *surplus):
+    for account in surplus:
         platform.remove_mailbox(account.user)
+    yield placed
+    for account in placed.values():
+        platform.remove_mailbox(account.user)
+
+
+def orphans(platform: Platform) -> dict[str, int]:
+    """Whose mail is kept though there is no Mailbox, and on which store."""
+    server = platform.kube.get(GROUP, "MailServer", platform.namespace, platform.name)
+    assert server is not None
+    return {one["username"]: int(one["store"]) for one in (server.get("status") or {}).get("orphans") or []}
+
+
+def erase(platform: Platform, user: str) -> None:
+    """Delete a Mailbox with its mail."""
+
+    def held() -> bool:
+        found = platform.kube.get(GROUP, "Mailbox", platform.namespace, user)
+        return found is not None and FINALIZER in (found["metadata"].get("finalizers") or [])
+
+    eventually(held, "the finalizer")
+    platform.remove_mailbox(user)
+    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=60)
+
+
+def freed(platform: Platform, stores: int) -> bool:
+    """Erase the mail of nobody beyond the first stores, and tell whether the others have gone."""
+    for user, store in orphans(platform).items():
+        if store >= stores:
+            platform.kube.apply(manifest("Mailbox", platform.namespace, user, {"reclaimPolicy": "Delete"}))
+            erase(platform, user)
+    return replicas(platform, "store") == stores
 
 
 def store_of(platform: Platform, account: Account) -> int:
@@ -220,3 +253,39 @@ def test_a_store_stays_while_it_holds_a_mailbox(grown: Growth, settlers: dict[in
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+
+
+@pytest.mark.row("B8")
+@pytest.mark.row("M14")
+def test_a_store_stays_for_mail_of_nobody_and_until_it_is_erased(
+    grown: Growth, settlers: dict[int, Account], operator: Operator
+) -> None:
+    """Also for an operator that has just begun; that the store goes at last is proven when the platform shrinks."""
+    platform = grown.platform
+    account = settlers.pop(STORES - 1)
+    message = letter("stranger@outside.test", f"{account.user}@example.test")
+    with platform.smtp() as session:
+        session.send_message(message)
+    wait_for_message(account, message["Message-ID"])
+    fewer = {"spec": {"storage": {"shards": 1}}}
+    try:
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, fewer)
+        platform.remove_mailbox(account.user)
+        eventually(lambda: orphans(platform).get(account.user) == STORES - 1, "its mail is listed", timeout=30)
+        operator.scale(0)
+        operator.scale(1)
+        newcomer = platform.add_mailbox()
+        assert store_of(platform, newcomer) == 0
+        platform.remove_mailbox(newcomer.user)
+        assert replicas(platform, "store") == STORES
+        assert orphans(platform).get(account.user) == STORES - 1, "a new operator knows of it as well"
+        again = platform.add_mailbox(account.user, reclaimPolicy="Delete")
+        assert store_of(platform, again) == STORES - 1, "beyond the stores that are asked for"
+        wait_for_message(again, message["Message-ID"])
+        erase(platform, account.user)
+        eventually(lambda: account.user not in orphans(platform), "nothing is left of it", timeout=30)
+    finally:
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
+        user = next(name for name in (f"settler{n}" for n in range(100)) if names.store(name, STORES) == STORES - 1)
+        settlers[STORES - 1] = platform.add_mailbox(user)

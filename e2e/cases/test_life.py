@@ -5,6 +5,7 @@ Waits are for a status or for what a client sees; the stores and the operator sp
 
 from __future__ import annotations
 
+import imaplib
 import json
 import os
 import secrets
@@ -12,7 +13,7 @@ import smtplib
 import subprocess
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,15 @@ def on_store(platform: Platform, *command: str) -> str:
 
 def folder_there(platform: Platform, user: str) -> bool:
     return on_store(platform, "sh", "-c", f"test -e /srv/mail/{user} && echo there || echo gone").strip() == "there"
+
+
+def ended(command: Callable[[], object]) -> bool:
+    """Whether the server has closed the session in which a command is given: imaplib says so in many ways."""
+    try:
+        command()
+    except (OSError, imaplib.IMAP4.error):
+        return True
+    return False
 
 
 def trash(platform: Platform) -> str:
@@ -213,6 +223,27 @@ def test_mail_outlives_its_mailbox_and_is_found_again(platform: Platform) -> Non
     eventually(lambda: orphan(platform, user) is None, "it is no orphan any more", timeout=30)
     eventually(lambda: usage(platform, user).get("messages") == 1, "usage is on show again", timeout=30)
     platform.remove_mailbox(user)
+
+
+@pytest.mark.row("M14")
+def test_whose_mailbox_is_deleted_is_logged_out_and_nobody_else(platform: Platform, alice: Account) -> None:
+    """Though the mail is kept: whoever was dismissed sees nothing of what comes after."""
+    account = platform.add_mailbox()
+    wait_for_message(account, deliver(platform, account.user))
+    with alice.imap() as other:
+        other.select_folder("INBOX")
+        session, idle = account.imap(), account.imap()
+        session.select_folder("INBOX")
+        idle.select_folder("INBOX")
+        idle.idle()
+        platform.remove_mailbox(account.user)
+        eventually(lambda: ended(session.noop), "the session of the deleted Mailbox ends", timeout=20)
+        eventually(lambda: ended(lambda: idle.idle_check(timeout=1)), "and one that listens")
+        session.shutdown()
+        idle.shutdown()
+        assert folder_there(platform, account.user)
+        other.noop()
+        assert other.folder_exists("INBOX"), "others notice nothing"
 
 
 @pytest.mark.row("M14")

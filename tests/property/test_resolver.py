@@ -15,7 +15,7 @@ from postboat.model import mailboxes as mailbox_book
 from postboat.model.names import canonical
 from postboat.model.platform import UNPLACED
 from postboat.model.resolve import Resolution, Resolver, resolve
-from postboat.model.snapshot import Change, Gone, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
 from postboat.model.verdict import Reason
 from postboat.objects.plan import plan
 from postboat.render import shards
@@ -50,7 +50,9 @@ def _fitting(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 mailboxes = st.builds(
-    lambda name, spec, created, status: world.resource("Mailbox", name, _fitting(spec), created, status=status),
+    lambda name, spec, created, status, deleting: replace(
+        world.resource("Mailbox", name, _fitting(spec), created, status=status), deleting=deleting
+    ),
     name=st.sampled_from(MAILBOXES),
     spec=st.fixed_dictionaries(
         {
@@ -70,6 +72,7 @@ mailboxes = st.builds(
     ),
     created=st.sampled_from(TIMES),
     status=st.sampled_from(({}, {"store": 0}, {"store": 3})),
+    deleting=st.sampled_from((False, False, False, True)),
 )
 domains = st.builds(
     lambda name, domain, created, signed, more: world.resource(
@@ -145,8 +148,9 @@ gone = st.one_of(
 )
 homes = st.builds(Home, st.sampled_from(NAMES), st.sampled_from((None, 0, 2)))
 surveyed = st.just(Surveyed())
+held = st.builds(Held, st.integers(-1, 4))
 changes = st.lists(
-    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed),
+    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed, held),
     max_size=16,
 )
 
@@ -157,6 +161,7 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
     known = dict(OWN)
     found: dict[str, int] = {}
     told = False
+    highest: int | None = None
     for change in done:
         match change:
             case Home(store=None):
@@ -165,6 +170,8 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
                 found[change.user] = change.store
             case Surveyed():
                 told = True
+            case Held():
+                highest = change.store
             case SecretContent():
                 known[change.name] = change
             case Gone():
@@ -173,7 +180,8 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
                 server = change
             case Resource():
                 resources[change.kind, change.name] = change
-    return replace(world.of(server, resources.values(), known), homes=found, surveyed=told)
+    snapshot = world.of(server, resources.values(), known)
+    return replace(snapshot, homes=found, surveyed=told, standing=2, held=highest)
 
 
 def _facts(resolution: Resolution) -> tuple[object, ...]:
@@ -183,7 +191,7 @@ def _facts(resolution: Resolution) -> tuple[object, ...]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(changes, min_size=1, max_size=5))
 def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> None:
-    resolver = Resolver(replace(world.of(world.server(), (), OWN), surveyed=False))
+    resolver = Resolver(replace(world.of(world.server(), (), OWN), surveyed=False, standing=2, held=None))
     planned = plan(resolver.resolution)
     done: list[Change] = []
     for batch in batches:

@@ -11,7 +11,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from postboat.agent.manifest import Table
@@ -28,13 +29,14 @@ class _DamagedError(ValueError):
 
 
 class SqliteDriver:
-    """The tables of a container in the SQLite file `path`."""
+    """The tables of a container in the SQLite file `path`; `on_removed` hears which keys a table has no more."""
 
     limit = sys.maxsize
     replaces = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_removed: Callable[[str, AbstractSet[str]], None] | None = None) -> None:
         self._path = path
+        self._on_removed = on_removed
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Make the file hold these tables and no others; a reader sees the old ones until the transaction ends."""
@@ -60,12 +62,21 @@ class SqliteDriver:
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise self._failure(error) from error
+        self._tell({table.name: delta.removed for table, delta in deltas.items()})
+
+    def _tell(self, removed: Mapping[str, AbstractSet[str]]) -> None:
+        if self._on_removed is not None:
+            for name, keys in removed.items():
+                if keys:
+                    self._on_removed(name, keys)
 
     def _replace(self, tables: Mapping[Table, Iterable[Row]]) -> None:
+        removed = {}
         with closing(self._connect()) as connection:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
+                before = {table.name: _keys(connection, table) for table in tables}
                 for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                     connection.execute(f'DROP TABLE "{name}"')
                 for table, rows in tables.items():
@@ -74,10 +85,12 @@ class SqliteDriver:
                         f'CREATE TABLE "{table.name}" ({columns}, PRIMARY KEY ("{table.columns[0]}")) WITHOUT ROWID'
                     )
                     _insert(connection, table, rows)
+                    removed[table.name] = before[table.name] - _keys(connection, table)
                 connection.execute("COMMIT")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 raise self._failure(error) from error
+        self._tell(removed)
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -91,6 +104,15 @@ class SqliteDriver:
         """Tell damage from a full disk or a lock: to remove the file then would leave Dovecot reading a ghost."""
         kind = _DamagedError if error.sqlite_errorname in _DAMAGES else ValueError
         return kind(f"{self._path.name}: {error}")
+
+
+def _keys(connection: sqlite3.Connection, table: Table) -> set[str]:
+    """Give the keys of a table; one that is not there yet has none."""
+    there = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    if connection.execute(there, (table.name, table.columns[0])).fetchone() is None:
+        return set()
+    query = f'SELECT "{table.columns[0]}" FROM "{table.name}"'  # noqa: S608  words, see manifest
+    return {key for (key,) in connection.execute(query)}
 
 
 def _insert(connection: sqlite3.Connection, table: Table, rows: Iterable[Row]) -> None:

@@ -20,7 +20,7 @@ from postboat.model.domains import age
 from postboat.model.reclaim import FINALIZER, erases
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from postboat.api import Resource
     from postboat.cluster.observe import Pod
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 AGAIN = 2.0
 LONG = 20.0
-"""Seconds for which a store may still know the user before that is worth a word."""
+"""Seconds for which a store may still know the user, or take to erase, before that is worth a word."""
+BUDGET = 2.0
+"""Seconds after which a round ends: whoever calls has more to do, and the next round goes on where this one ended."""
 
 
 class Step(Enum):
@@ -89,55 +91,85 @@ def _reason_to_keep(mailbox: Resource, server: Resource | None, *, others: bool)
 class Erasures:
     """The Mailboxes of one MailServer whose mail is being erased."""
 
-    def __init__(self, key: Key, world: World, stores: Stores, finalizers: Finalizers, tidings: Tidings) -> None:
-        self._key = key
+    def __init__(  # noqa: PLR0913, PLR0917 - what erasing takes
+        self,
+        key: Key,
+        world: World,
+        stores: Stores,
+        finalizers: Finalizers,
+        tidings: Tidings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._key, self._clock = key, clock
         self._world, self._stores, self._finalizers, self._tidings = world, stores, finalizers, tidings
-        self._since: dict[str, float] = {}
+        self._names: set[str] = set()
+        self._ordered: dict[str, float] = {}
+        """When a store was first told to erase the mail of each."""
         self._ready: dict[str, float] = {}
+        """When it is the turn of each again."""
 
     def __len__(self) -> int:
-        return len(self._since)
+        return len(self._names)
 
     def add(self, name: str) -> None:
         """Take a Mailbox that is being deleted."""
-        self._since.setdefault(name, time.monotonic())
+        self._names.add(name)
 
     def forget(self, name: str) -> None:
         """Forget a Mailbox that is gone."""
-        self._since.pop(name, None)
+        self._names.discard(name)
+        self._ordered.pop(name, None)
         self._ready.pop(name, None)
 
     def go_on(self, census: Census, platform: Platform | None, *, surveyed: bool) -> None:
-        """Do the next step for each of them; a store that does not answer is asked once only."""
-        server = self._world.get("MailServer", self._key)
+        """Do the next step for them, whoever has waited longest first; a store that is silent is asked once only."""
         silent: dict[int, str] = {}
-        for name in [name for name in self._since if self._ready.get(name, 0.0) <= time.monotonic()]:
+        begun = self._clock()
+        for name in sorted((name for name in self._names if self._turn(name) <= begun), key=self._turn):
             mailbox = self._world.get("Mailbox", Key(self._key.namespace, name))
             if mailbox is None or not mailbox.deleting or FINALIZER not in mailbox.finalizers:
                 self.forget(name)
                 continue
-            decision = decide(mailbox, server, census, rivals(mailbox, census, self._world), surveyed=surveyed)
-            if decision.step is Step.LET_GO:
-                self._let_go(mailbox, decision.why)
-            elif server is not None and paused(server):
-                self._ready[name] = time.monotonic() + AGAIN
-            elif decision.step is Step.WAIT or platform is None:
-                self._wait(mailbox, decision.why or "the platform is not ready")
-            else:
-                self._erase(mailbox, decision, platform, silent)
+            decision = decide(mailbox, self._server(), census, rivals(mailbox, census, self._world), surveyed=surveyed)
+            self._step(mailbox, decision, platform, silent)
+            if self._clock() - begun >= BUDGET:
+                return
+
+    def _turn(self, name: str) -> float:
+        return self._ready.get(name, 0.0)
+
+    def _server(self) -> Resource | None:
+        return self._world.get("MailServer", self._key)
+
+    def _step(self, mailbox: Resource, decision: Decision, platform: Platform | None, silent: dict[int, str]) -> None:
+        server = self._server()
+        if decision.step is Step.LET_GO:
+            self._let_go(mailbox, decision.why)
+        elif server is not None and paused(server):
+            self._ready[mailbox.name] = self._clock() + AGAIN
+        elif decision.step is Step.WAIT or platform is None:
+            self._wait(mailbox, decision.why or "the platform is not ready")
+        else:
+            self._erase(mailbox, decision, platform, silent)
 
     def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, silent: dict[int, str]) -> None:
         pods = store_pods(self._world.pods_of(self._key))
         mail = decision.user, decision.kept
+        self._ordered.setdefault(mailbox.name, self._clock())
         states = [self._order(store, mail, platform, pods, silent) for store in decision.stores]
+        self._ready[mailbox.name] = self._clock()
         failed = [f"store {store} {silent[store]}" for store in decision.stores if store in silent]
+        long = self._clock() - self._ordered[mailbox.name] > LONG
         if all(state == ERASED for state in states):
             self._tidings.erased(mailbox, decision.user)
             self._let_go(mailbox, "its mail was erased")
         elif failed:
             self._wait(mailbox, ", ".join(failed))
-        elif LIVING in states and time.monotonic() - self._since[mailbox.name] > LONG:
+        elif LIVING in states and long:
             self._wait(mailbox, "a store has not yet closed the mailbox")
+        elif ERASING in states and long:
+            busy = (store for store, state in zip(decision.stores, states, strict=True) if state == ERASING)
+            self._wait(mailbox, ", ".join(f"store {store} has not deleted all of it yet" for store in busy))
 
     def _order(
         self, store: int, mail: tuple[str, Kept], platform: Platform, pods: dict[int, Pod], silent: dict[int, str]
@@ -155,12 +187,12 @@ class Erasures:
         return state if state in {ERASED, ERASING, LIVING} else ""
 
     def _wait(self, mailbox: Resource, why: str) -> None:
-        self._ready[mailbox.name] = time.monotonic() + AGAIN
+        self._ready[mailbox.name] = self._clock() + AGAIN
         self._tidings.waits(mailbox, why)
 
     def _let_go(self, mailbox: Resource, why: str) -> None:
         log.info("a Mailbox may go: %s", why, extra={"mailserver": self._key.name, "mailbox": mailbox.name})
-        self._ready[mailbox.name] = time.monotonic() + AGAIN
+        self._ready[mailbox.name] = self._clock() + AGAIN
         self._finalizers.wish(mailbox, wanted=False)
 
 

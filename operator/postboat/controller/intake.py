@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from postboat.api import Resource
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone, Home, SecretContent, Surveyed
+from postboat.model.snapshot import Gone, Held, Home, SecretContent, Surveyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,6 +94,8 @@ def _key(change: Change) -> tuple[str, str]:
             return "Secret", change.name
         case Home():
             return "home", change.user
+        case Held():
+            return "held", ""
         case Surveyed():
             return "survey", ""
         case _:

@@ -23,11 +23,11 @@ from postboat.model.belonging import belonging
 from postboat.model.census import Census, Holding, claimed
 from postboat.model.domains import age
 from postboat.model.reclaim import FINALIZER, erases
-from postboat.model.snapshot import Home, Surveyed
+from postboat.model.snapshot import Held, Home, Surveyed
 from postboat.model.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from postboat.api import Resource
     from postboat.cluster.stores import Stores
@@ -62,6 +62,8 @@ class Keeper(threading.Thread):
         super().__init__(name=f"keeper {key.namespace}/{key.name}", daemon=True)
         self.heartbeat = time.monotonic()
         self.surveyed = False
+        self.held: int | None = None
+        """The highest store that has something to keep; None until all that stand have told."""
         self._key, self._hands, self._tidings, self._post = key, hands, tidings, post
         self._census = Census()
         self._board = UsageBoard()
@@ -122,10 +124,15 @@ class Keeper(threading.Thread):
             if self._stopping:
                 return
             try:
-                pause = self._round() if self._hands.leading() else POLL
+                pause = self._round() if self._hands.leading() else self._rest()
             except Exception:
                 log.exception("the mail was not looked after", extra={"mailserver": self._key.name})
                 pause = POLL
+
+    def _rest(self) -> float:
+        """Let another operator act, which may place mailboxes anywhere."""
+        self.held = None
+        return POLL
 
     def _round(self) -> float:
         changed = set(self._take_changed())
@@ -192,15 +199,29 @@ class Keeper(threading.Thread):
             store: (pod, self._marks.get(store, Mark()))
             for store, pod in store_pods(self._hands.world.pods_of(self._key)).items()
         }
-        for store, answer in self._hands.stores.ask(access(platform), asked).items():
+        answers = self._hands.stores.ask(access(platform), asked)
+        for store, answer in answers.items():
             if isinstance(answer, StoreError):
                 log.debug("store %d: %s", store, answer, extra={"mailserver": self._key.name})
             else:
                 self._learn(store, answer)
                 self._marks[store] = answer.mark
+        self._note_held(platform, {store for store, answer in answers.items() if not isinstance(answer, StoreError)})
         if not self.surveyed and (self._complete(platform) or time.monotonic() - self._since > PATIENCE):
             self.surveyed = True
             self._post(Surveyed(), True)  # noqa: FBT003 - wake
+
+    def _note_held(self, platform: Platform, answered: Collection[int]) -> None:
+        """Post which is the highest store that has something to keep: a lower one only when all have just answered.
+
+        Where mailboxes in force live counts as well: mail may have come between the last answer and their end.
+        """
+        highest = max(self._census.highest, platform.store.placed)
+        whole = all(store in answered for store in range(platform.store.replicas))
+        if highest == self.held or not (whole or (self.held is not None and highest > self.held)):
+            return
+        self.held = highest
+        self._post(Held(highest), platform.store.replicas > max(platform.store.shards, highest + 1))
 
     def _complete(self, platform: Platform) -> bool:
         return all(store in self._marks for store in range(platform.store.replicas))

@@ -1,30 +1,44 @@
-"""Single reads from the API server that a plan needs beside the watches: volume claims and addresses.
+"""Single reads from the API server that a plan needs beside the watches: what stands already, and addresses.
 
 They are made when a watch has told that the object changed, never in a rhythm.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postboat.cluster.types import SERVICE, STATEFUL_SET, Json, Key
 from postboat.model.platform import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from postboat.cluster.client import Client
     from postboat.controller.world import World
 
 
-def volume_claims(client: Client, world: World, server: Key) -> dict[str, Volume]:
-    """Read the volumes that the StatefulSets of a platform were made with: nobody can change them."""
-    found = {}
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands of a platform: the volumes of its StatefulSets, which nobody can change, and how many stores."""
+
+    claims: Mapping[str, Volume] = field(default_factory=dict)
+    stores: int = 0
+
+
+def standing(client: Client, world: World, server: Key) -> Standing:
+    """Read what the StatefulSets of a platform are like now."""
+    claims, stores = {}, 0
     for kind, child in world.children.of_instance(server.namespace, server.name):
         if kind is STATEFUL_SET:
             raw = client.get(STATEFUL_SET, server.namespace, child.name)
-            templates = ((raw or {}).get("spec") or {}).get("volumeClaimTemplates") or ()
+            spec = (raw or {}).get("spec") or {}
+            templates = spec.get("volumeClaimTemplates") or ()
             if templates:
-                found[child.name] = _volume(templates[0])
-    return found
+                claims[child.name] = _volume(templates[0])
+            if child.name == f"{server.name}-store":
+                stores = int(spec.get("replicas") or 0)
+    return Standing(claims, stores)
 
 
 def addresses(client: Client, server: Key) -> dict[str, str]:

@@ -24,7 +24,7 @@ from postboat.controller import keys
 from postboat.controller.execution import FEW, Execution, paused
 from postboat.controller.intake import Inbox, View
 from postboat.controller.keeper import Hands, Keeper
-from postboat.controller.lookups import volume_claims
+from postboat.controller.lookups import Standing, standing
 from postboat.controller.observer import Observer
 from postboat.controller.queue import ExpectedError, NamespaceEndsError, NotLeadingError, Worker
 from postboat.controller.reconcile import Decided, Planner
@@ -91,7 +91,8 @@ class MailServerControl:
         self._fed: frozenset[str] | None = None
         self._touched: set[ObjectKey] = set()
         self._unmade: dict[str, str] = {}
-        self._claims_due = True
+        self._standing = Standing()
+        self._standing_due = True
         self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes)
         self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._fresh.set)
         self.observer = Observer(
@@ -164,8 +165,8 @@ class MailServerControl:
         self.worker.wake()
 
     def workloads_changed(self) -> None:
-        """Look again at the volumes that StatefulSets were made with: they never change while the set exists."""
-        self._claims_due = True
+        """Look again at what StatefulSets stand, and with which volumes."""
+        self._standing_due = True
 
     def reconcile(self) -> None:
         """Bring the cluster to what the resources say now."""
@@ -187,7 +188,7 @@ class MailServerControl:
             raise ExpectedError(str(failure)) from failure
         except Exception:
             self._planner = Planner()
-            self._claims_due = True
+            self._standing_due = True
             self._fresh.set()
             self._reporter.failed(decided, "the operator failed; its log tells why")
             raise
@@ -195,8 +196,8 @@ class MailServerControl:
 
     def _decide(self) -> Decided | None:
         """Feed what has changed to the planner; what it lacks is made on the spot."""
-        if self._claims_due:
-            self._look_up_claims()
+        if self._standing_due:
+            self._look_up_standing()
         if self._fresh.is_set():
             decided = self._decide_anew()
         else:
@@ -215,13 +216,14 @@ class MailServerControl:
         log.error("keys are wanted again and again", extra={"mailserver": self.key.name})
         return decided
 
-    def _look_up_claims(self) -> None:
-        self._claims_due = False
+    def _look_up_standing(self) -> None:
+        self._standing_due = False
         try:
-            self._planner.claims = volume_claims(self._means.client, self._means.world, self.key)
+            self._standing = standing(self._means.client, self._means.world, self.key)
         except Exception:
-            self._claims_due = True
+            self._standing_due = True
             raise
+        self._planner.claims = self._standing.claims
 
     def _decide_anew(self) -> Decided | None:
         self._fresh.clear()
@@ -235,8 +237,17 @@ class MailServerControl:
         if server is None:
             return None
         now = dt.datetime.now(dt.UTC)
-        surveyed = self.keeper.surveyed  # asked first: homes that are told in between are in the inbox too
-        assembly = Assembly(self._view, contents, self._means.environment, now, self.keeper.homes(), surveyed)
+        surveyed, held = self.keeper.surveyed, self.keeper.held  # first: what is told in between is in the inbox too
+        assembly = Assembly(
+            self._view,
+            contents,
+            self._means.environment,
+            now,
+            self.keeper.homes(),
+            surveyed,
+            self._standing.stores,
+            held,
+        )
         return self._planner.begin(assemble(server, assembly))
 
     def _everything(self) -> list[Change]:

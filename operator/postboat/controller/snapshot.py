@@ -28,6 +28,8 @@ class Assembly:
     now: datetime
     homes: Mapping[str, int] = field(default_factory=dict)
     surveyed: bool = True
+    standing: int = 0
+    held: int | None = -1
 
 
 def assemble(server: Resource, assembly: Assembly) -> Snapshot:
@@ -47,4 +49,6 @@ def assemble(server: Resource, assembly: Assembly) -> Snapshot:
         now=assembly.now,
         homes=assembly.homes,
         surveyed=assembly.surveyed,
+        standing=assembly.standing,
+        held=assembly.held,
     )

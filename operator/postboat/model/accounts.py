@@ -47,10 +47,20 @@ class Frame:
 
 @dataclass(slots=True)
 class Whereabouts:
-    """Which store holds mail of whom, and whether all stores have told."""
+    """Which store holds mail of whom, and whether all stores have told.
+
+    `standing` is how many there were at the beginning, `held` the highest that has something to keep; None: unknown.
+    """
 
     homes: dict[str, int]
     surveyed: bool
+    standing: int = 0
+    held: int | None = -1
+
+    @property
+    def highest(self) -> int:
+        """The highest store that stays whoever lives there; until it is known what they hold, all that stand do."""
+        return self.standing - 1 if self.held is None else self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +163,16 @@ def _access(access: Access) -> tuple[Protocol, ...]:
 
 def _placement(user: str, resource: Resource, shards: int, whereabouts: Whereabouts) -> int:
     """Place a mailbox where its status says, else where its mail is, else, when no store has any, by its name."""
-    placed = resource.status.get("store", -1)
-    if isinstance(placed, int) and 0 <= placed < _MOST_STORES:
-        return int(placed)
-    home = whereabouts.homes.get(user)
-    if home is not None:
-        return home
-    return names.store(user, shards) if whereabouts.surveyed or shards == 1 else UNPLACED
+    store = placed(resource)
+    if store is None:
+        store = whereabouts.homes.get(user)
+    if store is not None:
+        return store
+    single = shards == 1 and whereabouts.standing <= 1
+    return names.store(user, shards) if whereabouts.surveyed or single else UNPLACED
+
+
+def placed(resource: Resource) -> int | None:
+    """Tell on which store the status of a Mailbox places it."""
+    store = resource.status.get("store")
+    return int(store) if isinstance(store, int) and 0 <= store < _MOST_STORES else None

@@ -3,6 +3,7 @@
 One change costs a look at one user name; the clock comes from outside.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,19 +54,23 @@ class Census:
 
     def __init__(self) -> None:
         self._holdings: dict[str, dict[int, Holding]] = {}
+        self._held: Counter[int] = Counter()
         self._claims: dict[str, set[str]] = {}
         self._users: dict[str, str] = {}
         self._orphans: dict[str, Orphan] = {}
 
     def hold(self, holding: Holding, now: datetime) -> None:
         """Take in what a store holds of a user."""
-        self._holdings.setdefault(holding.user, {})[holding.store] = holding
+        stores = self._holdings.setdefault(holding.user, {})
+        self._held[holding.store] += holding.store not in stores
+        stores[holding.store] = holding
         self._judge(holding.user, now)
 
     def release(self, user: str, store: int, now: datetime) -> None:
         """Take in that a store holds nothing of a user."""
         stores = self._holdings.get(user, {})
-        stores.pop(store, None)
+        if stores.pop(store, None) is not None:
+            self._held[store] -= 1
         if not stores:
             self._holdings.pop(user, None)
         self._judge(user, now)
@@ -123,6 +128,11 @@ class Census:
     def stores(self, user: str, kept: Kept = Kept.PERSONAL) -> tuple[int, ...]:
         """Give all stores that hold mail of a user."""
         return tuple(sorted(store for store, holding in self._holdings.get(user, {}).items() if holding.kept & kept))
+
+    @property
+    def highest(self) -> int:
+        """The highest store that holds mail of anybody, also of nobody; -1 when none does."""
+        return max((store for store, held in self._held.items() if held), default=-1)
 
     @property
     def count(self) -> int:

@@ -64,7 +64,12 @@ class Directory:
 
     @property
     def highest_store(self) -> int:
-        """The highest number of a store that holds a mailbox; -1 when there is none."""
+        """The highest number of a store that has to stay for what it holds; -1 when there is none."""
+        return max(self.highest_placed, self._mailboxes.highest_store)
+
+    @property
+    def highest_placed(self) -> int:
+        """The highest number of a store on which a mailbox in force lives; -1 when there is none."""
         return max(self._placed, default=-1)
 
     def take(self, change: Resource | Gone) -> None:
@@ -88,6 +93,10 @@ class Directory:
     def located(self, user: str, store: int | None) -> None:
         """Learn which store holds mail of a user."""
         self._mailboxes.located(user, store)
+
+    def held(self, store: int) -> None:
+        """Learn which is the highest store that has something to keep."""
+        self._mailboxes.held(store)
 
     def surveyed(self) -> None:
         """Learn that all stores have told: who waited for that is placed now."""

@@ -7,12 +7,12 @@ from collections.abc import Hashable, Mapping
 
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
-from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, settle
+from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, placed, settle
 from postboat.model.platform import UNPLACED, Account
 from postboat.model.references import secret_names
 from postboat.model.relations import Relations
 from postboat.model.snapshot import SecretContent
-from postboat.model.verdict import Key, Verdict
+from postboat.model.verdict import Key, Reason, Verdict
 
 
 class MailboxBook:
@@ -27,6 +27,7 @@ class MailboxBook:
         self._users: dict[str, str] = {}
         self._claims: dict[str, dict[str, Resource]] = {}
         self._of_secret: dict[str, set[str]] = {}
+        self._leaving: dict[str, int] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._dirty: set[str] = set()
         self._told: dict[Key, Verdict | None] = {}
@@ -39,6 +40,9 @@ class MailboxBook:
         claimed = claim(resource, self._frame)
         if isinstance(claimed, Verdict):
             self._told["Mailbox", resource.name] = claimed
+            store = placed(resource)
+            if claimed.reason is Reason.DELETING and store is not None:
+                self._leaving[resource.name] = store
         elif claimed is not None:
             self._users[resource.name] = claimed
             self._claims.setdefault(claimed, {})[resource.name] = resource
@@ -53,6 +57,7 @@ class MailboxBook:
         if old is None:
             return
         self._told["Mailbox", name] = None
+        self._leaving.pop(name, None)
         user = self._users.pop(name, None)
         if user is None:
             return
@@ -82,6 +87,15 @@ class MailboxBook:
         """Learn that all stores have told: who waited for that is placed now."""
         self._whereabouts.surveyed = True
         self._dirty |= self._unplaced
+
+    def held(self, store: int) -> None:
+        """Learn which is the highest store that has something to keep."""
+        self._whereabouts.held = store
+
+    @property
+    def highest_store(self) -> int:
+        """The highest store that is needed for mail of anybody, or for a deletion that has not ended; -1: none."""
+        return max(self._whereabouts.highest, *self._leaving.values(), -1)
 
     def reframe(self, frame: Frame) -> None:
         """Look again at everything, if what accounts have in common is different now."""

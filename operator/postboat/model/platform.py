@@ -143,13 +143,17 @@ class Imap:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The pods with the mailboxes: `shards` take new ones, `replicas` also counts those that still hold some."""
+    """The pods with the mailboxes: `shards` take new ones, `replicas` also counts those that still hold some.
+
+    `placed` is the highest on which a mailbox in force lives; -1 when there is none.
+    """
 
     shards: int
     replicas: int
     mail: Volume
     quota_warning: int = 90
     """The percentage of a quota from which on its user is warned."""
+    placed: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from postboat.model.platform import Platform, Wanted
 from postboat.model.references import secret_names
 from postboat.model.server import policy
 from postboat.model.site import Site, settle_site
-from postboat.model.snapshot import Change, Gone, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 
@@ -75,7 +75,7 @@ class Resolver:
         self._refused = 0
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
-        whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed)
+        whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed, snapshot.standing, snapshot.held)
         self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets, whereabouts)
         self._directory.reframe(self._frame(), policy(self._server.spec))
         self._resolved_domains = self._settle_domains()
@@ -111,7 +111,7 @@ class Resolver:
                 return _Touch.DOMAINS
             case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
                 self._directory.take(change)
-            case Home() | Surveyed():
+            case Home() | Held() | Surveyed():
                 self._take_survey(change)
             case Gone():
                 self._told[change.kind, change.name] = None
@@ -119,11 +119,14 @@ class Resolver:
                 self._put_other(change)
         return _Touch.NOTHING
 
-    def _take_survey(self, change: Home | Surveyed) -> None:
-        if isinstance(change, Home):
-            self._directory.located(change.user, change.store)
-        else:
-            self._directory.surveyed()
+    def _take_survey(self, change: Home | Held | Surveyed) -> None:
+        match change:
+            case Home():
+                self._directory.located(change.user, change.store)
+            case Held():
+                self._directory.held(change.store)
+            case Surveyed():
+                self._directory.surveyed()
 
     def _take_secret(self, secret: SecretContent) -> "_Touch":
         self._secrets[secret.name] = secret
@@ -181,11 +184,11 @@ class Resolver:
         before = self._verdicts
         self._refused += sum(_refused(verdict) - _refused(before.get(key)) for key, verdict in told.items())
         self._verdicts = before.succeeded((key, verdict) for key, verdict in told.items() if verdict != before.get(key))
-        domains = self._resolved_domains
+        domains, directory = self._resolved_domains, self._directory
         return Resolution(
             server=self._server,
             platform=self._site.platform(
-                self._directory.domains, self._directory.shards, self._directory.highest_store
+                directory.domains, directory.shards, directory.highest_store, directory.highest_placed
             ),
             site=self._site,
             verdicts=self._verdicts,

@@ -60,11 +60,13 @@ class Site:
     quota: int = 0
     junk: Junk = field(default_factory=Junk)
 
-    def platform(self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int) -> Platform | None:
-        """Complete the platform; stores that still hold mailboxes stay, even beyond the number that is asked for."""
+    def platform(
+        self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int, placed: int
+    ) -> Platform | None:
+        """Complete the platform; stores up to the `highest` stay, even beyond the number that is asked for."""
         if self.base is None:
             return None
-        store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1))
+        store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1), placed=placed)
         return replace(self.base, domains=domains, directory=directory, store=store)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from postboat.api.resource import Resource
 from postboat.model.platform import Environment
 
-__all__ = ["Environment", "Gone", "Home", "Resource", "SecretContent", "Snapshot", "Surveyed"]
+__all__ = ["Environment", "Gone", "Held", "Home", "Resource", "SecretContent", "Snapshot", "Surveyed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,18 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The highest store that holds mail of anybody or lately had a mailbox in force; -1 when none does."""
+
+    store: int
+
+
+@dataclass(frozen=True, slots=True)
 class Surveyed:
     """Every store has told what it holds, or has had the time for it: who has no home has no mail."""
 
 
-Change = Resource | SecretContent | Gone | Home | Surveyed
+Change = Resource | SecretContent | Gone | Home | Held | Surveyed
 """What the world may tell an incremental resolver: an object as it is now or that it is gone, and where mail lies."""
 
 
@@ -70,3 +77,7 @@ class Snapshot:
     homes: Mapping[str, int] = field(default_factory=dict)
     """The stores that hold mail, by user, as far as they have told."""
     surveyed: bool = True
+    standing: int = 0
+    """How many stores there are now."""
+    held: int | None = -1
+    """The highest store that has something to keep; None while not all that stand have told."""

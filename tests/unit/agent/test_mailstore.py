@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from postboat.agent.children import Children, Outcome
+from postboat.agent.dismissal import Dismissal
+from postboat.agent.mailstore import eraser as eraser_module
 from postboat.agent.mailstore import folders
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Answer, Eraser
@@ -22,7 +25,7 @@ from postboat.agent.mailstore.ledger import Entry, Kind, Ledger
 from postboat.model import names
 
 if TYPE_CHECKING:
-    from postboat.agent.children import Children
+    from collections.abc import Callable, Sequence
 
 KEYS = Path(__file__).parents[2] / "golden" / "keys"
 
@@ -209,6 +212,95 @@ def test_without_a_directory_nobody_is_erased(mail: Path, ledger: Ledger, childr
     with pytest.raises(OSError, match="directory"):
         eraser.erase("bert", Kind.PERSONAL)
     assert (mail / "bert").exists()
+
+
+class Hands(Children):
+    """Takes down whose sessions are ended, and lets something happen meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None, status: int = 0) -> None:
+        self.kicked: list[str] = []
+        self.meanwhile, self.status = meanwhile, status
+
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+        assert given == b""
+        assert seconds <= 10
+        assert command[:2] == ("doveadm", "kick")
+        self.kicked.append(command[2])
+        self.meanwhile()
+        return Outcome(self.status, "")
+
+
+def enlist(directory: Path, user: str) -> None:
+    with closing(sqlite3.connect(directory, isolation_level=None)) as connection:
+        connection.execute("INSERT INTO users VALUES (?, '0')", (user,))
+
+
+def test_a_name_that_is_given_anew_at_the_last_moment_keeps_its_mail(
+    mail: Path, directory: Path, ledger: Ledger
+) -> None:
+    hands = Hands(lambda: enlist(directory, "bert"))
+    eraser = Eraser(mail, directory, ledger, hands)
+    eraser.start()
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.LIVING
+    assert hands.kicked == ["bert"]
+    assert (mail / "bert" / "Maildir" / "cur" / "1").exists()
+
+
+def test_what_cannot_be_deleted_holds_up_nobody_else(
+    eraser: Eraser, mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, broken = eraser_module._delete, threading.Event()
+    broken.set()
+
+    def delete(path: Path) -> None:
+        if path.name.startswith("anna") and broken.is_set():
+            raise OSError("input/output error")
+        real(path)
+
+    monkeypatch.setattr(eraser_module, "_delete", delete)
+    monkeypatch.setattr(eraser_module, "_AGAIN", 0.01)
+    left = mail / ".postboat" / "trash" / "anna@1"
+    left.mkdir(parents=True)
+    eraser.start()
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("bert", Kind.PERSONAL) is Answer.DONE)
+    assert left.exists()
+    broken.clear()
+    wait(lambda: not left.exists())
+
+
+def test_who_has_left_is_seen_off_twice_and_nobody_else(directory: Path) -> None:
+    hands = Hands()
+    dismissal = Dismissal(directory, hands)
+    dismissal.dismiss(["bert", "anna"])
+    assert dismissal.look(), "a session that was just being opened shows only now"
+    assert not dismissal.look()
+    assert not dismissal.look()
+    assert hands.kicked == ["bert", "bert"], "anna is in the directory"
+
+
+def test_who_comes_back_keeps_his_sessions(directory: Path) -> None:
+    hands = Hands()
+    dismissal = Dismissal(directory, hands)
+    dismissal.dismiss(["bert"])
+    assert dismissal.look()
+    enlist(directory, "bert")
+    assert not dismissal.look()
+    assert hands.kicked == ["bert"]
+
+
+def test_sessions_are_looked_for_until_dovecot_has_answered(directory: Path) -> None:
+    hands = Hands(status=75)
+    dismissal = Dismissal(directory, hands)
+    dismissal.dismiss(["bert"])
+    assert all(dismissal.look() for _ in range(5))
+    hands.status = 68
+    assert dismissal.look()
+    assert not dismissal.look()
+    directory.unlink()
+    dismissal.dismiss(["cleo"])
+    assert dismissal.look(), "nobody knows whether she is there"
+    assert "cleo" not in hands.kicked
 
 
 def test_a_link_is_not_followed(eraser: Eraser, mail: Path, tmp_path: Path) -> None:

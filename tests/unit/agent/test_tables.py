@@ -69,6 +69,20 @@ def test_rows_of_tables_that_the_manifest_does_not_name_are_ignored() -> None:
     assert driver.calls == [("rebuild", {"users": [("a", "1")]})]
 
 
+def test_who_is_removed_is_told_however_it_came(tmp_path: Path) -> None:
+    told: list[tuple[str, set[str]]] = []
+    path = tmp_path / "directory.sqlite"
+    driver = SqliteDriver(path, lambda table, keys: told.append((table, set(keys))))
+    driver.rebuild({USERS: [("a", "1"), ("b", "1"), ("c", "1")]})
+    driver.update({USERS: Delta({"a"}, {"d": ("d", "1")})})
+    driver.update({USERS: Delta(set(), {"d": ("d", "2")})})
+    driver.rebuild({USERS: [("c", "2"), ("e", "1")]})
+    assert told == [("users", {"a"}), ("users", {"b", "d"})]
+    again = SqliteDriver(path, lambda table, keys: told.append((table, set(keys))))
+    again.rebuild({Table("users", "sqlite", ("name", "quota")): [("c", "2")]})
+    assert len(told) == 2, "another table of that name"
+
+
 def test_another_table_rebuilds_all() -> None:
     driver = Recorder()
     directory = Directory({"sqlite": driver})

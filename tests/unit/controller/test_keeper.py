@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from postboat.cluster.observe import Pod
-from postboat.cluster.stores import ERASED, LIVING, Mark, News, StoreError, Told
+from postboat.cluster.stores import ERASED, ERASING, LIVING, Mark, News, StoreError, Told
 from postboat.cluster.types import Key
 from postboat.controller import erasure
+from postboat.controller.erasure import BUDGET, LONG, Erasures
 from postboat.controller.keeper import Hands, Keeper
 from postboat.controller.tidings import Tidings
-from postboat.model.census import Kept
+from postboat.model.census import Census, Kept
 from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import resolve
-from postboat.model.snapshot import Change, Home, Surveyed
+from postboat.model.snapshot import Change, Held, Home, Surveyed
 from tests.golden import world as golden
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ class Stage:
     mailboxes: dict[str, Resource] = field(default_factory=dict)
     held: dict[int, dict[str, Told]] = field(default_factory=lambda: {0: {}})
     living: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
+    asked: list[str] = field(default_factory=list)
+    now: float = 1000.0
+    slowness: float = 0.0
     away: set[int] = field(default_factory=set)
     number: int = 0
     erased: list[tuple[int, str]] = field(default_factory=list)
@@ -78,8 +83,12 @@ class Stage:
         user, kept = mail
         if store in self.away:
             raise StoreError("it does not answer")
+        self.now += self.slowness
+        self.asked.append(user)
         if user in self.living:
             return LIVING
+        if user in self.stuck:
+            return ERASING
         held = self.held[store].pop(user, None)
         if held is not None and held.kept ^ kept:
             self.held[store][user] = replace(held, kept=held.kept ^ kept)
@@ -155,17 +164,48 @@ def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Sta
     stage.hold(0, "anna")
     made = keeper(stage)
     made._round()
-    assert stage.posted == [Home("anna", 0)]
+    assert stage.posted == [Home("anna", 0)], "what the silent one holds is not known"
     assert not made.surveyed
     assert stage.listed[1] == -1, "orphans are nobody's to know yet"
     stage.away = set()
     stage.hold(1, "bert")
     again(made, stage)
-    assert stage.posted == [Home("anna", 0), Home("bert", 1), Surveyed()]
+    assert stage.posted == [Home("anna", 0), Home("bert", 1), Held(1), Surveyed()]
     again(made, stage)
-    assert len(stage.posted) == 3
+    assert len(stage.posted) == 4
     assert made.homes() == {"anna": 0, "bert": 1}
     assert users(stage) == ["anna", "bert"]
+
+
+def test_a_store_is_needed_until_all_have_told_that_nothing_is_left(stage: Stage) -> None:
+    def held() -> list[int]:
+        return [change.store for change in stage.posted if isinstance(change, Held)]
+
+    stage.held = {0: {}, 1: {}, 2: {}}
+    stage.mailbox("anna", store=2)
+    made = keeper(stage)
+    made._round()
+    assert held() == [2], "mail may come to her at any time"
+    stage.hold(2, "anna")
+    again(made, stage)
+    stage.server = golden.server(storage={"shards": 3})
+    del stage.mailboxes["anna"]
+    again(made, stage, "anna")
+    assert held() == [2], "her mail is there, though she is not"
+    stage.held[2].clear()
+    stage.hold(1, "bert")
+    stage.away = {0}
+    again(made, stage)
+    assert held() == [2]
+    stage.away = set()
+    again(made, stage)
+    assert held() == [2, 1]
+    stage.hold(2, "cleo")
+    stage.away = {0}
+    again(made, stage)
+    assert held() == [2, 1, 2], "that there is more is known at once"
+    made._rest()
+    assert made.held is None
 
 
 def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: Stage) -> None:
@@ -277,6 +317,52 @@ def test_a_silent_store_is_said_once_and_waited_for(stage: Stage) -> None:
     assert stage.written[0]["conditions"][0]["reason"] == "StoreUnavailable"
     stage.away = set()
     again(made, stage)
+    assert stage.finalizers == {"anna": False}
+
+
+def erasures(stage: Stage, *names: str) -> Erasures:
+    """The deletions alone, by the clock of the test."""
+    played: Any = stage
+    key = Key("mail", "mail")
+    tidings = Tidings(key, played, played, played, lambda _first, _count: None)
+    made = Erasures(key, played, played, played, tidings, lambda: stage.now)
+    for name in names:
+        stage.mailbox(name, deleting=True, reclaimPolicy="Delete")
+        made.add(name)
+    return made
+
+
+def test_a_round_ends_in_time_and_the_next_goes_on_with_those_who_wait(stage: Stage) -> None:
+    names = [f"user{number:02d}" for number in range(50)]
+    made = erasures(stage, *names)
+    stage.stuck, stage.slowness = set(names), BUDGET / 10
+    platform = stage.platform()
+    for rounds in range(1, 6):
+        begun = stage.now
+        made.go_on(Census(), platform, surveyed=True)
+        assert stage.now - begun <= BUDGET + stage.slowness
+        assert len(set(stage.asked)) == len(stage.asked) == 10 * rounds, "nobody twice before all others"
+        stage.now += 0.5
+    made.go_on(Census(), platform, surveyed=True)
+    assert stage.asked[50:] == stage.asked[:10]
+
+
+def test_mail_that_a_store_cannot_delete_is_said(stage: Stage) -> None:
+    made = erasures(stage, "anna")
+    stage.stuck = {"anna"}
+    made.go_on(Census(), stage.platform(), surveyed=True)
+    stage.now += LONG - 1
+    made.go_on(Census(), stage.platform(), surveyed=True)
+    assert stage.written == [], "much mail takes its time"
+    stage.now += 2
+    made.go_on(Census(), stage.platform(), surveyed=True)
+    (condition,) = stage.written[0]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Erased", "False")
+    assert "store 0 has not deleted all of it yet" in condition["message"]
+    assert [notice.note for notice in stage.said] == [condition["message"]]
+    stage.stuck = set()
+    stage.now += 2
+    made.go_on(Census(), stage.platform(), surveyed=True)
     assert stage.finalizers == {"anna": False}
 
 

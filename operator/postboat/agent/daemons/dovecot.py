@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
+from postboat.agent.dismissal import Dismissal
 from postboat.agent.probe import Probe
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
-    from postboat.agent.children import Child
+    from postboat.agent.children import Child, Children
     from postboat.agent.tables import Driver
 
 _RUN = Path("/run/dovecot")
@@ -50,6 +52,11 @@ class Dovecot(Daemon):
 
     name: ClassVar[str] = "dovecot"
 
+    def __init__(self, active: Path, state: Path, children: Children) -> None:
+        super().__init__(active, state, children)
+        self._directory = state / "tables" / "directory.sqlite"
+        self._dismissal = Dismissal(self._directory, children)
+
     @override
     def command(self) -> tuple[str, ...]:
         """Return Dovecot in the foreground."""
@@ -61,13 +68,25 @@ class Dovecot(Daemon):
         tables = self.state / "tables"
         return {
             "acl": AclDriver(tables, _PUBLIC, keeps_mail=socket.gethostname().endswith("-store-0")),
-            "sqlite": SqliteDriver(tables / "directory.sqlite"),
+            "sqlite": SqliteDriver(self._directory, self._removed),
         }
 
     @override
     def begin(self) -> None:
         """Sweep old mail out of Junk, where there is mail: an edge has none, and a table without retention."""
-        Sweep(self.state / "tables" / "directory.sqlite", _MAIL, self.children).start()
+        Sweep(self._directory, _MAIL, self.children).start()
+        self._dismissal.start()
+
+    def _removed(self, table: str, keys: AbstractSet[str]) -> None:
+        """See off users who have left: a session that passes an edge ends with that on its store."""
+        if table == "users" and self._keeps_mail():
+            self._dismissal.dismiss(keys)
+
+    def _keeps_mail(self) -> bool:
+        try:
+            return _LMTP in listeners((self.active / "dovecot.conf").read_text())
+        except FileNotFoundError:  # nothing is in force yet, so nobody has a session
+            return False
 
     @override
     def clean(self) -> None:
@@ -78,8 +97,7 @@ class Dovecot(Daemon):
     @override
     def stop(self, main: Child, seconds: float) -> None:
         """Let sessions end; a store waits for commands and deliveries only, since nobody gets in until it is back."""
-        keeps = _LMTP in listeners((self.active / "dovecot.conf").read_text())
-        super().stop(main, min(seconds, _STORE_SECONDS) if keeps else seconds)
+        super().stop(main, min(seconds, _STORE_SECONDS) if self._keeps_mail() else seconds)
 
     @override
     def complaint(self, staged: Path) -> str:

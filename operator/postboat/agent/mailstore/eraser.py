@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AGAIN = 5.0
 # No user name has such an end, so nobody's trash can be taken for somebody else's.
 _MARKS = {Kind.PERSONAL: "@", Kind.PUBLIC: "@public@"}
 
@@ -63,6 +64,9 @@ class Eraser:
             if listed(self._directory, user):
                 return Answer.LIVING
             if any(os.path.lexists(root / user) for root in self._roots[kind]):
+                self._end_sessions(user)
+                if listed(self._directory, user):  # that took time, in which the name may have been given anew
+                    return Answer.LIVING
                 self._put_away(user, kind)
             elif not self._waiting(user, kind):
                 self._ledger.forget(user, kind)
@@ -70,10 +74,13 @@ class Eraser:
         self._due.set()
         return Answer.ERASING
 
-    def _put_away(self, user: str, kind: Kind) -> None:
-        """End the sessions of the user, who can open no new one, and move the folder out of sight at once."""
+    def _end_sessions(self, user: str) -> None:
+        """End the sessions of the user, who can open no new one."""
         outcome = self._children.run(("doveadm", "kick", user), seconds=10)
         log.info("sessions ended before mail is erased: %s", outcome.status)
+
+    def _put_away(self, user: str, kind: Kind) -> None:
+        """Move the folder out of sight at once."""
         for root in self._roots[kind]:
             with contextlib.suppress(FileNotFoundError):
                 (root / user).rename(self._trash / f"{user}{_MARKS[kind]}{time.time_ns():x}")
@@ -89,13 +96,24 @@ class Eraser:
         while True:
             self._due.wait()
             self._due.clear()
-            try:
-                for path in sorted(self._trash.iterdir()):
-                    _delete(path)
-            except OSError:
-                log.exception("mail was not erased, which is tried again")
-                time.sleep(5)
+            if not self._empty():
+                time.sleep(_AGAIN)
                 self._due.set()
+
+    def _empty(self) -> bool:
+        """Delete what lies in the trash; what cannot be deleted holds up nothing else, and makes the result false."""
+        emptied = True
+        try:
+            for path in sorted(self._trash.iterdir()):
+                try:
+                    _delete(path)
+                except OSError as error:
+                    emptied = False
+                    log.error("mail was not erased, which is tried again: %s", error)  # noqa: TRY400  it says it all
+        except OSError:
+            log.exception("the trash was not emptied, which is tried again")
+            return False
+        return emptied
 
 
 def _delete(path: Path) -> None:
