@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from postboat.agent.mailstore.folders import public, public_homes
+from postboat.agent.mailstore.folders import public, public_homes, valid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -80,7 +80,7 @@ class AclDriver:
             (self._homes / mailbox).mkdir(parents=True, exist_ok=True)
             _make(self._mail / mailbox, (_GIVEN,))
         for folder in self._mail.iterdir():
-            if folder.name not in _MAILDIR and _unreachable(folder):
+            if valid(folder.name) and folder.name not in _MAILDIR and _unreachable(folder):
                 (self._homes / folder.name).mkdir(parents=True, exist_ok=True)
 
 
@@ -96,9 +96,12 @@ def _make(folder: Path, files: Iterable[str]) -> None:
 def _unreachable(folder: Path) -> bool:
     """Tell whether a folder holds mail but gives no rights: it came here from below a mailbox whose owners had them."""
     given = folder / _GIVEN
-    if not (folder / "cur").is_dir() or (given.is_file() and given.stat().st_size):
-        return False
-    return time.time() - folder.stat().st_ctime > _MOMENT
+    try:
+        if not (folder / "cur").is_dir() or (given.is_file() and given.stat().st_size):
+            return False
+        return time.time() - folder.stat().st_ctime > _MOMENT
+    except FileNotFoundError:
+        return False  # a client has just removed it
 
 
 def _rights(owners: Mapping[str, str], prefix: str) -> Iterable[str]:
