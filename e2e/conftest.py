@@ -14,6 +14,7 @@ import pytest
 from e2e.clients import Account, Directory
 from e2e.cluster import packages
 from e2e.kube import Kube, eventually
+from e2e.office import Office, opened
 from e2e.operator import Operator
 from e2e.platform import Platform
 from e2e.processes import container_processes
@@ -77,6 +78,13 @@ def alice(platform: Platform, passwords: dict[str, str]) -> Account:
 @pytest.fixture(scope="session")
 def bob(platform: Platform, passwords: dict[str, str]) -> Account:
     return platform.account("bob", passwords["bob"])
+
+
+@pytest.fixture(scope="module")
+def office(platform: Platform) -> Iterator[Office]:
+    """A public mailbox with a reader, writers, a full owner, and a stranger to it."""
+    with opened(platform) as office:
+        yield office
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def rights(opened: imaplib.IMAP4, folder: str) -> set[str]:
 def grants(opened: imaplib.IMAP4, folder: str) -> dict[str, set[str]]:
     """Who has which rights in a folder; what is declared begins with `#`."""
     words = ok(opened.getacl(folder))[0].decode().split()[1:]
-    return {who: set(what) - set("cd") for who, what in zip(words[::2], words[1::2], strict=True)}
+    return {who: set(what) - set('cd"') for who, what in zip(words[::2], words[1::2], strict=True)}
 
 
 def append(opened: imaplib.IMAP4, folder: str, subject: str = "Put here") -> Answer:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from e2e.clients import Account, Directory, rcpt
-from e2e.kube import GROUP, Kube, Object
+from e2e.kube import GROUP, Kube, Object, eventually
 
 HOSTNAME = "mail.example.test"
 PASSWORDS = "passwords"  # the Secret that holds all passwords of a platform
@@ -123,3 +123,18 @@ class Platform:
     def smtp(self, port: int = 25) -> smtplib.SMTP:
         """A plain SMTP session from this node to the public port."""
         return smtplib.SMTP(self.hostname, port, timeout=20, local_hostname="client.outside.test")
+
+    def restart(self, pod: str) -> None:
+        """Take a pod away and wait for the one that comes instead."""
+        before = self.kube.get("v1", "Pod", self.namespace, pod)
+        assert before is not None
+        self.kube.delete("v1", "Pod", self.namespace, pod)
+
+        def look() -> bool:
+            found = self.kube.get("v1", "Pod", self.namespace, pod)
+            if found is None or found["metadata"]["uid"] == before["metadata"]["uid"]:
+                return False
+            conditions = found["status"].get("conditions") or []
+            return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+        eventually(look, f"another {pod}", timeout=120)

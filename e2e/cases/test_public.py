@@ -7,100 +7,20 @@ the operator does, and what is declared must hold whatever a client does.
 from __future__ import annotations
 
 import imaplib
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from e2e.clients import Account, letter
+from e2e.clients import Account
 from e2e.folders import append, folders, grants, no, ok, rights, session, subjects
 from e2e.kube import GROUP, eventually
+from e2e.office import FOR_ALL, FULL, READ, WRITE, Office, arrived
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
-
-READ = set("lrs")
-WRITE = set("lrswtipek")
-FULL = WRITE | {"a"}
-
-
-@dataclass(frozen=True)
-class Office:
-    """A public mailbox and the people around it."""
-
-    platform: Platform
-    mark: str
-    reader: Account
-    writer: Account
-    owner: Account
-    stranger: Account
-
-    @property
-    def name(self) -> str:
-        return f"offers-{self.mark}"
-
-    @property
-    def folder(self) -> str:
-        return f"Public/{self.name}"
-
-    def group(self, name: str, members: Sequence[str]) -> str:
-        """A group in force, by the name that it has among others of other tests."""
-        self.mailbox(f"{name}-{self.mark}", type="Group", members=list(members))
-        return f"{name}-{self.mark}"
-
-    def public(self, name: str, owners: Mapping[str, str], **spec: object) -> str:
-        """A public mailbox in force."""
-        listed = [{"name": owner, "rights": given} for owner, given in owners.items()]
-        self.mailbox(name, type="Public", owners=listed, **spec)
-        return f"Public/{name}"
-
-    def mailbox(self, name: str, **spec: object) -> None:
-        self.platform.kube.apply(manifest("Mailbox", self.platform.namespace, name, spec))
-        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, name, "Ready", timeout=30)
-
-    def remove(self, *names: str) -> None:
-        for name in names:
-            self.platform.kube.delete(GROUP, "Mailbox", self.platform.namespace, name)
-
-    def send(self, recipient: str, subject: str) -> None:
-        with self.platform.smtp() as smtp:
-            smtp.send_message(letter("stranger@outside.test", recipient, subject))
-
-    def owners(self) -> dict[str, str]:
-        return {f"staff-{self.mark}": "ReadWrite", f"readers-{self.mark}": "Read", self.owner.user: "Full"}
-
-    def declare(self) -> None:
-        """Put everything as the tests expect to find it."""
-        self.group("team", [self.writer.user])
-        self.group("staff", [f"team-{self.mark}"])  # the writer is in it through a group
-        self.group("readers", [self.reader.user])
-        self.public(self.name, self.owners())
-
-
-@pytest.fixture(scope="module")
-def office(platform: Platform) -> Iterator[Office]:
-    mark = secrets.token_hex(2)
-    reader, writer, owner, stranger = (
-        platform.add_mailbox(f"{role}.{mark}") for role in ("reader", "writer", "owner", "stranger")
-    )
-    office = Office(platform, mark, reader, writer, owner, stranger)
-    office.declare()
-    yield office
-    office.remove(office.name, *(f"{name}-{mark}" for name in ("staff", "team", "readers")))
-    for account in (reader, writer, owner, stranger):
-        platform.remove_mailbox(account.user)
-
-
-def arrived(account: Account, folder: str, subject: str) -> None:
-    """Wait until a message with that subject is in a folder."""
-
-    def look() -> bool:
-        with session(account) as imap:
-            return folder in folders(imap) and subject in subjects(imap, folder)
-
-    eventually(look, f"{subject} in {folder} of {account.user}")
+from e2e.post import server_with
 
 
 @pytest.mark.row("M5", "A1")
@@ -186,7 +106,7 @@ def test_a_full_owner_makes_folders_and_gives_rights(office: Office) -> None:
     with session(office.owner) as imap:
         assert rights(imap, office.folder) == FULL
         declared = {f"#$staff-{office.mark}": WRITE, f"#$readers-{office.mark}": READ, f"#{office.owner.user}": FULL}
-        assert grants(imap, office.folder) == declared
+        assert grants(imap, office.folder) == {**FOR_ALL, **declared}
         ok(imap.create(below))
         assert rights(imap, below) == FULL | {"x"}
         ok(append(imap, below, "signed"))
@@ -268,22 +188,6 @@ def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_sessio
         assert rights(imap, office.folder) == WRITE
 
 
-def restart(platform: Platform, name: str) -> None:
-    """Take a pod away and wait for the one that comes instead."""
-    before = platform.kube.get("v1", "Pod", platform.namespace, name)
-    assert before is not None
-    platform.kube.delete("v1", "Pod", platform.namespace, name)
-
-    def look() -> bool:
-        pod = platform.kube.get("v1", "Pod", platform.namespace, name)
-        if pod is None or pod["metadata"]["uid"] == before["metadata"]["uid"]:
-            return False
-        conditions = pod["status"].get("conditions") or []
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-    eventually(look, f"another {name}", timeout=120)
-
-
 @pytest.mark.row("M5")
 def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
     platform = office.platform
@@ -300,7 +204,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
         )
         operator.scale(1)
         office.public(office.name, office.owners())
-        restart(platform, f"{platform.name}-store-0")
+        platform.restart(f"{platform.name}-store-0")
         platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
 
         def look() -> bool:
@@ -496,6 +400,26 @@ def test_people_of_other_stores_see_what_they_own_and_no_more(office: Office, gr
         no(imap.select(office.folder))
     with session(office.owner) as imap:
         ok(imap.delete(below))
+
+
+@pytest.mark.row("M5", "B8")
+def test_people_of_other_stores_make_no_public_mailbox_but_are_let_in(office: Office, grown: Account) -> None:
+    made = f"Public/near-{office.mark}"
+    with server_with(office.platform, mailboxes={"publicCreators": [grown.user, office.owner.user]}):
+        with session(grown) as imap:
+            assert "NOPERM" in no(imap.create("Public/far"))
+            for wanted in ("Public", "Public/INBOX", "Public/.own", "Public/.own/far", "Public/deep/far"):
+                no(imap.create(wanted))
+            assert not {name for name in folders(imap) if name.startswith("Public")}
+        with session(office.owner) as imap:
+            ok(imap.create(made))
+            ok(imap.setacl(made, grown.user, "lrwi"))
+            with session(grown) as other:
+                assert rights(other, made) == set("lrwi")
+                ok(append(other, made, "from another store"))
+            assert subjects(imap, made) == ["from another store"]
+            ok(imap.unselect())
+            ok(imap.delete(made))
 
 
 @pytest.mark.row("M5")

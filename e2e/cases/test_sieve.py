@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from e2e.clients import Account, find_message, letter, wait_for_message
 from e2e.kube import eventually
 from e2e.managesieve import ManageSieve, RefusedError, active_script
-from e2e.platform import Platform
+from e2e.platform import Platform, manifest
+from e2e.post import post, present
 
 VACATION = """require ["vacation", "fileinto", "mailbox"];
 vacation :days 1 :subject "Away" "I am in the mountains.";
@@ -117,6 +119,29 @@ def test_a_script_reaches_no_mailbox_but_its_own(platform: Platform, bob: Accoun
     assert own
     assert not _folder_of(bob, message["Message-ID"])
     platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M13", "M5")
+def test_a_script_files_into_a_public_mailbox_only_with_the_right_to_write_there(platform: Platform) -> None:
+    writer, reader, stranger = (platform.add_mailbox() for _ in range(3))
+    name = f"filed-{secrets.token_hex(2)}"
+    folder = f"Public/{name}"
+    owners = [{"name": writer.user, "rights": "ReadWrite"}, {"name": reader.user, "rights": "Read"}]
+    with present(platform, manifest("Mailbox", platform.namespace, name, {"type": "Public", "owners": owners})):
+        for account in (writer, reader, stranger):
+            active_script(account, f'require "fileinto"; fileinto "{folder}";')
+        filed, *refused = (post(platform, f"{account.user}@example.test") for account in (writer, reader, stranger))
+        wait_for_message(writer, filed["Message-ID"], folder)
+        wait_for_message(reader, filed["Message-ID"], folder)
+        for account, message in zip((reader, stranger), refused, strict=True):
+            wait_for_message(account, message["Message-ID"])
+            with writer.imap() as session:
+                assert find_message(session, message["Message-ID"], folder) is None
+        with writer.imap() as session:
+            assert find_message(session, filed["Message-ID"]) is None, "it is filed and nowhere else"
+        assert not _folder_of(stranger, filed["Message-ID"])
+    for account in (writer, reader, stranger):
+        platform.remove_mailbox(account.user)
 
 
 def _folder_of(account: Account, message_id: str) -> str:

@@ -105,12 +105,14 @@ servers = st.builds(
     host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
     count=st.integers(1, 3),
     mailboxes=st.builds(
-        lambda groups, quota: {
+        lambda groups, quota, creators: {
             "groupAddresses": groups,
+            **({"publicCreators": creators} if creators else {}),
             **({"quota": quota, "junk": {"retention": "2d"}} if quota else {}),
         },
         groups=st.sampled_from(("Enabled", "Disabled")),
         quota=st.sampled_from((None, None, "1Gi", "0")),
+        creators=st.lists(st.sampled_from(MAILBOXES), max_size=2, unique=True),
     ),
     master=st.sampled_from((None, None, "s0", "s1")),
     postmaster=st.sampled_from(

@@ -1,4 +1,4 @@
-"""What owners may do in public mailboxes, as the global ACL files of Dovecot, and the folders that these are about.
+"""What people may do in public mailboxes, as the global ACL files of Dovecot, and the folders that these are about.
 
 Dovecot looks at such a file at each access, in running sessions too, and puts it before all that clients have written:
 what is declared holds whatever a client does. Nothing is ever written into a file that belongs to clients.
@@ -6,27 +6,42 @@ what is declared holds whatever a client does. Nothing is ever written into a fi
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
+from postboat.agent.mailstore.folders import public, public_homes, valid
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from postboat.agent.manifest import Table
     from postboat.agent.tables import Delta, Row
 
+log = logging.getLogger(__name__)
+
 _MAILDIR = ("cur", "new", "tmp")
+_GIVEN = "dovecot-acl"
+# Dovecot's own files beside the mailboxes: no mailbox that a client makes may take their place.
+_TAKEN = (_GIVEN, "dovecot-acl-list", "dovecot-uidvalidity", "dovecot.mailbox.log")
+# Those who may make mailboxes have all rights at the root, for Dovecot copies these, but may use one of them only; and
+# rights at the root are no rights in mailboxes that say nothing about somebody. An entry that takes nothing away does.
+_BEFORE_ALL = "Public -authenticated lrwstipexa\nPublic/* -anyone\n"
 # An owner of the mailbox is visited by people whose mail is elsewhere; their empty inboxes here are nobody's business.
-_VISITORS_OWN = ("INBOX", ".own", ".own/*")
+_VISITORS_OWN = "".join(f"{mailbox} anyone\n" for mailbox in ("INBOX", ".own", ".own/*"))
+_MOMENT = 60.0  # seconds within which a mailbox that is being made gets its rights
 
 
 class AclDriver:
-    """The files `public.acl` and `visitors.acl` in `folder`, about the mailboxes that lie in `mail`.
+    """The files `public.acl` and `visitors.acl` in `folder`, about the public mailboxes of the volume `mail`.
 
     A row is a mailbox and its owners: `IDENTIFIER:RIGHTS:RIGHTS BELOW`, separated by commas. Visitors see public
-    mailboxes without the prefix. Mail that is kept though its mailbox is gone is closed to everybody.
+    mailboxes without the prefix. Mail that is kept though its mailbox is gone is closed to everybody; it is told from
+    what clients made by its home, which each declared mailbox has and no client can make or remove.
     """
 
     limit = sys.maxsize
@@ -34,7 +49,7 @@ class AclDriver:
 
     def __init__(self, folder: Path, mail: Path, *, keeps_mail: bool) -> None:
         self._folder = folder
-        self._mail = mail
+        self._mail, self._homes = public(mail), public_homes(mail)
         self._keeps_mail = keeps_mail
         self._owners: dict[str, str] = {}
 
@@ -53,20 +68,62 @@ class AclDriver:
 
     def _write(self, owners: dict[str, str]) -> None:
         if self._keeps_mail:
-            for mailbox in owners:
-                for part in _MAILDIR:
-                    (self._mail / mailbox / part).mkdir(parents=True, exist_ok=True)
-        kept = self._mail.iterdir() if self._mail.is_dir() else ()
+            self._prepare(owners)
+        kept = self._homes.iterdir() if self._homes.is_dir() else ()
         closed = sorted(path.name for path in kept if path.name not in owners and path.is_dir())
         self._folder.mkdir(parents=True, exist_ok=True)
-        for name, prefix, more in (("public.acl", "Public/", ()), ("visitors.acl", "", _VISITORS_OWN)):
-            lines = [*_rights(owners, prefix), *_closed(closed, prefix), *(f"{mailbox} anyone\n" for mailbox in more)]
+        for name, prefix, more in (("public.acl", "Public/", _BEFORE_ALL), ("visitors.acl", "", _VISITORS_OWN)):
+            lines = (more, *_rights(owners, prefix), *_closed(closed, prefix))
             _replace(self._folder / name, "".join(lines))
         self._owners = owners
+
+    def _prepare(self, owners: Iterable[str]) -> None:
+        """Make what declared mailboxes need, and keep mail to which nobody has a right like that of a deleted one."""
+        with _going_on():
+            _make(self._mail, _TAKEN)
+        for mailbox in owners:
+            with _going_on():
+                (self._homes / mailbox).mkdir(parents=True, exist_ok=True)
+                _make(self._mail / mailbox, (_GIVEN,))
+        for folder in self._mail.iterdir() if self._mail.is_dir() else ():
+            if valid(folder.name) and folder.name not in _MAILDIR and _unreachable(folder):
+                with _going_on():
+                    (self._homes / folder.name).mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Go on after a full volume, or something that is in the way: all other changes count nevertheless."""
+    try:
+        yield
+    except OSError:
+        log.exception("the folders of a public mailbox could not be made")
+
+
+def _make(folder: Path, files: Iterable[str]) -> None:
+    """Make a folder for mail, with empty files where Dovecot has none yet."""
+    for part in _MAILDIR:
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name in files:
+        if not (folder / name).exists():
+            (folder / name).touch()
+
+
+def _unreachable(folder: Path) -> bool:
+    """Tell whether a folder holds mail but gives no rights: it came here from below a mailbox whose owners had them."""
+    given = folder / _GIVEN
+    try:
+        if not (folder / "cur").is_dir() or (given.is_file() and given.stat().st_size):
+            return False
+        return time.time() - folder.stat().st_ctime > _MOMENT
+    except FileNotFoundError:
+        return False  # a client has just removed it
 
 
 def _rights(owners: Mapping[str, str], prefix: str) -> Iterable[str]:
     for mailbox in sorted(owners):
+        # Whoever made it or was given the right may not delete it any more, nor rename it.
+        yield f"{prefix}{mailbox} -authenticated x\n"
         for owner in filter(None, owners[mailbox].split(",")):
             identifier, rights, below = owner.split(":")
             yield f"{prefix}{mailbox} {identifier} {rights}\n"

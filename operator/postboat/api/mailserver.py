@@ -161,6 +161,8 @@ class MailboxDefaults(Model):
     """Enabled makes GROUP@DOMAIN an address of every group that does not say otherwise; Disabled when absent."""
     reclaim_policy: ReclaimPolicy | None = None
     """Retain keeps the mail of a deleted Mailbox, Delete erases it; Retain when absent."""
+    public_creators: Annotated[tuple[ObjectName, ...], Field(max_length=256), AS_SET] = ()
+    """Names of Mailboxes of type User or Group whose people may make public mailboxes over IMAP; nobody when absent."""
 
 
 class MasterUser(Model):

@@ -16,7 +16,7 @@ from postboat.model.decisions import decide_domain, decide_name
 from postboat.model.facts import Facts, Policy, Reading
 from postboat.model.incremental import Ledger
 from postboat.model.mailboxes import MailboxBook
-from postboat.model.membership import groups_of, members_of, owners_of
+from postboat.model.membership import creates, creators_fault, groups_of, members_of, owners_of
 from postboat.model.platform import Account, Domain, Group, Mailbox, PublicMailbox, Route, Shard
 from postboat.model.relations import Node
 from postboat.model.routes import POSTMASTER
@@ -58,6 +58,9 @@ class Directory:
         self.domains: tuple[Domain, ...] = ()
         self.postmaster: Verdict | None = None
         """What is wrong with the postmaster that the MailServer names."""
+        self.creators: Verdict | None = None
+        """What is wrong with those who may make public mailboxes."""
+        self._creators_seen: set[Hashable] = {("policy", "creators")}
         self.count = 0
         for resource in mailboxes:
             self.take(resource)
@@ -116,6 +119,9 @@ class Directory:
             self._different.add(("policy", POSTMASTER))
         if old.hostname != policy.hostname:
             self._different.add(("policy", "hostname"))
+        if old.public_creators != policy.public_creators:
+            named = set(old.public_creators) ^ set(policy.public_creators)
+            self._different |= {("policy", "creators"), *(("groups", name) for name in named)}
 
     def put_domains(self, domains: Iterable[tuple[Domain, Verdict]]) -> None:
         """Take all domains that count as they are now, with what is to be said about each by itself."""
@@ -151,6 +157,9 @@ class Directory:
         if domains:
             self._touched_domains = set()
             self.domains = tuple(self._complete[name] for name in sorted(self._complete))
+        if not facts.isdisjoint(self._creators_seen):
+            reading = Reading(self._facts)
+            self.creators, self._creators_seen = creators_fault(reading), reading.seen
         return told
 
     def _decide_domain(self, name: str, told: dict[Key, Verdict | None]) -> None:
@@ -204,7 +213,8 @@ class Directory:
 def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, Verdict | None]:
     match mailbox:
         case Account():
-            return replace(mailbox, groups=groups_of(node, reading)), None
+            groups = groups_of(node, reading)
+            return replace(mailbox, groups=groups, creator=creates(node, groups, reading)), None
         case Group():
             members, fault = members_of(node, reading)
             return replace(mailbox, members=members), fault

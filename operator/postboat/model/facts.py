@@ -13,11 +13,12 @@ from postboat.model.relations import Node, Relations
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the MailServer says about all addresses."""
+    """What the MailServer says about all addresses, and which Mailboxes may make public ones over IMAP."""
 
     group_addresses: bool = False
     postmaster: Destination | None = None
     hostname: str = ""
+    public_creators: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -55,6 +56,16 @@ class Reading:
         """Name the groups that list a Mailbox, by their user names."""
         self.seen.add(("groups", resource))
         return sorted(self._facts.relations.groups(resource))
+
+    def public_creators(self) -> tuple[str, ...]:
+        """Name the Mailboxes that may make public mailboxes, as they are written."""
+        self.seen.add(("policy", "creators"))
+        return self._facts.policy.public_creators
+
+    def creates(self, resource: str) -> bool:
+        """Tell whether a Mailbox is named among those that may make public mailboxes, which is like a group of them."""
+        self.seen.add(("groups", resource))
+        return resource in self._facts.policy.public_creators
 
     def address(self, local: str, domain: str) -> AddressNode | None:
         """Find the MailAddress that has an address; the empty domain means all of them."""

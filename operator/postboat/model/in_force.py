@@ -22,6 +22,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
             "imap.replicas",
             "mailboxes.groupAddresses",
             "mailboxes.junk",
+            "mailboxes.publicCreators",
             "mailboxes.quota",
             "mailboxes.quotaWarning",
             "mailboxes.reclaimPolicy",

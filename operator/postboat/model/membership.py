@@ -1,4 +1,6 @@
-"""Who is in which group and owns which public mailbox, through groups in groups."""
+"""Who is in which group, owns which public mailbox and may make some, through groups in groups."""
+
+from collections.abc import Iterable
 
 from postboat.api.mailbox import MailboxType
 from postboat.model.facts import Reading
@@ -58,6 +60,25 @@ def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdic
         else:
             owners.append(Owner(owner.user, owner.type is MailboxType.GROUP, rights))
     return tuple(sorted(owners, key=lambda owner: owner.user)), fault
+
+
+def creates(person: Node, groups: Iterable[str], reading: Reading) -> bool:
+    """Tell whether a person may make public mailboxes, alone or as a member of one of these groups."""
+    nodes = (person, *(reading.node(group) for group in groups))
+    return any(node is not None and reading.creates(node.resource) for node in nodes)
+
+
+def creators_fault(reading: Reading) -> Verdict | None:
+    """Say what is wrong with those who are named as makers of public mailboxes."""
+    for index, name in enumerate(reading.public_creators()):
+        path = f"spec.mailboxes.publicCreators[{index}]"
+        creator = reading.mailbox(name)
+        if creator is None:
+            return _unknown(name, path)
+        if creator.type is MailboxType.PUBLIC:
+            message = f"Mailbox {name} is public and can make nothing: name a Group or a User"
+            return Verdict(Reason.INVALID, message, path, effective=True)
+    return None
 
 
 def _unknown(name: str, path: str) -> Verdict:

@@ -225,6 +225,8 @@ class Account:
     junk: Junk = field(default_factory=Junk)
     groups: tuple[str, ...] = ()
     """User names of all groups the person is in, directly or through other groups; sorted."""
+    creator: bool = False
+    """Whether the person may make public mailboxes over IMAP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class Resolver:
         return settle_site(self._server, self._environment, self._secrets, self._now)
 
     def _server_verdict(self) -> Verdict:
-        fault, own = self._directory.postmaster, self._site.verdict
+        fault, own = self._directory.postmaster or self._directory.creators, self._site.verdict
         return fault if fault is not None and own.accepted else own
 
     def _frame(self) -> Frame:

@@ -48,7 +48,7 @@ def smtp(spec: api.MailServerSpec) -> Smtp:
 
 
 def policy(spec: object) -> Policy:
-    """Settle what the server says about all addresses; one that is refused says nothing."""
+    """Settle what the server says about all names; one that is refused says nothing."""
     if not isinstance(spec, api.MailServerSpec):
         return Policy()
     to = spec.postmaster
@@ -56,6 +56,7 @@ def policy(spec: object) -> Policy:
         group_addresses=spec.mailboxes is not None and spec.mailboxes.group_addresses is Switch.ENABLED,
         postmaster=None if to is None else Destination(to.mailbox or "", to.address or ""),
         hostname=spec.hostname.lower(),
+        public_creators=spec.mailboxes.public_creators if spec.mailboxes is not None else (),
     )
 
 

@@ -12,7 +12,7 @@ from postboat.render import escape
 from postboat.render.files import File
 from postboat.render.template import ACTIVE, TABLES
 
-COLUMNS: Final = ("groups", "store", "public")
+COLUMNS: Final = ("groups", "store", "public", "creator")
 ROOT: Final = "/srv/mail/.public"
 """No user name begins with a dot, so no mailbox of a person is ever here."""
 VISITOR: Final = "visitor"
@@ -39,6 +39,8 @@ _DELIVERY: Final = (
     (_PUBLIC_ROW, f"'{ROOT}/mail/' || user", "mail_inbox_path"),
     (_PUBLIC_ROW, "'fs'", "mailbox_list_layout"),
 )
+# The one right at the root of public mailboxes bears the name of whoever has it: Dovecot copies it into what he makes.
+_CREATION: Final = (("creator = 'y'", "'user=' || user", "namespace/public/mailbox/root/acl/creator/id"),)
 _VISIT: Final = (
     (_VISITS, f"'{TABLES}/visitors.acl'", "acl_global_path"),
     (_VISITS, "'/run/dovecot/visitors/' || user", "home"),
@@ -60,8 +62,10 @@ _AWAY_RIGHTS: Final = b"Public/* anyone lrwstipeka\nPublic/INBOX authenticated\n
 def columns(mailbox: Account | PublicMailbox) -> tuple[str, ...]:
     """Give the columns of a row of the store's users that public mailboxes need: `COLUMNS`."""
     if isinstance(mailbox, PublicMailbox):
-        return "", str(mailbox.shard), "y"
-    return ",".join(mailbox.groups), str(mailbox.shard), ""
+        return "", str(mailbox.shard), "y", ""
+    # Visitors of the first store can make nothing there: its root is theirs, and Dovecot knows no rights in that.
+    creator = "y" if mailbox.creator and mailbox.shard == PUBLIC_STORE else ""
+    return ",".join(mailbox.groups), str(mailbox.shard), "", creator
 
 
 def rights(mailbox: PublicMailbox) -> str:
@@ -76,7 +80,7 @@ def rights(mailbox: PublicMailbox) -> str:
 def fields(platform: Platform) -> str:
     """Write the fields that the look-up of a user gives besides those of every user."""
     cases: dict[str, list[str]] = {}
-    for condition, value, field in (*_DELIVERY, *(_VISIT if several(platform) else ())):
+    for condition, value, field in (*_DELIVERY, *_CREATION, *(_VISIT if several(platform) else ())):
         cases.setdefault(field, []).append(f"WHEN {condition} THEN {value}")
     chosen = (f'CASE {" ".join(choices)} END AS "{field}"' for field, choices in cases.items())
     return ", ".join(("groups AS acl_groups", *chosen))
@@ -92,6 +96,7 @@ def values(platform: Platform) -> dict[str, object]:
     return {
         "public_root": ROOT,
         "public_rights": f"{TABLES}/public.acl",
+        "creator_rights": _FULL + "x",
         "public_host": escape.dovecot(platform.store_host(PUBLIC_STORE)),
         "several": several(platform),
         "visitor": VISITOR,

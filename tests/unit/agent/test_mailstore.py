@@ -55,7 +55,7 @@ def mail(tmp_path: Path) -> Path:
     for user in ("anna", "bert"):
         (root / user / "Maildir" / "cur").mkdir(parents=True)
         (root / user / "Maildir" / "cur" / "1").write_text("a letter")
-    for folder in (public(root) / "offers", public(root) / "bert", public_homes(root) / "offers"):
+    for folder in (place(root) / name for place in (public, public_homes) for name in ("offers", "bert")):
         folder.mkdir(parents=True)
         (folder / "1").write_text("a letter to many")
     (root / "lost+found").mkdir()
@@ -64,7 +64,7 @@ def mail(tmp_path: Path) -> Path:
 
 
 def found(mail: Path) -> dict[Kind, frozenset[str]]:
-    return {Kind.PERSONAL: present(mail), Kind.PUBLIC: present(public(mail))}
+    return {Kind.PERSONAL: present(mail), Kind.PUBLIC: present(public_homes(mail))}
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_damaged_ledger_is_begun_anew(ledger: Ledger, mail: Path) -> None:
 
 def test_folders_are_followed(ledger: Ledger, mail: Path) -> None:
     Folders(mail, Kind.PERSONAL, ledger).start()
-    Folders(public(mail), Kind.PUBLIC, ledger).start()
+    Folders(public_homes(mail), Kind.PUBLIC, ledger).start()
     start = ledger.changes(0).number
     wait(lambda: ledger.folders(Kind.PERSONAL) == {"anna", "bert"})
     (mail / "cleo").mkdir()
@@ -147,7 +147,8 @@ def test_folders_are_followed(ledger: Ledger, mail: Path) -> None:
     (mail / "bert").rename(mail / "dora")
     wait(lambda: ledger.folders(Kind.PERSONAL) == {"anna", "cleo", "dora"})
     assert {entry.user for entry in ledger.changes(start).entries} == {"bert", "cleo", "dora"}
-    (public(mail) / "orders").mkdir()
+    (public(mail) / "made-by-a-client").mkdir()
+    (public_homes(mail) / "orders").mkdir()
     wait(lambda: ledger.folders(Kind.PUBLIC) == {"bert", "offers", "orders"})
     assert ledger.folders(Kind.PERSONAL) == {"anna", "cleo", "dora"}
 
@@ -181,6 +182,13 @@ def test_erasing_ends_with_nothing(eraser: Eraser, mail: Path, ledger: Ledger) -
     assert Entry("bert", None, None, Kind.PUBLIC) in ledger.changes(0).entries
     assert eraser.erase("bert", Kind.PERSONAL) is Answer.DONE
     assert (public(mail) / "bert" / "1").exists(), "a public mailbox of that name is somebody else's"
+
+
+def test_what_clients_made_is_no_object_s_mail_to_be_erased(eraser: Eraser, mail: Path) -> None:
+    (public(mail) / "theirs").mkdir()
+    eraser.start()
+    assert eraser.erase("theirs", Kind.PUBLIC) is Answer.DONE
+    assert (public(mail) / "theirs").exists()
 
 
 def test_a_public_mailbox_is_erased_with_all_that_is_kept_for_it(eraser: Eraser, mail: Path, ledger: Ledger) -> None:

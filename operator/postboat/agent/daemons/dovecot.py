@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _RUN = Path("/run/dovecot")
 # Dovecot lets sessions make folders below this one, for users that it does not find.
 _NOWHERE = _RUN / "user-not-found"
-_PUBLIC = Path("/srv/mail/.public/mail")
 _LMTP = 10024  # the port that only a store has
 _STORE_SECONDS = 6.0
 _MAIL = Path("/srv/mail")
@@ -67,7 +66,7 @@ class Dovecot(Daemon):
         """Return SQLite, and the rights in public mailboxes, whose mail the first of the stores keeps."""
         tables = self.state / "tables"
         return {
-            "acl": AclDriver(tables, _PUBLIC, keeps_mail=socket.gethostname().endswith("-store-0")),
+            "acl": AclDriver(tables, _MAIL, keeps_mail=socket.gethostname().endswith("-store-0")),
             "sqlite": SqliteDriver(self._directory, self._removed),
         }
 

@@ -44,7 +44,7 @@ class Eraser:
     """Erases below `root`; `trash` is a folder of the same volume."""
 
     def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
-        self._roots = {Kind.PERSONAL: (root,), Kind.PUBLIC: (public_homes(root), public(root))}
+        self._roots = {Kind.PERSONAL: (root,), Kind.PUBLIC: (public(root), public_homes(root))}
         self._directory, self._ledger, self._children = directory, ledger, children
         self._trash = root / ".postboat" / "trash"
         self._ordering = threading.Lock()
@@ -63,7 +63,8 @@ class Eraser:
         with self._ordering:
             if listed(self._directory, user):
                 return Answer.LIVING
-            if any(os.path.lexists(root / user) for root in self._roots[kind]):
+            # The last one goes last, and without it there is none that was declared: what clients made is theirs.
+            if os.path.lexists(self._roots[kind][-1] / user):
                 self._end_sessions(user)
                 if listed(self._directory, user):  # that took time, in which the name may have been given anew
                     return Answer.LIVING

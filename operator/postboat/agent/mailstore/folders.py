@@ -41,7 +41,7 @@ def public(mail: Path) -> Path:
 
 
 def public_homes(mail: Path) -> Path:
-    """Give the folder of what is kept for public mailboxes beside their mail."""
+    """Give the folder with a home for each public mailbox that is or was declared; those of clients have none."""
     return mail / ".public" / "home"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Eraser
-from postboat.agent.mailstore.folders import Folders, present, public
+from postboat.agent.mailstore.folders import Folders, present, public, public_homes
 from postboat.agent.mailstore.ledger import Kind, Ledger
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def _begin_later(mail: Path, places: Places, children: Children) -> None:
 def _begin(mail: Path, places: Places, children: Children) -> bool:
     ledger = Ledger(mail / ".postboat" / "usage.sqlite")
     eraser = Eraser(mail, places.state / "tables" / "directory.sqlite", ledger, children)
-    roots = {Kind.PERSONAL: mail, Kind.PUBLIC: public(mail)}
+    roots = {Kind.PERSONAL: mail, Kind.PUBLIC: public_homes(mail)}
     try:
-        public(mail).mkdir(parents=True, exist_ok=True)
+        for folder in (public(mail), public_homes(mail)):
+            folder.mkdir(parents=True, exist_ok=True)
         ledger.open({kind: present(root) for kind, root in roots.items()})
         eraser.start()
         endpoint = Endpoint(places.operator_port, places.run / "active", ledger, eraser)
