@@ -15,7 +15,8 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from postboat.agent.mailstore.folders import public, public_homes, valid
+from postboat.agent.mailstore.folders import public, public_homes, seen, valid
+from postboat.agent.mailstore.grants import revoke
 from postboat.agent.mailstore.ledger import Kind, listed
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Eraser:
     """Erases below `root`; `trash` is a folder of the same volume."""
 
     def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
-        self._roots = {Kind.PERSONAL: (root,), Kind.PUBLIC: (public_homes(root), public(root))}
-        self._directory, self._ledger, self._children = directory, ledger, children
+        self._roots = {Kind.PERSONAL: (root, seen(root)), Kind.PUBLIC: (public_homes(root), public(root))}
+        self._root, self._directory, self._ledger, self._children = root, directory, ledger, children
         self._trash = root / ".postboat" / "trash"
         self._ordering = threading.Lock()
         self._due = threading.Event()
@@ -106,6 +107,7 @@ class Eraser:
         try:
             for path in sorted(self._trash.iterdir()):
                 try:
+                    self._forget(path.name)
                     _delete(path)
                 except OSError as error:
                     emptied = False
@@ -114,6 +116,12 @@ class Eraser:
             log.exception("the trash was not emptied, which is tried again")
             return False
         return emptied
+
+    def _forget(self, entry: str) -> None:
+        """Take from a person whose folder lies in the trash what others allowed him, unless the name is given anew."""
+        user, mark, rest = entry.partition(_MARKS[Kind.PERSONAL])
+        if mark and _MARKS[Kind.PERSONAL] not in rest and valid(user) and not listed(self._directory, user):
+            revoke(self._root, user)
 
 
 def _delete(path: Path) -> None:
