@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import smtplib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -20,7 +20,7 @@ from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
-from e2e.processes import container_processes
+from e2e.processes import Process, container_processes
 from postboat.model import names
 
 FINALIZER = "postboat.dev/erase-mail"
@@ -225,12 +225,23 @@ def test_an_object_is_not_ready_while_one_replica_lags(grown: Growth) -> None:
 @contextmanager
 def frozen_agent(pod: Object, container: str) -> Iterator[None]:
     """Stop the agent of a container where it stands, its daemon not; it goes on afterwards."""
-    (agent,) = (process for process in container_processes(pod)[container] if process.inner == 1)
-    os.kill(agent.pid, signal.SIGSTOP)
+    with frozen(process for process in container_processes(pod)[container] if process.inner == 1):
+        yield
+
+
+@contextmanager
+def frozen(processes: Iterable[Process]) -> Iterator[None]:
+    """Stop processes where they stand; they go on afterwards."""
+    stopped = [process.pid for process in processes]
+    assert stopped
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        os.kill(agent.pid, signal.SIGCONT)
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.row("B8")
@@ -289,3 +300,35 @@ def test_a_store_stays_for_mail_of_nobody_and_until_it_is_erased(
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
         user = next(name for name in (f"settler{n}" for n in range(100)) if names.store(name, STORES) == STORES - 1)
         settlers[STORES - 1] = platform.add_mailbox(user)
+
+
+@pytest.mark.row("B2")
+@pytest.mark.row("B8")
+def test_a_store_that_hangs_holds_up_mail_to_no_other(grown: Growth, settlers: dict[int, Account]) -> None:
+    """It takes connections and says nothing, as if its node was lost: each attempt lasts half a minute."""
+    platform = grown.platform
+    smtp = next(pod for pod in platform.kube.pods(platform.namespace, "smtp", platform.name) if pod_number(pod) == 0)
+    hanging = next(
+        pod for pod in platform.kube.pods(platform.namespace, "store", platform.name) if pod_number(pod) == 1
+    )
+
+    def send(account: Account) -> str:
+        message = letter("stranger@outside.test", f"{account.user}@example.test")
+        with smtplib.SMTP(pod_ip(platform, smtp["metadata"]["name"]), 10025, timeout=20) as session:
+            session.send_message(message)
+        return str(message["Message-ID"])
+
+    def deliverers() -> int:
+        return sum(process.name == "lmtp" for process in container_processes(smtp)["postfix"])
+
+    with frozen(process for process in container_processes(hanging)["dovecot"] if process.inner != 1):
+        waiting = [send(settlers[1]) for _ in range(25)]
+        eventually(lambda: deliverers() >= 20, "all deliverers of that store wait for it")
+        for account in (settlers[0], settlers[2]):
+            wait_for_message(account, send(account), timeout=15)
+    for message in waiting[::12]:
+        wait_for_message(settlers[1], message, timeout=120)
+
+
+def pod_number(pod: Object) -> int:
+    return int(pod["metadata"]["name"].rpartition("-")[2])

@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
+from e2e import folders
 from e2e.cases.test_quota import KIB, quota
 from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Kube, Object, eventually
@@ -284,6 +285,38 @@ def test_a_mailbox_in_conflict_erases_nothing(platform: Platform) -> None:
         platform.kube.delete(GROUP, "Mailbox", platform.namespace, name)
     eventually(lambda: orphan(platform, user), "the mail is kept and listed", timeout=30)
     assert folder_there(platform, user)
+
+
+@pytest.mark.row("M14")
+def test_the_next_of_a_name_has_none_of_the_rights_of_the_last(platform: Platform) -> None:
+    """What a colleague shared with somebody whose mail was erased, and what the others of the file were given."""
+    owner, friend = platform.add_mailbox(), platform.add_mailbox()
+    guest = platform.add_mailbox(reclaimPolicy="Delete")
+    eventually(lambda: FINALIZER in mailbox(platform, guest.user)["metadata"].get("finalizers", []), "the finalizer")
+    shared = f"Shared/{owner.user}/Work"
+    with folders.session(owner) as imap:
+        folders.ok(imap.create("Work"))
+        for account in (guest, friend):
+            folders.ok(imap.setacl("Work", account.user, "lr"))
+        folders.ok(folders.append(imap, "Work"))
+    for account in (guest, friend):
+        with folders.session(account) as imap:
+            assert shared in folders.folders(imap)
+    platform.remove_mailbox(guest.user)
+    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, guest.user) is None, "it goes")
+    again = platform.add_mailbox(guest.user)
+    with folders.session(again) as imap:
+        assert shared not in folders.folders(imap)
+        folders.no(imap.select(shared))
+    with folders.session(owner) as imap:
+        given = folders.grants(imap, "Work")
+        assert guest.user not in given
+        assert given[friend.user] == {"l", "r"}
+        assert folders.subjects(imap, "Work") == ["Put here"]
+    with folders.session(friend) as imap:
+        assert shared in folders.folders(imap)
+    for account in (owner, friend, again):
+        platform.remove_mailbox(account.user)
 
 
 @pytest.mark.row("M14")

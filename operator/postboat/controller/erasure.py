@@ -17,6 +17,7 @@ from postboat.cluster.types import Key
 from postboat.controller.execution import paused
 from postboat.model.census import Kept, claimed
 from postboat.model.domains import age
+from postboat.model.platform import PUBLIC_STORE
 from postboat.model.reclaim import FINALIZER, erases
 
 if TYPE_CHECKING:
@@ -156,9 +157,11 @@ class Erasures:
         pods = store_pods(self._world.pods_of(self._key))
         mail = decision.user, decision.kept
         self._ordered.setdefault(mailbox.name, self._clock())
-        states = [self._order(store, mail, platform, pods, silent) for store in decision.stores]
+        # The first store knows what a person has read in public mailboxes, and may do there.
+        stores = sorted({*decision.stores, PUBLIC_STORE})
+        states = [self._order(store, mail, platform, pods, silent) for store in stores]
         self._ready[mailbox.name] = self._clock()
-        failed = [f"store {store} {silent[store]}" for store in decision.stores if store in silent]
+        failed = [f"store {store} {silent[store]}" for store in stores if store in silent]
         long = self._clock() - self._ordered[mailbox.name] > LONG
         if all(state == ERASED for state in states):
             self._tidings.erased(mailbox, decision.user)
@@ -168,7 +171,7 @@ class Erasures:
         elif LIVING in states and long:
             self._wait(mailbox, "a store has not yet closed the mailbox")
         elif ERASING in states and long:
-            busy = (store for store, state in zip(decision.stores, states, strict=True) if state == ERASING)
+            busy = (store for store, state in zip(stores, states, strict=True) if state == ERASING)
             self._wait(mailbox, ", ".join(f"store {store} has not deleted all of it yet" for store in busy))
 
     def _order(

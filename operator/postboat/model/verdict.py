@@ -54,7 +54,7 @@ class Reason(StrEnum):
     DELETING = "Deleting"
     """The object is being deleted and counts no more."""
     STORE_UNAVAILABLE = "StoreUnavailable"
-    """The store that holds the mail does not answer, so that the mail cannot be erased yet."""
+    """A store does not answer or has not finished, so that the mail is not erased yet."""
     IN_FORCE = "InForce"
     """Every replica serves the object as it is written."""
     PENDING = "Pending"

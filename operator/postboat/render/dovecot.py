@@ -12,6 +12,7 @@ from postboat.model import names
 from postboat.model.platform import Imap, Platform, Protocol
 from postboat.render import escape, public
 from postboat.render.files import Effect, File
+from postboat.render.postfix import LMTP_CONCURRENCY
 from postboat.render.template import fill, script
 from postboat.render.transport_security import CIPHERS
 
@@ -181,7 +182,9 @@ def _edge_secrets(platform: Platform) -> tuple[File, ...]:
 def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
     """Render the edge beside Postfix: logins for submission, and the way of each message to its store."""
     socket = Block("unix_listener", "/run/edge/lmtp", ("mode = 0666",))
-    services = (Service("lmtp", ("process_min_avail = 1",), (socket,)),)
+    # As many as Postfix may deliver at once to stores that all hang, and some for connections that it keeps.
+    limit = f"process_limit = {LMTP_CONCURRENCY * (platform.store.replicas + 4)}"
+    services = (Service("lmtp", ("process_min_avail = 1", limit), (socket,)),)
     lookups = (_LOGINS, _DELIVERIES)
     # Dovecot delays all logins from an address with wrong passwords. Postfix waits 10 seconds only, and behind a load
     # balancer the address may be everybody's: two wrong passwords would keep all users out. A failure costs 2 s anyway.

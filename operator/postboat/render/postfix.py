@@ -12,11 +12,12 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import authority_file, quota_class
+from postboat.render.tables import DELIVERY, authority_file, quota_class, transport
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
+"""How many deliveries to one store go on at once, from each smtp pod."""
 QUOTA_PORT: Final = 12340
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
 _LONGEST_LIFETIME: Final = 2**31 - 1
@@ -82,6 +83,7 @@ LISTENERS: Final = (
 def files(platform: Platform) -> tuple[File, ...]:
     """Render everything that the container `postfix` reads besides its tables."""
     checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
+    transports = tuple(transport(store) for store in range(1, platform.store.replicas))
     main = fill(
         "main.cf",
         hostname=escape.postfix_word(platform.hostname),
@@ -96,14 +98,16 @@ def files(platform: Platform) -> tuple[File, ...]:
         within_quota=_WITHIN_QUOTA,
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
-        lmtp_concurrency=LMTP_CONCURRENCY,
+        delivery=DELIVERY,
+        transports=transports,
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
     )
+    master = fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
     certificate, internal = platform.certificate, platform.internal
     return (
         File("main.cf", "main.cf", main),
-        File("master.cf", "master.cf", fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY)),
+        File("master.cf", "master.cf", master),
         File("tls.pem", "tls.pem", certificate.key + certificate.chain, secret=True, mode="0600"),
         File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
         File("ca.pem", "ca.pem", internal.ca, secret=True),

@@ -19,6 +19,8 @@ _OURS_ALONE: Final = (names.COPY_DOMAIN, names.LIST_DOMAIN, names.MAILBOX_DOMAIN
 """Domains that mail travels under inside the platform; to everybody else they are foreign."""
 _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
+DELIVERY: Final = "unix:/run/edge/lmtp"
+"""Where Postfix delivers mail for all stores: to the edge beside it."""
 _TLS: Final = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "Verified": "secure match=nexthop"}
 
 
@@ -130,6 +132,14 @@ def _transports(directory: Directory) -> Iterable[Row]:
     for domain in directory.domains:
         if domain.relay is not None:
             yield from ((spelling, f"relay:{_next_hop(domain.relay)}") for spelling in domain.spellings)
+    for mailbox in directory.stored:
+        if mailbox.shard > 0:  # what is not placed yet, and the first store, go the way of all mail
+            yield names.canonical(mailbox.user), f"{transport(mailbox.shard)}:{DELIVERY}"
+
+
+def transport(store: int) -> str:
+    """Name the processes of Postfix that deliver to a store beyond the first: one that hangs holds up no other."""
+    return f"store{store}"
 
 
 def _tls_policies(directory: Directory) -> Iterable[Row]:

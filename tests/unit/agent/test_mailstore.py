@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sqlite3
 import ssl
 import threading
@@ -20,7 +21,7 @@ from postboat.agent.mailstore import eraser as eraser_module
 from postboat.agent.mailstore import folders
 from postboat.agent.mailstore.endpoint import Endpoint
 from postboat.agent.mailstore.eraser import Answer, Eraser
-from postboat.agent.mailstore.folders import Folders, present, public, public_homes
+from postboat.agent.mailstore.folders import Folders, present, public, public_homes, seen
 from postboat.agent.mailstore.ledger import Entry, Kind, Ledger
 from postboat.model import names
 
@@ -309,6 +310,71 @@ def test_sessions_are_looked_for_until_dovecot_has_answered(directory: Path) -> 
     dismissal.dismiss(["cleo"])
     assert dismissal.look(), "nobody knows whether she is there"
     assert "cleo" not in hands.kicked
+
+
+def rights(folder: Path, *lines: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "dovecot-acl"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    path.chmod(0o660)
+    return path
+
+
+def test_rights_end_with_the_mail_of_those_who_had_them(eraser: Eraser, mail: Path) -> None:
+    shares = ("bert", "anna", "group/staff", "../etc")
+    keys = [f"shared/shared-boxes/user/{to}/anna\n1\n" for to in ("bert", "bertha")]
+    keys += [f"shared/shared-boxes/user/bert/{owner}\n1\n" for owner in shares]
+    (mail / ".shares").write_text("".join(keys))
+    mine = ("owner lr", "user=bertha lr", "group=bert lr", "user=anna lrs :named")
+    of_anna = rights(mail / "anna" / "Maildir" / ".Work", *mine, "user=bert lrs", "-user=bert w")
+    untouched = rights(mail / "anna" / "Maildir" / ".Other", *mine)
+    before = untouched.stat()
+    below = rights(public(mail) / "offers" / "north" / "far", "user=bert lrswi", "user=anna lr")
+    (seen(mail) / "bert" / "offers").mkdir(parents=True)
+    (seen(mail) / "anna").mkdir()
+    eraser.start()
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("bert", Kind.PERSONAL) is Answer.DONE)
+    assert of_anna.read_text().splitlines() == list(mine)
+    assert of_anna.stat().st_mode & 0o777 == 0o660
+    assert (untouched.stat().st_ino, untouched.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert below.read_text() == "user=anna lr\n"
+    assert sorted(path.name for path in seen(mail).iterdir()) == ["anna"]
+    assert not list(mail.rglob("*.lock"))
+
+
+def test_who_only_read_public_mailboxes_here_leaves_nothing_either(eraser: Eraser, mail: Path) -> None:
+    (seen(mail) / "cleo").mkdir(parents=True)
+    eraser.start()
+    assert eraser.erase("cleo", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("cleo", Kind.PERSONAL) is Answer.DONE)
+    assert not (seen(mail) / "cleo").exists()
+
+
+def test_rights_that_dovecot_is_changing_are_waited_for(
+    eraser: Eraser, mail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eraser_module, "_AGAIN", 0.01)
+    path = rights(public(mail) / "offers", "user=bert lr")
+    lock = path.with_name("dovecot-acl.lock")
+    lock.touch()
+    eraser.start()
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
+    time.sleep(0.1)
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
+    assert path.read_text() == "user=bert lr\n"
+    os.utime(lock, (0, 0))
+    wait(lambda: eraser.erase("bert", Kind.PERSONAL) is Answer.DONE)
+    assert path.read_text() == ""
+
+
+def test_rights_of_whoever_is_there_again_stay(mail: Path, directory: Path, ledger: Ledger) -> None:
+    path = rights(public(mail) / "offers", "user=anna lr", "user=bert lr")
+    for entry in ("anna@1", "bert@public@1"):
+        (mail / ".postboat" / "trash" / entry).mkdir(parents=True)
+    Eraser(mail, directory, ledger, Hands()).start()
+    wait(lambda: not list((mail / ".postboat" / "trash").iterdir()))
+    assert path.read_text() == "user=anna lr\nuser=bert lr\n"
 
 
 def test_a_link_is_not_followed(eraser: Eraser, mail: Path, tmp_path: Path) -> None:

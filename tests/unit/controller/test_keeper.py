@@ -304,6 +304,15 @@ def test_a_public_mailbox_is_erased_and_a_person_of_that_name_is_not(stage: Stag
     assert stage.finalizers == {"offers": False}
 
 
+def test_the_first_store_forgets_a_person_of_another_one(stage: Stage) -> None:
+    stage.server = golden.server(storage={"shards": 3})
+    stage.held = {0: {}, 1: {}, 2: {}}
+    stage.mailbox("anna", deleting=True, store=2, reclaimPolicy="Delete")
+    stage.hold(2, "anna")
+    again(keeper(stage), stage)
+    assert stage.erased == [(0, "anna"), (2, "anna")]
+
+
 def test_a_silent_store_is_said_once_and_waited_for(stage: Stage) -> None:
     stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
     stage.away = {0}

@@ -253,3 +253,29 @@ def test_a_long_list_is_written_once_for_all_domains() -> None:
     assert len([row for row in rows if row[1] == "everyone@list.invalid"]) == len(domains)
     (whole,) = (row[1] for row in rows if row[0] == "everyone@list.invalid")
     assert sorted(whole.split(",")) == sorted(f"{name}@mailbox.invalid" for name in people)
+
+
+def test_each_store_has_deliverers_of_its_own_and_the_edge_enough_for_all() -> None:
+    files = rendered(storage={"shards": 4})
+    master = file(files, "smtp", "master.cf").content.decode()
+    main = postfix_main(file(files, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    limits = {line.split()[0]: int(line.split()[6]) for line in master.splitlines() if line.endswith(" lmtp flags=O")}
+    assert limits.keys() == {"lmtp", "store1", "store2", "store3"}
+    assert all(main[f"{name}_destination_recipient_limit"] == "1" for name in limits)
+    edge = file(files, "smtp-edge", "dovecot.conf").content.decode()
+    (enough,) = re.findall(r"process_limit = (\d+)", edge)
+    assert int(enough) > sum(limits.values())
+    rows = [line for (_, key), shard in files.shards.items() if key == "smtp" for line in lines(shard.content)]
+    (way,) = (line.split("\t")[2] for line in rows if line.startswith("transports\talice@"))
+    assert way.partition(":")[0] in limits
+    assert way.partition(":")[2] == main["virtual_transport"].partition(":")[2]
+
+
+def test_mail_to_the_first_store_goes_the_common_way() -> None:
+    files = rendered()
+    rows = [line for (_, key), shard in files.shards.items() if key == "smtp" for line in lines(shard.content)]
+    assert not [line for line in rows if line.startswith("transports\t")]
+
+
+def lines(content: bytes) -> list[str]:
+    return decompress(content).decode().splitlines()

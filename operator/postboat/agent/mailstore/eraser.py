@@ -15,7 +15,8 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from postboat.agent.mailstore.folders import public, public_homes, valid
+from postboat.agent.mailstore.folders import public, public_homes, seen, valid
+from postboat.agent.mailstore.grants import revoke
 from postboat.agent.mailstore.ledger import Kind, listed
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Eraser:
     """Erases below `root`; `trash` is a folder of the same volume."""
 
     def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
-        self._roots = {Kind.PERSONAL: (root,), Kind.PUBLIC: (public(root), public_homes(root))}
-        self._directory, self._ledger, self._children = directory, ledger, children
+        self._roots = {Kind.PERSONAL: (seen(root), root), Kind.PUBLIC: (public(root), public_homes(root))}
+        self._root, self._directory, self._ledger, self._children = root, directory, ledger, children
         self._trash = root / ".postboat" / "trash"
         self._ordering = threading.Lock()
         self._due = threading.Event()
@@ -63,8 +64,7 @@ class Eraser:
         with self._ordering:
             if listed(self._directory, user):
                 return Answer.LIVING
-            # The last one goes last, and without it there is none that was declared: what clients made is theirs.
-            if os.path.lexists(self._roots[kind][-1] / user):
+            if self._there(user, kind):
                 self._end_sessions(user)
                 if listed(self._directory, user):  # that took time, in which the name may have been given anew
                     return Answer.LIVING
@@ -74,6 +74,12 @@ class Eraser:
                 return Answer.DONE
         self._due.set()
         return Answer.ERASING
+
+    def _there(self, user: str, kind: Kind) -> bool:
+        """Tell whether there is anything to erase; a public mailbox without a home is one that clients made."""
+        if kind is Kind.PUBLIC:
+            return os.path.lexists(public_homes(self._root) / user)
+        return any(os.path.lexists(root / user) for root in self._roots[kind])
 
     def _end_sessions(self, user: str) -> None:
         """End the sessions of the user, who can open no new one."""
@@ -107,6 +113,7 @@ class Eraser:
         try:
             for path in sorted(self._trash.iterdir()):
                 try:
+                    self._forget(path.name)
                     _delete(path)
                 except OSError as error:
                     emptied = False
@@ -115,6 +122,12 @@ class Eraser:
             log.exception("the trash was not emptied, which is tried again")
             return False
         return emptied
+
+    def _forget(self, entry: str) -> None:
+        """Take from a person whose folder lies in the trash what others allowed him, unless the name is given anew."""
+        user, mark, rest = entry.partition(_MARKS[Kind.PERSONAL])
+        if mark and _MARKS[Kind.PERSONAL] not in rest and valid(user) and not listed(self._directory, user):
+            revoke(self._root, user)
 
 
 def _delete(path: Path) -> None:

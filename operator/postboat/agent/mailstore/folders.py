@@ -45,6 +45,11 @@ def public_homes(mail: Path) -> Path:
     return mail / ".public" / "home"
 
 
+def seen(mail: Path) -> Path:
+    """Give the folder with what each person has read in public mailboxes."""
+    return mail / ".public" / "seen"
+
+
 def present(root: Path) -> frozenset[str]:
     """Give the users that have a folder."""
     with os.scandir(root) as entries:
