@@ -54,6 +54,7 @@ def test_a_hidden_copy_is_one_copy_and_betrays_nothing(
         message = post(platform, "alice@watched.test", "bob@watched.test", "alice@example.test")
         assert copies(platform, message) == {"alice": 1, "bob": 1, keeper.user: 1}
         assert received(archive, message) == ["all@archive.test"]
+        assert b"X-Original-To: watched.test@copy.invalid" in wait_for_message(keeper, message["Message-ID"])
         assert betrays_nothing(wait_for_message(alice, message["Message-ID"]), keeper)
         assert copies(platform, post(platform, f"{keeper.user}@watched.test")) == {keeper.user: 1}
         assert copies(platform, post(platform, "alice@example.org")) == {"alice": 1}, "another domain is not copied"
@@ -71,13 +72,12 @@ def test_senders_hear_nothing_of_a_copy(
     sent: list[EmailMessage] = []
     active_script(keeper, 'require "vacation";\nvacation "I am away.";\n')
 
-    def submitted(*recipients: str, port: int = 587) -> dict[str, int]:
+    def submitted(*recipients: str, port: int = 587, options: tuple[str, ...] = ()) -> dict[str, int]:
         message = letter("alice@example.test", recipients[0])
         with alice.submission(port) as session:
-            assert not session.send_message(message, "alice@example.test", recipients)
-        found = copies(platform, message)
+            assert not session.send_message(message, "alice@example.test", recipients, rcpt_options=options)
         sent.append(message)
-        return found
+        return copies(platform, message)
 
     with present(platform, watched(platform, "all@archive.test", f"{keeper.user}@example.test")):
         for port in (587, 465):
@@ -90,6 +90,14 @@ def test_senders_hear_nothing_of_a_copy(
         try:
             assert submitted("bob@watched.test") == {"bob": 1, keeper.user: 1}, "nobody hears that a copy came back"
             assert received(archive, sent[-1]) == []
+            notify = ("NOTIFY=SUCCESS,FAILURE,DELAY",)
+            assert submitted("bob@watched.test", options=notify) == {"bob": 1, keeper.user: 1, "alice": 1}
+            with alice.imap() as session:
+                session.select_folder("INBOX", readonly=True)
+                (report,) = session.search(["TEXT", sent[-1]["Message-ID"].strip("<>")])
+                content = bytes(session.fetch([report], ["BODY.PEEK[]"])[report][b"BODY[]"])
+            assert b"bob@watched.test" in content, "what happened to the message itself is reported"
+            assert betrays_nothing(content, keeper)
         finally:
             archive.accept()
         assert submitted(f"{keeper.user}@example.test") == {keeper.user: 1, "alice": 1}, "mail of his own is answered"
