@@ -230,11 +230,19 @@ def login_in_clear_text(account: Account, port: int) -> bool:
 
 
 def closed(platform: Platform, port: int) -> bool:
-    """Whether nobody answers on a port; how a closed one refuses is the network's choice."""
+    """Whether nobody listens on a port; how a closed one refuses is the network's choice."""
     try:
         with socket.create_connection((platform.hostname, port), timeout=2) as connection:
-            return not connection.recv(1)
+            return not greeted(connection)
     except OSError:
+        return True
+
+
+def greeted(connection: socket.socket) -> bool:
+    """Whether the other side greets, or waits for TLS."""
+    try:
+        return bool(connection.recv(1))
+    except TimeoutError:
         return True
 
 

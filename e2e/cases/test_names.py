@@ -5,15 +5,15 @@ Refused names are refused by field; a reference that leads nowhere is a conditio
 
 from __future__ import annotations
 
+import base64
 import json
-import smtplib
 from dataclasses import replace
 
 import pytest
 from imapclient import IMAPClient
 from kubernetes.client import ApiException
 
-from e2e.clients import SECONDS, Account, letter, wait_for_message
+from e2e.clients import SECONDS, Account, letter
 from e2e.kube import GROUP, Object
 from e2e.platform import Platform, manifest
 from e2e.post import SENDER, address, answer, copies, group, post, present, server_with, verdict
@@ -38,7 +38,7 @@ def test_a_user_name_of_other_characters_is_refused_by_field(platform: Platform,
 @pytest.mark.row("B3")
 @pytest.mark.parametrize("name", ["Alice", "jürgen", "a_b"])
 def test_an_object_name_of_other_characters_is_refused_by_field(platform: Platform, name: str) -> None:
-    assert "metadata.name" in refusal(platform, platform.mailbox(name))
+    assert "metadata.name" in refusal(platform, manifest("Mailbox", platform.namespace, name, {}))
 
 
 @pytest.mark.row("A1")
@@ -62,19 +62,14 @@ def test_a_tag_in_a_local_part_is_refused_in_words(platform: Platform) -> None:
 
 @pytest.mark.row("D1")
 def test_what_is_no_address_is_refused_and_the_session_goes_on(platform: Platform, alice: Account) -> None:
-    malformed = (
-        "a b@example.test",
-        "@example.test",
-        "alice@",
-        "alice@example..test",
-        "alice@.example.test",
-        "alice@@example.test",
-        "alice@example.test@elsewhere.test",
-        f"{'x' * 300}@example.test",
-    )
+    malformed = ("a b@example.test", "@example.test", "alice@", f"{'x' * 300}@example.test")
+    foreign = ("alice@example..test", "alice@.example.test", "alice@@example.test", "alice@example.test@elsewhere.test")
     with platform.smtp() as outside, alice.submission() as inside:
-        for session, sender in ((outside, SENDER), (inside, "alice@example.test")):
-            for recipient in malformed:
+        for session, sender, recipients in (
+            (outside, SENDER, malformed + foreign),
+            (inside, "alice@example.test", malformed),
+        ):
+            for recipient in recipients:
                 code, text = answer(session, recipient, sender=sender)
                 assert 500 <= code < 600, f"{recipient}: {code} {text}"
             assert answer(session, "alice@example.test", sender=sender)[0] == 250
@@ -92,7 +87,6 @@ def test_mail_in_unicode_arrives_once_whatever_the_spelling(platform: Platform, 
             options = ["SMTPUTF8", "BODY=8BITMIME"]
             assert not session.sendmail("fräulein@outside.test", spellings, message.as_bytes(), options)
         assert copies(platform, message) == {"alice": 1}
-        assert b"X-Original-To: leser@" in wait_for_message(alice, message["Message-ID"])
         for user in ("alice@köln.test", "alice@xn--kln-sna.test"):
             with IMAPClient(alice.hostname, 993, ssl=True, ssl_context=alice.context(), timeout=SECONDS) as imap:
                 imap.plain_login(user, alice.password)
@@ -102,15 +96,10 @@ def test_mail_in_unicode_arrives_once_whatever_the_spelling(platform: Platform, 
 
 def _submits(account: Account) -> bool:
     """Whether a login for submission is taken, by a name beyond ASCII too."""
+    response = base64.b64encode(f"\0{account.user}\0{account.password}".encode()).decode()
     with account.secure() as session:
         session.ehlo()
-        try:
-            session.command_encoding = "utf-8"
-            session.user, session.password = account.user, account.password
-            session.auth("PLAIN", lambda challenge=None: f"\0{account.user}\0{account.password}")  # noqa: ARG005
-        except smtplib.SMTPAuthenticationError:
-            return False
-    return True
+        return session.docmd("AUTH PLAIN", response)[0] == 235
 
 
 @pytest.mark.row("B1")
@@ -119,7 +108,8 @@ def test_a_reference_that_leads_nowhere_is_named_and_harms_nothing_else(platform
     owners = [{"name": "ghost"}, {"name": "shelf"}, {"name": "alice", "rights": "Read"}]
     shelf = manifest("Mailbox", platform.namespace, "shelf", {"type": "Public"})
     owned = manifest("Mailbox", platform.namespace, "owned", {"type": "Public", "owners": owners})
-    with present(platform, shelf, owned, group(platform, "half-full", "ghost", "bob")):
+    wrong = (owned, group(platform, "half-full", "ghost", "bob"))
+    with present(platform, shelf), present(platform, *wrong, ready=False):
         said = verdict(platform, "Mailbox", "owned", "UnknownMailbox")
         assert said.startswith("spec.owners[0].name: there is no Mailbox ghost"), said
         assert verdict(platform, "Mailbox", "half-full", "UnknownMailbox").startswith("spec.members[0]: ")

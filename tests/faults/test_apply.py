@@ -135,6 +135,14 @@ def test_what_is_equal_is_not_sent_again(stage: Stage) -> None:
     assert stage.applier.apply([stage.config_map("a", x="2"), *objects[1:]]).applied == ["ConfigMap/a"]
 
 
+def test_every_character_arrives_as_it_is(stage: Stage) -> None:
+    text = "é 漢 🙂 𠀀 \x7f \x85 \u2028 \ufeff \\ud83d"
+    stage.applier.apply([stage.config_map("a", x=text)])
+    raw = stage.client.get(CONFIG_MAP, stage.namespace, "a")
+    assert raw is not None
+    assert raw["data"]["x"] == text
+
+
 def test_a_status_of_a_child_is_no_drift(stage: Stage) -> None:
     objects = [stateful_set(stage)]
     stage.applier.apply(objects)

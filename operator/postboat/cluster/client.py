@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import re
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -34,6 +35,18 @@ MERGE = "application/merge-patch+json"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+_ESCAPED = re.compile("[\x7f-\uffff]")
+
+
+def encoded(body: Json) -> bytes:
+    """Write an object so that a reader of JSON and one of YAML, which an apply patch has, find the same in it.
+
+    YAML knows no pairs of escapes for one character, and takes some characters only when they are escaped.
+    """
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 class Fence(Protocol):
@@ -163,7 +176,7 @@ class Client:
         payload = None
         if body is not None:
             headers["Content-Type"] = content
-            payload = json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
+            payload = encoded(body)
         policy = retry or self._retry
         attempt = 0
         while True:

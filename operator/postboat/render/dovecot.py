@@ -53,7 +53,7 @@ _OWN_OR_MASTER: Final = f"({_OWN} OR '%{{master_user}}' = '{names.MASTER_USER}')
 _NAME_LETTERS: Final = "".join(
     map(
         chr,
-        (*range(0x400, 0x440), *range(0xAA, 0x800, 0x40), 0x905, *range(0x1305, 0xE000, 0x1000), 0x20000),
+        (*range(0x400, 0x440), *range(0xAA, 0x800, 0x40), 0x905, *range(0x1305, 0xE000, 0x1000)),
     )
 )
 _NAME_CHARACTERS: Final = string.ascii_letters + string.digits + ".-_@" + _NAME_LETTERS
