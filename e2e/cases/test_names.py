@@ -43,7 +43,7 @@ def test_an_object_name_of_other_characters_is_refused_by_field(platform: Platfo
 
 @pytest.mark.row("A1")
 def test_an_address_may_have_every_character_that_mail_allows(platform: Platform) -> None:
-    locals_ = ("a/b", "o'brien", "x=y", "{c}|d?", "#$&*^_`~-")
+    locals_ = ("a/b", "o'brien", "x=y", "{c}|d?", "$&*^_`~-#")
     named = [address(platform, f"odd-{number}", "alice", localPart=one) for number, one in enumerate(locals_)]
     with present(platform, *named):
         messages = {local: post(platform, f"{local}@example.test") for local in locals_}
@@ -55,7 +55,7 @@ def test_an_address_may_have_every_character_that_mail_allows(platform: Platform
 
 @pytest.mark.row("A1")
 def test_what_cannot_be_a_local_part_is_refused_in_words(platform: Platform) -> None:
-    wrong = {"x+y": "a +tag", "100%": "! and %", "up!on": "! and %"}
+    wrong = {"x+y": "a +tag", "100%": "! and %", "up!on": "! and %", "#1": "! and %, and no # first"}
     named = [address(platform, f"wrong-{number}", "alice", localPart=one) for number, one in enumerate(wrong)]
     with present(platform, *named, ready=False):
         for one, what in zip(named, wrong.values(), strict=True):

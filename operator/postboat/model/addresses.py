@@ -17,6 +17,8 @@ from postboat.model.verdict import Key, Reason, Verdict
 
 _ROUTING: Final = frozenset("!%")
 """Postfix takes no mail for such an address from outside, lest a server behind it passes it on to anybody."""
+_COMMENT: Final = "#"
+"""What begins with it is no entry to postmap."""
 Claim = tuple[str, str]
 """Local part and domain; the empty domain means all local domains."""
 
@@ -63,8 +65,10 @@ def _local_part(name: str, *, written: str) -> str | Verdict:
     if local is None or names.DELIMITER in written:
         message = "write the part before the @ without a +tag: every tag of an address is part of it by itself"
         return Verdict(Reason.INVALID, message, "spec.localPart")
-    if _ROUTING & set(local):
-        message = "write the part before the @ without ! and %: servers take them for a route and refuse the address"
+    if _ROUTING & set(local) or local.startswith(_COMMENT):
+        message = (
+            "write the part before the @ without ! and %, and no # first: Postfix takes no mail for such an address"
+        )
         return Verdict(Reason.INVALID, message, "spec.localPart")
     return local
 

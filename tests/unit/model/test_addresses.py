@@ -62,7 +62,8 @@ def test_the_first_wrong_destination_is_named_and_the_rest_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("local", "what"), [("x+y", "without a +tag"), ("100%", "without ! and %"), ("a!b", "without !")]
+    ("local", "what"),
+    [("x+y", "without a +tag"), ("100%", "without ! and %"), ("a!b", "without !"), ("#1", "no # first")],
 )
 def test_a_local_part_that_mail_cannot_reach_is_refused(local: str, what: str) -> None:
     spec = {"localPart": local, "destinations": [{"mailbox": "anna"}]}
