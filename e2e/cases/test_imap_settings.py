@@ -359,11 +359,13 @@ def test_a_full_mailbox_and_a_public_one_lose_nothing_either(platform: Platform)
         with pytest.raises(IMAPClientError, match="OVERQUOTA"):
             session.append("INBOX", b"Subject: too much\r\n\r\nbody\r\n")
         session.append(f"Public/{common}", b"Subject: common\r\n\r\nbody\r\n")
-        for number, folder in enumerate(("INBOX", f"Public/{common}"), 1):
+        kept = 0
+        for folder in ("INBOX", f"Public/{common}"):
             session.select_folder(folder)
+            kept += len(session.search())
             session.delete_messages(session.search())
             session.expunge()
-            assert (messages(session, folder), messages(session, "Trash")) == (0, number)
+            assert (messages(session, folder), messages(session, "Trash")) == (0, kept)
         session.select_folder("Trash", readonly=True)
         assert session.search(["SUBJECT", "common"])
     platform.remove_mailbox(account.user)

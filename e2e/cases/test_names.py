@@ -43,20 +43,24 @@ def test_an_object_name_of_other_characters_is_refused_by_field(platform: Platfo
 
 @pytest.mark.row("A1")
 def test_an_address_may_have_every_character_that_mail_allows(platform: Platform) -> None:
-    locals_ = ("a/b", "o'brien", "x=y", "100%", "what?", "{c}|d", "#!$&*^_`~-")
+    locals_ = ("a/b", "o'brien", "x=y", "{c}|d?", "$&*^_`~-#")
     named = [address(platform, f"odd-{number}", "alice", localPart=one) for number, one in enumerate(locals_)]
     with present(platform, *named):
-        for local in locals_:
-            assert copies(platform, post(platform, f"{local}@example.test")) == {"alice": 1}, local
+        messages = {local: post(platform, f"{local}@example.test") for local in locals_}
+        for local, message in messages.items():
+            assert copies(platform, message) == {"alice": 1}, local
         with platform.smtp() as session:
             assert answer(session, "a/c@example.test")[0] == 550
 
 
 @pytest.mark.row("A1")
-def test_a_tag_in_a_local_part_is_refused_in_words(platform: Platform) -> None:
-    with present(platform, address(platform, "tagged", "alice", localPart="x+y"), ready=False):
-        message = verdict(platform, "MailAddress", "tagged", "Invalid")
-        assert message.startswith("spec.localPart: write the part before the @ without a +tag"), message
+def test_what_cannot_be_a_local_part_is_refused_in_words(platform: Platform) -> None:
+    wrong = {"x+y": "a +tag", "100%": "! and %", "up!on": "! and %", "#1": "! and %, and no # first"}
+    named = [address(platform, f"wrong-{number}", "alice", localPart=one) for number, one in enumerate(wrong)]
+    with present(platform, *named, ready=False):
+        for one, what in zip(named, wrong.values(), strict=True):
+            message = verdict(platform, "MailAddress", one["metadata"]["name"], "Invalid")
+            assert message.startswith(f"spec.localPart: write the part before the @ without {what}"), message
         assert platform.answer("x+y@example.test") == 550
 
 

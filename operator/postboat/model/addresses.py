@@ -5,6 +5,7 @@ Of two for one address the oldest counts; whether it leads anywhere is decided i
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from postboat.api.mailaddress import MailAddressSpec
 from postboat.api.resource import Refusal, Resource
@@ -14,6 +15,10 @@ from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.verdict import Key, Reason, Verdict
 
+_ROUTING: Final = frozenset("!%")
+"""Postfix takes no mail for such an address from outside, lest a server behind it passes it on to anybody."""
+_COMMENT: Final = "#"
+"""What begins with it is no entry to postmap."""
 Claim = tuple[str, str]
 """Local part and domain; the empty domain means all local domains."""
 
@@ -48,14 +53,24 @@ def claimed(resource: Resource, server: str, servers: tuple[str, ...]) -> Claim 
         return Verdict(Reason.INVALID, message, path)
     if resource.deleting:
         return Verdict(Reason.DELETING, "the object is being deleted")
-    local = names.local_part(spec.local_part or resource.name)
-    if local is None or names.DELIMITER in (spec.local_part or ""):
-        message = "write the part before the @ without a +tag: every tag of an address is part of it by itself"
-        return Verdict(Reason.INVALID, message, "spec.localPart")
+    local = _local_part(spec.local_part or resource.name, written=spec.local_part or "")
     domain = names.domain(spec.domain) if spec.domain is not None else ""
     if domain is None:
         return Verdict(Reason.INVALID, "the domain has no form in the DNS", "spec.domain")
-    return local, domain
+    return local if isinstance(local, Verdict) else (local, domain)
+
+
+def _local_part(name: str, *, written: str) -> str | Verdict:
+    local = names.local_part(name)
+    if local is None or names.DELIMITER in written:
+        message = "write the part before the @ without a +tag: every tag of an address is part of it by itself"
+        return Verdict(Reason.INVALID, message, "spec.localPart")
+    if _ROUTING & set(local) or local.startswith(_COMMENT):
+        message = (
+            "write the part before the @ without ! and %, and no # first: Postfix takes no mail for such an address"
+        )
+        return Verdict(Reason.INVALID, message, "spec.localPart")
+    return local
 
 
 class AddressBook:

@@ -61,6 +61,18 @@ def test_the_first_wrong_destination_is_named_and_the_rest_counts() -> None:
     assert route.targets == ("anna@mailbox.invalid",)
 
 
+@pytest.mark.parametrize(
+    ("local", "what"),
+    [("x+y", "without a +tag"), ("100%", "without ! and %"), ("a!b", "without !"), ("#1", "no # first")],
+)
+def test_a_local_part_that_mail_cannot_reach_is_refused(local: str, what: str) -> None:
+    spec = {"localPart": local, "destinations": [{"mailbox": "anna"}]}
+    resolution = _resolved(world.resource("Mailbox", "anna", {}), world.resource("MailAddress", "odd", spec))
+    verdict = resolution.verdicts["MailAddress", "odd"]
+    assert (verdict.reason, verdict.path, verdict.effective) == (Reason.INVALID, "spec.localPart", False)
+    assert what in verdict.message
+
+
 @pytest.mark.parametrize("address", ["bob@mailbox.invalid", "all@copy.invalid", "x@anything.invalid"])
 def test_nobody_leads_mail_to_addresses_that_only_the_platform_uses(address: str) -> None:
     mailbox = world.resource("Mailbox", "anna", {"forward": {"to": [address]}})
