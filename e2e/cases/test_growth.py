@@ -323,7 +323,7 @@ def test_a_store_that_hangs_holds_up_mail_to_no_other(grown: Growth, settlers: d
 
     with frozen(process for process in container_processes(hanging)["dovecot"] if process.inner != 1):
         waiting = [send(settlers[1]) for _ in range(25)]
-        eventually(lambda: deliverers() >= 20, "all deliverers of that store wait for it")
+        eventually(lambda: deliverers() >= 5, "as many as Postfix begins with wait for it")
         for account in (settlers[0], settlers[2]):
             wait_for_message(account, send(account), timeout=15)
     for message in waiting[::12]:
