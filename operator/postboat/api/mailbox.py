@@ -102,7 +102,7 @@ class MailboxSpec(Model):
     username: Username | None = None
     """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
     type: MailboxType | None = None
-    """User, Group (no storage: mail goes to members) or Public (owned by groups); User when absent. It stays."""
+    """User, Group (no storage: mail goes to members) or Public (owned by groups or people); User when absent. It stays."""
     display_name: Line | None = None
     """Name for people."""
     password_secret: SecretKeyRef | None = None
@@ -118,7 +118,7 @@ class MailboxSpec(Model):
     members: Annotated[tuple[ObjectName, ...], Field(max_length=2000), AS_SET] = ()
     """Names of the Mailboxes that get mail to the group. For type Group."""
     owners: Annotated[tuple[Owner, ...], Field(max_length=256), keyed_by("name")] = ()
-    """Groups that own the mailbox. For type Public."""
+    """Groups and people that own the mailbox. For type Public."""
     address: Switch | None = None
     """Enabled makes USERNAME@DOMAIN an address in every local domain, Disabled does not. When absent, on for User and
     Public, and for Group what the MailServer says."""
