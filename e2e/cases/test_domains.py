@@ -231,11 +231,13 @@ def test_a_domain_goes_and_comes_with_its_addresses(platform: Platform) -> None:
         assert "passing.test" in verdict(platform, "MailAddress", "narrowly", "DomainNotFound")
         eventually(lambda: count() == before - 1, "the address in all domains is in one less")
         platform.kube.wait_condition("MailAddress", platform.namespace, "widely", "Ready")
-        eventually(lambda: platform.answer("whoever@passing.test") == 554, "the domain is foreign")
+        eventually(lambda: platform.answer("narrowly@passing.test") == 554, "the domain is foreign")
+        assert {platform.answer("narrowly@passing.test") for _ in range(5)} == {554}, "and so say all processes"
         assert platform.answer("widely@example.test") == 250
         platform.kube.apply(domain)
         platform.kube.wait_condition("MailAddress", platform.namespace, "narrowly", "Ready")
         eventually(lambda: count() == before, "the address in all domains is in this one too")
+        assert {platform.answer("narrowly@passing.test") for _ in range(10)} == {250}, "none remembers that it was not"
         message = post(platform, "narrowly@passing.test", "widely@passing.test")
         assert copies(platform, message) == {"alice": 1, "bob": 1}
 

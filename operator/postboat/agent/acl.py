@@ -57,7 +57,7 @@ class AclDriver:
         """Write the rights of all mailboxes."""
         self._write({row[0]: row[1] for rows in tables.values() for row in rows})
 
-    def update(self, deltas: Mapping[Table, Delta]) -> None:
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Write the rights of all mailboxes, for the file is read whole in any case."""
         owners = dict(self._owners)
         for delta in deltas.values():
@@ -65,6 +65,7 @@ class AclDriver:
                 owners.pop(mailbox, None)
             owners |= {row[0]: row[1] for row in delta.changed.values()}
         self._write(owners)
+        return False
 
     def _write(self, owners: dict[str, str]) -> None:
         if self._keeps_mail:

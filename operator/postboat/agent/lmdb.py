@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _MAIN = "compatibility_level = 3.10\ndefault_database_type = lmdb\n"
 _KEY = re.compile(r'[^\s#"\\][^\s"\\]*\Z')
 _SECONDS = 120
+# smtpd keeps for its whole life, over many sessions, of which class the domain of an address is.
+_REMEMBERED = frozenset({"domains", "relays"})
 
 
 class LmdbDriver:
@@ -52,7 +54,7 @@ class LmdbDriver:
             source.with_suffix(".lmdb").rename(self._folder / f"{table.name}.lmdb")
             source.unlink()
 
-    def update(self, deltas: Mapping[Table, Delta]) -> None:
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Insert and replace rows in place, then delete; readers see each step at once, even in open sessions."""
         for table, delta in deltas.items():
             target = f"lmdb:{self._folder / table.name}"
@@ -61,6 +63,7 @@ class LmdbDriver:
             if delta.removed:
                 keys = "".join(f"{key}\n" for key in sorted(delta.removed) if _KEY.match(key))
                 self._postmap("-d", "-", target, given=keys.encode(), fine=(0, 1))
+        return any(table.name in _REMEMBERED for table in deltas)
 
     def _postmap(self, *words: str, given: bytes = b"", fine: tuple[int, ...] = (0,)) -> None:
         """Run postmap; with `-d -` it ends with 1 when no key was there to delete, which is what was wanted."""

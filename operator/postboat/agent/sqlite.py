@@ -48,7 +48,7 @@ class SqliteDriver:
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._replace(tables)
 
-    def update(self, deltas: Mapping[Table, Delta]) -> None:
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Apply all differences in one transaction."""
         with closing(self._connect()) as connection:
             try:
@@ -63,6 +63,7 @@ class SqliteDriver:
             except sqlite3.Error as error:
                 raise self._failure(error) from error
         self._tell({table.name: delta.removed for table, delta in deltas.items()})
+        return False
 
     def _tell(self, removed: Mapping[str, AbstractSet[str]]) -> None:
         if self._on_removed is not None:

@@ -43,8 +43,11 @@ class Driver(Protocol):
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Write whole tables, replacing what there is; raise OSError or ValueError when that fails."""
 
-    def update(self, deltas: Mapping[Table, Delta]) -> None:
-        """Apply differences in place; raise OSError or ValueError when that fails."""
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
+        """Apply differences in place; tell whether readers remember what these tables said, and must begin anew.
+
+        Raises OSError or ValueError when it fails.
+        """
 
 
 class Directory:
@@ -93,7 +96,7 @@ class Directory:
             if sum(len(delta.changed) + len(delta.removed) for delta in deltas.values()) > driver.limit:
                 reopen |= self._rebuild({name: driver}, self._tables, shards)
             elif deltas:
-                driver.update(deltas)
+                reopen |= driver.update(deltas)
         return reopen
 
 

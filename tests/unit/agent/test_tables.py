@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from postboat.agent.children import Children, Outcome
 from postboat.agent.errors import ActivationError, Failure
-from postboat.agent.lmdb import _source
+from postboat.agent.lmdb import LmdbDriver, _source
 from postboat.agent.manifest import Table
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.tables import Delta, Directory, Row, difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 USERS = Table("users", "sqlite", ("user", "quota"))
@@ -39,10 +40,11 @@ class Recorder:
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         self.calls.append(("rebuild", {table.name: sorted(rows) for table, rows in tables.items()}))
 
-    def update(self, deltas: Mapping[Table, Delta]) -> None:
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
         if self.broken:
             raise OSError("disk full")
         self.calls.append(("update", {table.name: (delta.removed, delta.changed) for table, delta in deltas.items()}))
+        return False
 
 
 def test_the_first_time_builds_and_the_next_times_write_the_difference() -> None:
@@ -179,3 +181,22 @@ def test_what_postmap_cannot_express_is_left_out() -> None:
     given = [("a@x", "b@x, c@x"), ("#a@x", "b"), ("a b@x", "c"), ('"q"@x', "d"), ("@x", "all")]
     assert _source(ALIASES, given) == b"@x all\na@x b@x, c@x\n"
     assert _source(Table("domains", "lmdb", ("key",)), [("x",)]) == b"x -\n"
+
+
+class Postmap(Children):
+    """Takes postmap's place."""
+
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+        assert command[0] == "postmap"
+        assert given
+        assert seconds
+        return Outcome(0, "")
+
+
+def test_only_domains_are_remembered_by_those_who_read(tmp_path: Path) -> None:
+    driver = LmdbDriver(tmp_path / "tables", tmp_path / "postmap", Postmap())
+    assert not driver.update({ALIASES: Delta({"a@example.org"}, {"b@example.org": ("b@example.org", "c")})})
+    for name in ("domains", "relays"):
+        table = Table(name, "lmdb", ("key", "value"))
+        assert driver.update({table: Delta(set(), {"example.org": ("example.org", "local")})})
+        assert driver.update({table: Delta({"example.org"}, {})})
