@@ -102,7 +102,7 @@ class MailboxSpec(Model):
     username: Username | None = None
     """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
     type: MailboxType | None = None
-    """User, Group (no storage: mail goes to members) or Public (owned by groups or people); User when absent. It stays."""
+    """User, Group (no storage: mail goes to members) or Public (of groups or people); User when absent. It stays."""
     display_name: Line | None = None
     """Name for people."""
     password_secret: SecretKeyRef | None = None
