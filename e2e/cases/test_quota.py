@@ -16,7 +16,7 @@ from imapclient.exceptions import IMAPClientError
 from kubernetes.client import ApiException
 
 from e2e.clients import SECONDS, Account, letter, rcpt, wait_for_message
-from e2e.kube import GROUP, eventually
+from e2e.kube import GROUP, TimedOutError, eventually
 from e2e.platform import Platform
 
 KIB = 1024
@@ -193,25 +193,39 @@ def test_the_default_counts_where_a_mailbox_says_nothing(platform: Platform) -> 
         platform.remove_mailbox(account.user)
 
 
+def subjects(account: Account) -> list[str]:
+    with account.imap() as session:
+        session.select_folder("INBOX", readonly=True)
+        found = session.fetch(session.search(), ["ENVELOPE"])
+        return [one[b"ENVELOPE"].subject.decode() for one in found.values()]
+
+
+def warns(platform: Platform) -> bool:
+    """Whether deliveries warn at the level by now: one that goes on in an open session knows the settings before."""
+    probe = platform.add_mailbox()
+    fill(platform, probe, 26)
+    try:
+        eventually(lambda: len(subjects(probe)) > 1, "a warning", timeout=2)
+    except TimedOutError:
+        return False
+    finally:
+        platform.remove_mailbox(probe.user)
+    return True
+
+
 @pytest.mark.row("M7")
 @pytest.mark.usefixtures("defaults")
 def test_the_user_is_warned_once_when_the_level_is_passed(platform: Platform) -> None:
+    eventually(lambda: warns(platform), "deliveries know the level", timeout=60)
     account = platform.add_mailbox()
-
-    def subjects() -> list[str]:
-        with account.imap() as session:
-            session.select_folder("INBOX", readonly=True)
-            found = session.fetch(session.search(), ["ENVELOPE"])
-            return [one[b"ENVELOPE"].subject.decode() for one in found.values()]
-
     fill(platform, account, 10)
-    assert subjects() == ["A letter"], "below the level nothing is said"
+    assert subjects(account) == ["A letter"], "below the level nothing is said"
     fill(platform, account, 16)
-    warned = eventually(lambda: [one for one in subjects() if one != "A letter"], "the warning")
+    warned = eventually(lambda: [one for one in subjects(account) if one != "A letter"], "the warning")
     assert warned == ["Your mailbox is 50% full"]
     fill(platform, account, 2)
     fill(platform, account, 20)
-    assert [one for one in subjects() if one != "A letter"] == warned, "it is said once, and fits always"
+    assert [one for one in subjects(account) if one != "A letter"] == warned, "it is said once, and fits always"
     assert refusal(platform, f"{account.user}@example.test").startswith(FULL)
     platform.remove_mailbox(account.user)
 
