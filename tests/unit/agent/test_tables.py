@@ -115,7 +115,11 @@ def test_after_a_failure_everything_is_built_anew() -> None:
     assert driver.calls[1:] == [("rebuild", {"users": [("a", "1")]})]
 
 
-@pytest.mark.parametrize("content", [b"no gzip", shard("users\ta"), shard("users\ta\t1\t2"), gzip.compress(b"\xff\t1")])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", shard("users\ta"), shard("users\ta\t1\t2"), gzip.compress(b"\xff\t1", mtime=0)],
+    ids=["no gzip", "too short", "too long", "no text"],
+)
 def test_a_damaged_shard_is_a_failure_and_no_crash(content: bytes) -> None:
     with pytest.raises(ActivationError) as failed:
         Directory({"sqlite": Recorder()}).apply((USERS,), {"00": content})
