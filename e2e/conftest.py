@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from e2e import turns
 from e2e.clients import Account, Directory
 from e2e.cluster import packages
 from e2e.kube import Kube, eventually
@@ -30,6 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a case that stops the operator run while no other one does, in whatever process."""
+    with turns.turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
@@ -90,15 +98,15 @@ def office(platform: Platform) -> Iterator[Office]:
 @pytest.fixture(scope="session")
 def world() -> Iterator[World]:
     """The outside: clients, mail servers and DNS zones beyond the cluster's networks."""
-    with World() as world:
+    with World(number=turns.worker()) as world:
         yield world
 
 
 @pytest.fixture(scope="session")
 def elsewhere(world: World) -> Peer:
-    """A mail server of the world that takes everything for elsewhere.test."""
+    """A mail server of the world that takes everything for its domain."""
     peer = world.start_peer("mx.elsewhere.test")
-    world.receives_for("elsewhere.test", peer)
+    world.receives_for(f"elsewhere-{turns.worker()}.test", peer)
     return peer
 
 

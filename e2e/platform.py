@@ -35,6 +35,11 @@ def password_secret(namespace: str, name: str, passwords: Mapping[str, str]) -> 
     }
 
 
+# Several platforms stand on one small node, and each asks for little of it.
+_LITTLE = {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}}
+PODS = dict.fromkeys(("smtp", "imap", "store", "filter", "valkey"), _LITTLE)
+
+
 @dataclass
 class Platform:
     """A MailServer and all that belongs to it, as its administrator and its users see it."""
@@ -66,7 +71,7 @@ class Platform:
         self.kube.apply(
             *(self.mailbox(user) for user in mailboxes),
             *(manifest("MailDomain", self.namespace, domain, {"delivery": "Local"}) for domain in self.domains),
-            manifest("MailServer", self.namespace, self.name, {"hostname": self.hostname, **self.server}),
+            manifest("MailServer", self.namespace, self.name, {"hostname": self.hostname, "pods": PODS, **self.server}),
             *(
                 password_secret(self.namespace, f"{user}-password", {"password": word})
                 for user, word in mailboxes.items()

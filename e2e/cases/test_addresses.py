@@ -22,7 +22,7 @@ from e2e.world.peer import Peer
 
 @pytest.mark.row("A1")
 def test_each_destination_gets_one_copy_whatever_its_kind(platform: Platform, elsewhere: Peer) -> None:
-    outside = ("one@elsewhere.test", "two@elsewhere.test")
+    outside = (elsewhere.recipient("one"), elsewhere.recipient("two"))
     with present(
         platform,
         group(platform, "crew", "alice", "bob"),
@@ -53,15 +53,15 @@ def test_a_tag_is_read_by_scripts_and_led_on_to_nobody(platform: Platform, elsew
     reader = platform.add_mailbox()
     filing = 'require ["envelope", "subaddress", "fileinto", "mailbox"];\n'
     active_script(reader, filing + 'if envelope :detail "to" "lists" { fileinto :create "Lists"; }\n')
-    mover = platform.add_mailbox(forward={"to": ["two@elsewhere.test"], "keepCopy": True}).user
+    mover = platform.add_mailbox(forward={"to": [elsewhere.recipient("two")], "keepCopy": True}).user
     with present(
         platform,
         group(platform, "readers", "alice", reader.user),
-        address(platform, "tagged", reader.user, mover, "one@elsewhere.test"),
+        address(platform, "tagged", reader.user, mover, elsewhere.recipient("one")),
     ):
         message = post(platform, "tagged+lists@example.test")
         assert copies(platform, message) == {reader.user: 1, mover: 1}
-        assert received(elsewhere, message) == ["one@elsewhere.test", "two@elsewhere.test"]
+        assert received(elsewhere, message) == [elsewhere.recipient("one"), elsewhere.recipient("two")]
         wait_for_message(reader, message["Message-ID"], "Lists")
         message = post(platform, f"{reader.user}+lists@example.org")
         wait_for_message(reader, message["Message-ID"], "Lists")
@@ -71,7 +71,7 @@ def test_a_tag_is_read_by_scripts_and_led_on_to_nobody(platform: Platform, elsew
             *(f"{reader.user}@example.test", "readers@example.org", f"{mover}+x@example.test", "tagged@example.test"),
         )
         assert copies(platform, message) == {"alice": 1, reader.user: 1, mover: 1}
-        assert received(elsewhere, message) == ["one@elsewhere.test", "two@elsewhere.test"]
+        assert received(elsewhere, message) == [elsewhere.recipient("one"), elsewhere.recipient("two")]
     for user in (reader.user, mover):
         platform.remove_mailbox(user)
 
@@ -262,20 +262,20 @@ def test_a_trusted_network_sends_without_a_login_and_no_other(
             return answer(session, recipient)[0]
 
     assert ask(f"{insiders}@example.test", trusted=True) == 554
-    assert ask("one@elsewhere.test", trusted=True) == 554
+    assert ask(elsewhere.recipient("one"), trusted=True) == 554
     with server_with(platform, smtp={"trustedNetworks": [world.trusted.network]}):
         eventually(lambda: ask(f"{insiders}@example.test", trusted=True) == 250, "the network is trusted")
-        assert ask("one@elsewhere.test", trusted=True) == 250
+        assert ask(elsewhere.recipient("one"), trusted=True) == 250
         assert ask("nobody@example.test", trusted=True) == 550
         assert ask(f"{insiders}@example.test", trusted=False) == 554
-        assert ask("one@elsewhere.test", trusted=False) == 554
+        assert ask(elsewhere.recipient("one"), trusted=False) == 554
         with world.trusted.entered():
             session = smtplib.SMTP(service, 25, timeout=20)
-        message = letter("printer@example.test", "one@elsewhere.test")
+        message = letter("printer@example.test", elsewhere.recipient("one"))
         with session:
             session.send_message(message)
         elsewhere.wait(where=lambda one: message["Message-ID"].encode() in one.content)
-    eventually(lambda: ask("one@elsewhere.test", trusted=True) == 554, "the network is trusted no more")
+    eventually(lambda: ask(elsewhere.recipient("one"), trusted=True) == 554, "the network is trusted no more")
 
 
 @pytest.mark.row("R3")
@@ -330,7 +330,7 @@ def test_the_postmaster_is_reached_in_every_domain_and_without_one(platform: Pla
 
 @pytest.mark.row("M3")
 def test_mail_is_forwarded_with_and_without_a_copy(platform: Platform, elsewhere: Peer) -> None:
-    to = ["one@elsewhere.test", "two@elsewhere.test", "bob@example.org"]
+    to = [elsewhere.recipient("one"), elsewhere.recipient("two"), "bob@example.org"]
     kept, moved = (
         platform.add_mailbox(forward={"to": to, "keepCopy": True}).user,
         platform.add_mailbox(forward={"to": to}).user,
@@ -369,7 +369,7 @@ def test_a_forward_in_a_circle_loses_nothing_and_repeats_nothing(platform: Platf
 
 @pytest.mark.row("M3")
 def test_a_circle_over_another_server_ends(platform: Platform, elsewhere: Peer) -> None:
-    user = platform.add_mailbox(forward={"to": ["circle@elsewhere.test"], "keepCopy": True}).user
+    user = platform.add_mailbox(forward={"to": [elsewhere.recipient("circle")], "keepCopy": True}).user
     message = post(platform, f"{user}@example.test")
     identity, code, text, rounds = message["Message-ID"].encode(), 250, b"", 0
     while code == 250 and rounds < 100:
@@ -404,12 +404,17 @@ def test_a_vacation_answers_from_the_address_that_was_written_to(platform: Platf
     active_script(account, 'require ["vacation"];\nvacation "I am away.";\n')
     here, there = platform.domains
     for number, written in enumerate((f"{account.user}@{here}", f"{account.user}@{there}", f"{account.user}+x@{here}")):
-        friend = f"friend{number}@elsewhere.test"
+        friend = elsewhere.recipient(f"friend{number}")
         post(platform, written, sender=friend)
         (reply,) = elsewhere.wait(where=lambda one, friend=friend: friend in one.recipients)  # type: ignore[misc]
         assert f"From: <{written}>".encode() in reply.content
         assert b"I am away" in reply.content
-    quiet = post(platform, f"{account.user}@example.test", sender="list@elsewhere.test", shown="others@elsewhere.test")
+    quiet = post(
+        platform,
+        f"{account.user}@example.test",
+        sender=elsewhere.recipient("list"),
+        shown=elsewhere.recipient("others"),
+    )
     assert copies(platform, quiet) == {account.user: 1}
-    assert not [one for one in elsewhere.messages() if "list@elsewhere.test" in one.recipients]
+    assert not [one for one in elsewhere.messages() if elsewhere.recipient("list") in one.recipients]
     platform.remove_mailbox(account.user)

@@ -81,9 +81,9 @@ def test_senders_hear_nothing_of_a_copy(
 
     with present(platform, watched(platform, "all@archive.test", f"{keeper.user}@example.test")):
         for port in (587, 465):
-            assert submitted("bob@watched.test", "one@elsewhere.test", port=port) == {"bob": 1, keeper.user: 1}
+            assert submitted("bob@watched.test", elsewhere.recipient("one"), port=port) == {"bob": 1, keeper.user: 1}
             assert received(archive, sent[-1]) == ["all@archive.test"]
-            assert received(elsewhere, sent[-1]) == ["one@elsewhere.test"]
+            assert received(elsewhere, sent[-1]) == [elsewhere.recipient("one")]
             (outside,) = (one for one in elsewhere.messages() if sent[-1]["Message-ID"].encode() in one.content)
             assert betrays_nothing(outside.content, keeper)
         archive.refuse("550 5.7.1 no copies here")

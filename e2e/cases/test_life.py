@@ -364,7 +364,7 @@ def test_erasing_waits_for_a_store_that_is_down(platform: Platform, alice: Accou
     eventually(lambda: FINALIZER in mailbox(platform, user)["metadata"].get("finalizers", []), "the finalizer")
 
     def place(selector: dict[str, str] | None) -> None:
-        pods = {"store": {"nodeSelector": selector}} if selector else None
+        pods = {"store": {"nodeSelector": selector}}
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"pods": pods}})
 
     def store_pods() -> list[str]:
@@ -572,6 +572,7 @@ def test_the_operator_may_change_one_finalizer_and_nothing_else(
     assert "the operator" in caught.value.body
 
 
+@pytest.mark.alone
 @pytest.mark.row("M14")
 def test_uninstalling_the_operator_leaves_no_finalizer(platform: Platform, operator: Operator) -> None:
     account = platform.add_mailbox(reclaimPolicy="Delete")

@@ -32,6 +32,7 @@ def restarts(platform: Platform) -> dict[str, tuple[str, int]]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.row("B2")
 def test_mail_flows_without_the_operator(platform: Platform, operator: Operator, away_seconds: float) -> None:
     receiver, sender = platform.add_mailbox(), platform.add_mailbox()
@@ -55,6 +56,7 @@ def test_mail_flows_without_the_operator(platform: Platform, operator: Operator,
         platform.remove_mailbox(user)
 
 
+@pytest.mark.alone
 @pytest.mark.row("B1")
 def test_two_operators_do_not_fight(platform: Platform, operator: Operator) -> None:
     operator.scale(2)

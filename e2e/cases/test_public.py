@@ -188,6 +188,7 @@ def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_sessio
         assert rights(imap, office.folder) == WRITE
 
 
+@pytest.mark.alone
 @pytest.mark.row("M5")
 def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
     platform = office.platform

@@ -65,11 +65,16 @@ class Peer:
     folder: Path
     process: subprocess.Popen[bytes]
     rules: list[Rule] = field(default_factory=list)
+    domain: str = ""
 
     @property
     def authority(self) -> Path:
         """The peer's self-signed certificate."""
         return self.folder / "tls.crt"
+
+    def recipient(self, name: str) -> str:
+        """An address in the domain that the peer receives for."""
+        return f"{name}@{self.domain}"
 
     def refuse(self, reply: str, *, at: Stage = "rcpt", times: int = -1, recipient: str = "") -> None:
         """Answer with a 4xx or 5xx: always, or the next `times` times, or for one recipient only."""

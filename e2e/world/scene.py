@@ -25,12 +25,16 @@ from e2e.world.zones import Zones
 OUTSIDE_NETWORK = "198.51.100.0/24"
 TRUSTED_NETWORK = "203.0.113.0/24"
 FIRST_PEER = 20
+PEERS = 100  # at most, of one world
 
 
 class World:
-    """The outside world of the running cluster of this checkout."""
+    """The outside world of the running cluster of this checkout; worlds side by side have numbers, 0 and 1.
 
-    def __init__(self, layout: Layout | None = None) -> None:
+    They share the places, and the zones: each publishes domains of its own.
+    """
+
+    def __init__(self, layout: Layout | None = None, number: int = 0) -> None:
         found = layout or find(CHECKOUT)
         if found is None or not Path("/run/netns", found.name).exists():
             raise StepError("no cluster runs for this checkout; start it by: python3 -m e2e.cluster up")
@@ -38,7 +42,8 @@ class World:
         self.outside = Place(found, found.outside, OUTSIDE_NETWORK, "outside0")
         self.trusted = Place(found, found.trusted, TRUSTED_NETWORK, "trusted0")
         self.zones = Zones(found.zones, found.dns)
-        self.folder = found.state / "world"
+        self.folder = found.state / f"world-{number}"
+        self.first_address = FIRST_PEER + number * PEERS
         self.peers: list[Peer] = []
 
     def __enter__(self) -> Self:
@@ -55,7 +60,7 @@ class World:
             peer.stop()
 
     def _next_address(self) -> str:
-        return str(ipaddress.IPv4Network(OUTSIDE_NETWORK)[FIRST_PEER + len(self.peers)])
+        return str(ipaddress.IPv4Network(OUTSIDE_NETWORK)[self.first_address + len(self.peers)])
 
     def start_peer(
         self,
@@ -84,6 +89,7 @@ class World:
 
     def receives_for(self, domain: str, peer: Peer) -> None:
         """Publish a zone whose MX is the peer."""
+        peer.domain = domain
         self.zones.publish(domain, {"@": ["MX 10 mx"], "mx": [f"A {peer.address}"]})
 
 
