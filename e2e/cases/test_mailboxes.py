@@ -13,6 +13,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from imapclient import IMAPClient
@@ -171,6 +172,40 @@ def test_a_deleted_mailbox_is_closed_at_once(platform: Platform) -> None:
     eventually(lambda: platform.answer(f"{account.user}@example.test") == 550, "the deleted mailbox is refused")
     with pytest.raises(LoginError):
         account.imap()
+
+
+@pytest.mark.row("M2")
+@pytest.mark.row("B2")
+@pytest.mark.parametrize("change", ["deleted", "switched off"])
+def test_who_may_send_no_more_is_shown_out_of_an_open_session(platform: Platform, alice: Account, change: str) -> None:
+    account = platform.add_mailbox()
+    names = (account.user, f"{account.user.upper()}@example.org")
+    sessions = [replace(account, user=name).submission(port) for name in names for port in (587, 465)]
+    other = alice.submission()
+    for session in (*sessions, other):
+        assert rcpt(session, "bob@example.test", sender="alice@example.test")[0] == 250
+    if change == "deleted":
+        platform.kube.delete(GROUP, "Mailbox", platform.namespace, account.user)
+    else:
+        platform.kube.apply(platform.mailbox(account.user, access={"smtp": False}))
+
+    def shown_out(session: smtplib.SMTP) -> bool:
+        session.mail(f"{account.user}@example.test")
+        code, text = session.rcpt("bob@example.test")
+        assert code in {250, 421}, text
+        if code == 250:
+            session.rset()
+        return code == 421
+
+    for session in sessions:
+        eventually(partial(shown_out, session), "the session is over", timeout=15)
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            session.noop()
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        account.submission()
+    assert rcpt(other, "bob@example.test", sender="alice@example.test")[0] == 250, "others notice nothing"
+    other.quit()
+    platform.remove_mailbox(account.user)
 
 
 @pytest.mark.row("M1")

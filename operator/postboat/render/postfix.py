@@ -32,13 +32,20 @@ _KNOWN_RECIPIENTS: Final = ", ".join(
     )
 )
 _WITHIN_QUOTA: Final = f"check_recipient_access lmdb:{TABLES}/quotas"
+# A login counts as long as its user: after 421 the client has to show its password again (RFC 5321, 3.8).
+_SUBMITTERS: Final = ", ".join(
+    (
+        f"check_sasl_access lmdb:{TABLES}/submitters",
+        "check_sasl_access static:{421 4.7.0 Log in again}",
+    )
+)
 _SUBMISSION: Final = (
     # Insiders reach every address that exists; port 25 alone asks more.
     f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}",
     "smtpd_tls_security_level = encrypt",
     "smtpd_sasl_auth_enable = yes",
     "smtpd_client_restrictions = permit_sasl_authenticated, reject",
-    "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
+    f"smtpd_relay_restrictions = {_SUBMITTERS}, reject",
 )
 _INNER: Final = (
     # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postboat.model import names
-from postboat.model.platform import UNPLACED, Account, Domain, Platform, PublicMailbox, Relay, Route, Shard
+from postboat.model.platform import UNPLACED, Account, Domain, Platform, Protocol, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
 from postboat.render import public
 from postboat.render.template import ACTIVE
@@ -192,6 +192,13 @@ def _login_domains(directory: Directory) -> Iterable[Row]:
     return ((spelling,) for domain in _here(directory) for spelling in domain.spellings)
 
 
+def _submitters(directory: Directory) -> Iterable[Row]:
+    """Write who may send as long as a session lasts: who is gone, or may no more, has his next recipient refused."""
+    for account in directory.shard.accounts:
+        if account.password and Protocol.SMTP in account.access:
+            yield account.user, "permit_sasl_authenticated"
+
+
 def _edge_users(directory: Directory) -> Iterable[Row]:
     for account in directory.shard.accounts:
         if account.shard == UNPLACED:
@@ -226,6 +233,7 @@ TABLES: Final = (
     Table("internal", "lmdb", "smtp", ("key", "value"), _internal),
     Table("copies", "lmdb", "smtp", ("key", "value"), _copies),
     Table("relays", "lmdb", "smtp", ("key", "value"), _relayed),
+    Table("submitters", "lmdb", "smtp", ("key", "value"), _submitters),
     Table("transports", "lmdb", "smtp", ("key", "value"), _transports),
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),

@@ -71,7 +71,8 @@ def test_each_port_has_its_rule() -> None:
     listeners = services(file(rendered(), "smtp", "master.cf").content.decode())
     assert listeners["10025"] == ["syslog_name = postfix/smtpd"]
     for port in ("10587", "10465"):
-        assert "smtpd_relay_restrictions = permit_sasl_authenticated, reject" in listeners[port]
+        (relay,) = (option for option in listeners[port] if option.startswith("smtpd_relay_restrictions"))
+        assert relay.endswith("/submitters, check_sasl_access static:{421 4.7.0 Log in again}, reject")
         assert "smtpd_tls_security_level = encrypt" in listeners[port]
     assert "smtpd_tls_wrappermode = yes" in listeners["10465"]
     assert "smtpd_relay_restrictions = permit_tls_all_clientcerts, reject" in listeners["10026"]
@@ -87,6 +88,21 @@ def test_strangers_are_sent_away_before_anybody_is_asked_about_a_mailbox() -> No
     assert main["smtpd_recipient_restrictions"].endswith("/quotas")
     listeners = services(file(rendered(), "smtp", "master.cf").content.decode())
     assert not [option for port in ("10587", "10465", "10026") for option in listeners[port] if "internal" in option]
+
+
+def test_submitters_are_users_with_a_password_who_may_send() -> None:
+    secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    secrets["word"] = SecretContent("mail", "word", exists=True, data={"password": b"open sesame"})
+    named = {"passwordSecret": {"name": "word", "key": "password"}}
+    made = (
+        world.resource("Mailbox", "sender", named),
+        world.resource("Mailbox", "reader", named | {"access": {"smtp": False}}),
+        world.resource("Mailbox", "silent", {}),
+        world.resource("Mailbox", "shown", {"type": "Public", "owners": [{"name": "sender"}]}),
+    )
+    platform = resolve(world.of(world.server(), made, secrets)).platform
+    assert platform is not None
+    assert rows(render(platform), "submitters") == {("sender", "permit_sasl_authenticated")}
 
 
 def test_an_internal_address_that_leads_to_nobody_is_unknown_to_everybody() -> None:
