@@ -22,9 +22,9 @@ from e2e.kube import GROUP, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
 from e2e.processes import Process, container_processes
+from e2e.remains import FINALIZER
 from postboat.model import names
 
-FINALIZER = "postboat.dev/erase-mail"
 STORES = 3
 GROWN = {"smtp": {"replicas": 2}, "imap": {"replicas": 2}, "filter": {"replicas": 2}, "storage": {"shards": STORES}}
 

@@ -16,8 +16,7 @@ from e2e.folders import folders, ok, session, subjects
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform, manifest
 from e2e.post import answer, spam
-
-FINALIZER = "postboat.dev/erase-mail"
+from e2e.remains import FINALIZER
 
 
 @dataclass(frozen=True)

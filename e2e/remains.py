@@ -1,0 +1,55 @@
+"""Mailboxes as the operator and the stores tell of them: usage, the folder of their mail, orphans, what is erased.
+
+The first store of the shared platform is the one that is asked.
+"""
+
+from __future__ import annotations
+
+from e2e.clients import letter
+from e2e.kube import GROUP, Object
+from e2e.platform import Platform
+
+FINALIZER = "postboat.dev/erase-mail"
+
+
+def mailbox(platform: Platform, name: str) -> Object:
+    found = platform.kube.get(GROUP, "Mailbox", platform.namespace, name)
+    assert found is not None, f"no Mailbox {name}"
+    return found
+
+
+def usage(platform: Platform, name: str) -> dict[str, int]:
+    return dict((mailbox(platform, name).get("status") or {}).get("usage") or {})
+
+
+def orphan(platform: Platform, user: str) -> Object | None:
+    """The entry of a user among the orphans of the MailServer."""
+    server = platform.kube.get(GROUP, "MailServer", platform.namespace, platform.name)
+    assert server is not None
+    listed = (server.get("status") or {}).get("orphans") or []
+    return next((one for one in listed if one["username"] == user), None)
+
+
+def deliver(platform: Platform, user: str, body: str = "Dear reader,\n") -> str:
+    message = letter("stranger@outside.test", f"{user}@example.test", body=body)
+    with platform.smtp() as session:
+        session.send_message(message)
+    return str(message["Message-ID"])
+
+
+def on_store(platform: Platform, *command: str) -> str:
+    """The output of a command in the first store."""
+    return platform.kube.exec(platform.namespace, f"{platform.name}-store-0", "dovecot", command)
+
+
+def folder_there(platform: Platform, user: str) -> bool:
+    return on_store(platform, "sh", "-c", f"test -e /srv/mail/{user} && echo there || echo gone").strip() == "there"
+
+
+def trash(platform: Platform) -> str:
+    return on_store(platform, "ls", "/srv/mail/.postboat/trash").strip()
+
+
+def events_of(platform: Platform, name: str, reason: str) -> list[str]:
+    found = platform.kube.objects("events.k8s.io/v1", "Event", platform.namespace)
+    return [one["note"] for one in found if one["regarding"]["name"] == name and one["reason"] == reason]
