@@ -19,7 +19,7 @@ VENV_STAMP := .venv/.synced-$(shell cat $(LOCKED) | sha256sum | cut -c1-12)
 PYTEST := $(BIN)/pytest
 REPORT = --json-report --json-report-file=reports/$(1).json --json-report-omit keywords collectors log streams
 GO_MODULES := e2e/cluster
-SUITES := lint test-unit test-chart test-api test-e2e
+SUITES := lint test-unit test-chart test-api test-cluster test-e2e
 
 .PHONY: help
 help: ## list what there is to do
@@ -131,6 +131,11 @@ test-api: venv ## the definitions and the cluster layer against a real API serve
 	@mkdir -p reports
 	$(BIN)/python -m e2e.cluster.api_only $(PYTEST) tests --ignore=tests/chart -m api \
 	  --numprocesses=4 --dist=loadfile $(call REPORT,api) $(ARGS)  # more than cores: the cases mostly wait
+
+.PHONY: test-cluster
+test-cluster: venv ## what the cluster of the tests promises, on clusters of its own
+	@mkdir -p reports
+	$(PYTEST) e2e/cluster $(call REPORT,cluster) $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart
