@@ -142,7 +142,7 @@ test-e2e: venv ## real pods, real clients: builds images, starts the cluster, in
 	@mkdir -p reports
 	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); \
 	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) e2e/cases \
-	  --numprocesses=2 --dist=loadfile $(call REPORT,e2e) $(ARGS)  # a platform for each process; see e2e/turns.py
+	  --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(call REPORT,e2e) $(ARGS)  # a platform for each process; see e2e/turns.py
 
 .PHONY: rows
 rows: ## which feature rows the last runs have shown (FORMAT=json for programs)

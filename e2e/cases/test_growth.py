@@ -20,9 +20,9 @@ from e2e.cases.test_quota import FULL, fill, quota, refusal, subjects
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, Object, eventually
 from e2e.operator import Operator
-from e2e.platform import Platform, manifest
+from e2e.platform import Platform
 from e2e.processes import Process, container_processes
-from e2e.remains import FINALIZER
+from e2e.remains import erase, freed, orphans, store_of, stores
 from postboat.model import names
 
 STORES = 3
@@ -44,12 +44,6 @@ def uids(platform: Platform) -> dict[str, str]:
         pod["metadata"]["name"]: pod["metadata"]["uid"]
         for pod in platform.kube.pods(platform.namespace, instance=platform.name)
     }
-
-
-def replicas(platform: Platform, component: str) -> int:
-    found = platform.kube.get("apps/v1", "StatefulSet", platform.namespace, f"{platform.name}-{component}")
-    assert found is not None
-    return int(found["spec"]["replicas"])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +69,7 @@ def settlers(grown: Growth) -> Iterator[dict[int, Account]]:
     platform, placed, surplus = grown.platform, dict[int, Account](), []
     while len(placed) < STORES:
         account = platform.add_mailbox()
-        store = store_of(platform, account)
+        store = store_of(platform, account.user)
         if store in placed:
             surplus.append(account)
         assert len(surplus) < 60, f"so many mailboxes, and only the stores {sorted(placed)} are used"
@@ -85,40 +79,6 @@ def settlers(grown: Growth) -> Iterator[dict[int, Account]]:
     yield placed
     for account in placed.values():
         platform.remove_mailbox(account.user)
-
-
-def orphans(platform: Platform) -> dict[str, int]:
-    """Whose mail is kept though there is no Mailbox, and on which store."""
-    server = platform.kube.get(GROUP, "MailServer", platform.namespace, platform.name)
-    assert server is not None
-    return {one["username"]: int(one["store"]) for one in (server.get("status") or {}).get("orphans") or []}
-
-
-def erase(platform: Platform, user: str) -> None:
-    """Delete a Mailbox with its mail."""
-
-    def held() -> bool:
-        found = platform.kube.get(GROUP, "Mailbox", platform.namespace, user)
-        return found is not None and FINALIZER in (found["metadata"].get("finalizers") or [])
-
-    eventually(held, "the finalizer")
-    platform.remove_mailbox(user)
-    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=60)
-
-
-def freed(platform: Platform, stores: int) -> bool:
-    """Erase the mail of nobody beyond the first stores, and tell whether the others have gone."""
-    for user, store in orphans(platform).items():
-        if store >= stores:
-            platform.kube.apply(manifest("Mailbox", platform.namespace, user, {"reclaimPolicy": "Delete"}))
-            erase(platform, user)
-    return replicas(platform, "store") == stores
-
-
-def store_of(platform: Platform, account: Account) -> int:
-    found = platform.kube.get(GROUP, "Mailbox", platform.namespace, account.user)
-    assert found is not None
-    return int(found["status"]["store"])
 
 
 def pod_ip(platform: Platform, name: str) -> str:
@@ -261,12 +221,12 @@ def test_a_store_stays_while_it_holds_a_mailbox(grown: Growth, settlers: dict[in
     try:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, fewer)
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
-        assert replicas(platform, "store") == STORES
+        assert stores(platform) == STORES
         with platform.smtp() as session:
             session.send_message(message)
         wait_for_message(farthest, message["Message-ID"])
         newcomer = platform.add_mailbox()
-        assert store_of(platform, newcomer) == 0
+        assert store_of(platform, newcomer.user) == 0
         platform.remove_mailbox(newcomer.user)
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
@@ -294,12 +254,12 @@ def test_a_store_stays_for_mail_of_nobody_and_until_it_is_erased(
         operator.scale(0)
         operator.scale(1)
         newcomer = platform.add_mailbox()
-        assert store_of(platform, newcomer) == 0
+        assert store_of(platform, newcomer.user) == 0
         platform.remove_mailbox(newcomer.user)
-        assert replicas(platform, "store") == STORES
+        assert stores(platform) == STORES
         assert orphans(platform).get(account.user) == STORES - 1, "a new operator knows of it as well"
         again = platform.add_mailbox(account.user, reclaimPolicy="Delete")
-        assert store_of(platform, again) == STORES - 1, "beyond the stores that are asked for"
+        assert store_of(platform, again.user) == STORES - 1, "beyond the stores that are asked for"
         wait_for_message(again, message["Message-ID"])
         erase(platform, account.user)
         eventually(lambda: account.user not in orphans(platform), "nothing is left of it", timeout=30)

@@ -19,8 +19,9 @@ from e2e.folders import append, folders, grants, no, ok, rights, session, subjec
 from e2e.kube import GROUP, eventually
 from e2e.office import FOR_ALL, FULL, READ, WRITE, Office, arrived
 from e2e.operator import Operator
-from e2e.platform import Platform, manifest
+from e2e.platform import manifest
 from e2e.post import server_with
+from e2e.remains import freed, store_of
 
 
 @pytest.mark.row("M5", "A1")
@@ -195,9 +196,8 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
     with session(office.owner) as imap:
         ok(imap.setacl(office.folder, office.stranger.user, "lri"))
     try:
-        spec = {"hostname": platform.hostname, **platform.server}
-        changed = {**spec, "imap": {**spec.get("imap", {}), "maxConnectionsPerUserIP": 13}}
-        platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, changed))
+        change = {"spec": {"imap": {"maxConnectionsPerUserIP": 13}}}
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, change)
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
         operator.scale(0)
         office.platform.kube.apply(
@@ -206,7 +206,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
         operator.scale(1)
         office.public(office.name, office.owners())
         platform.restart(f"{platform.name}-store-0")
-        platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
+        platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"imap": None}})
 
         def look() -> bool:
             try:
@@ -342,29 +342,23 @@ def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> 
 def grown(office: Office) -> Iterator[Account]:
     """The platform with a second store, and somebody who lives there."""
     platform = office.platform
-    spec = {"hostname": platform.hostname, **platform.server}
-    grown = {**spec, "storage": {**spec.get("storage", {}), "shards": 2}}
-    platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, grown))
+    more = {"spec": {"storage": {"shards": 2}}}
+    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, more)
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
     made: list[Account] = []
-    while not made or store(platform, made[-1].user) == 0:
+    while not made or store_of(platform, made[-1].user) == 0:
         made.append(platform.add_mailbox())
     yield made[-1]
     for account in made:
         platform.remove_mailbox(account.user)
-    platform.kube.apply(manifest("MailServer", platform.namespace, platform.name, spec))
+    platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"storage": None}})
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
-
-
-def store(platform: Platform, user: str) -> int:
-    found = platform.kube.get(GROUP, "Mailbox", platform.namespace, user)
-    assert found is not None
-    return int(found["status"]["store"])
+    eventually(lambda: freed(platform, 1), "the second store goes when nothing is left on it", timeout=120)
 
 
 @pytest.mark.row("M5", "B8")
 def test_people_of_other_stores_see_what_they_own_and_no_more(office: Office, grown: Account) -> None:
-    assert store(office.platform, office.name) == 0
+    assert store_of(office.platform, office.name) == 0
     with session(grown) as imap:
         assert not {name for name in folders(imap) if name.startswith(("Public", "Shared"))}
         for wanted in (office.folder, "Public/INBOX", "Public/.own", "Public/.own/Drafts", "Public/../owner/INBOX"):

@@ -27,6 +27,8 @@ class Settings:
     lease_name: str = "postboat"
     cluster_domain: str = "cluster.local"
     images: Mapping[str, str] = field(default_factory=dict)
+    image_pull_secrets: tuple[str, ...] = ()
+    """Secrets to pull these images with, by name, in the namespace of each platform."""
     kubeconfig: str = ""
     log_level: str = "INFO"
     log_format: str = "json"
@@ -41,14 +43,14 @@ class Settings:
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the process environment, or from a mapping in tests."""
     known = os.environ if environment is None else environment
-    namespaces = tuple(sorted({name.strip() for name in known.get("POSTBOAT_NAMESPACES", "").split(",")} - {""}))
     return Settings(
-        namespaces=namespaces,
+        namespaces=_names(known, "POSTBOAT_NAMESPACES"),
         operator_namespace=known.get("POD_NAMESPACE", "postboat-system"),
         identity=known.get("POD_NAME", "") or f"{socket.gethostname()}-{os.getpid()}",
         lease_name=known.get("POSTBOAT_LEASE", "postboat"),
         cluster_domain=known.get("POSTBOAT_CLUSTER_DOMAIN", "cluster.local"),
         images={name: known.get(f"POSTBOAT_IMAGE_{name.upper()}", f"postboat/{name}:dev") for name in IMAGES},
+        image_pull_secrets=_names(known, "POSTBOAT_IMAGE_PULL_SECRETS"),
         kubeconfig=known.get("POSTBOAT_KUBECONFIG", "") or known.get("KUBECONFIG", ""),
         log_level=known.get("POSTBOAT_LOG_LEVEL", "INFO").upper(),
         log_format=known.get("POSTBOAT_LOG_FORMAT", "json"),
@@ -58,6 +60,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         resync=float(known.get("POSTBOAT_RESYNC_SECONDS", "600")),
         touch_pods=_switch(known, "POSTBOAT_TOUCH_PODS", default=True),
     )
+
+
+def _names(known: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(sorted({word.strip() for word in known.get(name, "").split(",")} - {""}))
 
 
 def _switch(known: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -67,7 +67,7 @@ _KINDS: Final = (
         "mailservers",
         "mailserver",
         ("msrv",),
-        "A mail platform: Postfix, Dovecot, Rspamd and ClamAV pods in this namespace.",
+        "A mail platform: Postfix, Dovecot, Rspamd and Valkey pods in this namespace.",
         MailServerSpec,
         MailServerStatus,
         (

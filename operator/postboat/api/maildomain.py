@@ -51,7 +51,7 @@ class DomainRelay(Model):
     port: Port | None = None
     """Port of the other mail server; 25 when absent."""
     tls: OutgoingTls | None = None
-    """None, Opportunistic, Required (encrypt, any certificate) or Verified (the certificate must match the host)."""
+    """None, Opportunistic (when absent), Required (encrypt, any certificate) or Verified (it must match the host)."""
     ca_secret: SecretKeyRef | None = None
     """Certificates (PEM) of the authority that signed the other server's certificate; public ones when absent."""
 
@@ -191,7 +191,7 @@ class DkimStatus(Model):
     secret_name: Word | None = None
     """Secret that holds the private key."""
     created: Timestamp | None = None
-    """When the key was made."""
+    """When the key was made; not told in this version."""
 
 
 class DnsRecord(Model):
@@ -215,4 +215,4 @@ class MailDomainStatus(Status):
     dkim: DkimStatus | None = None
     """The DKIM key and its DNS record."""
     records: Annotated[tuple[DnsRecord, ...], Field(max_length=32), keyed_by("name", "type", "value")] = ()
-    """The records that the DNS should hold."""
+    """The records that the DNS should hold; not told in this version."""

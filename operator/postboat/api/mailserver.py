@@ -44,7 +44,7 @@ class Volume(Model):
     """A volume for each pod of a workload."""
 
     size: Size | None = None
-    """Size of each volume, like 20Gi."""
+    """Size of each volume, like 20Gi; 2Gi (queue) or 1Gi (Valkey) when absent. It never changes."""
     storage_class_name: ObjectName | None = None
     """StorageClass of the volumes; the cluster's default when absent. It never changes."""
 
@@ -67,7 +67,7 @@ class Smtp(Model):
     helo: HostName | None = None
     """Name for HELO when the host name is not in the public DNS; hostname when absent."""
     message_size_limit: Size | None = None
-    """The largest message, like 20Mi."""
+    """The largest message, like 50Mi; 20Mi when absent."""
     queue_lifetime: Duration | None = None
     """How long delivery is tried before a message is returned; 4d when absent."""
     copy_all_to: EmailAddress | None = None
@@ -88,7 +88,7 @@ class Imap(Model):
     move_deleted_to_trash: Flag | None = None
     """Move deleted mail to Trash, for Outlook; false when absent."""
     max_connections_per_user_ip: Annotated[int, Strict(), Field(ge=1, le=10000)] | None = None
-    """Connections that one user may hold from one address."""
+    """Connections that one user may hold from one address; 12 when absent."""
 
 
 class Storage(Model):
@@ -97,7 +97,7 @@ class Storage(Model):
     shards: Replicas | None = None
     """Number of store pods; a mailbox lives on one of them and stays there; 1 when absent."""
     size: Size | None = None
-    """Size of each volume, like 100Gi."""
+    """Size of each volume, like 100Gi; 10Gi when absent. It never changes."""
     storage_class_name: ObjectName | None = None
     """StorageClass of the volumes; the cluster's default when absent. It never changes."""
 

@@ -24,11 +24,11 @@ class Counts(Model):
     addresses: Count | None = None
     """Addresses in force."""
     connectors: Count | None = None
-    """Connectors in force."""
+    """Connectors in force; not told in this version."""
     relays: Count | None = None
-    """Relay hosts in force."""
+    """Relay hosts in force; not told in this version."""
     policies: Count | None = None
-    """Filter policies in force."""
+    """Filter policies in force; not told in this version."""
     refused: Count | None = None
     """Objects of all kinds that are not in force; each tells why in its own status."""
 
@@ -119,4 +119,4 @@ class MailServerStatus(Status):
     orphan_count: Count | None = None
     """Number of mailboxes whose object is gone."""
     bayes: BayesStatus | None = None
-    """How far the statistical filter is trained."""
+    """How far the statistical filter is trained; not told in this version."""

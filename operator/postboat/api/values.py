@@ -163,6 +163,6 @@ class Junk(Model):
     """What happens to mail that the filter has flagged as spam."""
 
     move: Flag | None = None
-    """Deliver flagged mail to the folder Junk instead of the inbox."""
+    """Deliver flagged mail to the folder Junk instead of the inbox; true when absent, here and in the MailServer."""
     retention: Duration | None = None
-    """How long mail stays in Junk before it is expunged, like 30d."""
+    """How long mail stays in Junk before it is expunged, like 30d; 15d when absent, here and in the MailServer."""

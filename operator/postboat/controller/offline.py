@@ -19,7 +19,7 @@ from postboat.api import GROUP, Resource, parse
 from postboat.controller.intake import View
 from postboat.controller.keys import PASSWORDS
 from postboat.controller.reconcile import desired
-from postboat.controller.snapshot import Assembly, assemble
+from postboat.controller.snapshot import Assembly, assemble, surroundings
 from postboat.model.platform import Environment, Wanted, WantedKind
 from postboat.model.snapshot import SecretContent
 
@@ -50,7 +50,7 @@ def render_folder(source: Path, target: Path | None, settings: Settings) -> int:
     except (OSError, ValueError, yaml.YAMLError) as failure:
         sys.stderr.write(f"{source} cannot be read: {failure}\n")
         return 2
-    environment = Environment(settings.operator_namespace, settings.cluster_domain, dict(settings.images))
+    environment = surroundings(settings)
     for namespace, view in sorted(folder.views.items()):
         for server in sorted(view.of_kind("MailServer"), key=lambda resource: resource.name):
             plan = settle(server, view, folder.secrets.get(namespace, {}), environment)

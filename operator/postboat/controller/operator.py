@@ -25,10 +25,10 @@ from postboat.controller.health import Health
 from postboat.controller.queue import Pace
 from postboat.controller.reporter import stray_status
 from postboat.controller.server import MailServerControl, Means
+from postboat.controller.snapshot import surroundings
 from postboat.controller.strays import Strays, is_stray
 from postboat.controller.world import RESOURCES, World
 from postboat.controller.writer import Judgement, StatusWriter
-from postboat.model.platform import Environment
 from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import Gone
 
@@ -77,7 +77,7 @@ class Operator:
             writer=self.writer,
             events=self.events,
             echoes=self.echoes,
-            environment=Environment(settings.operator_namespace, settings.cluster_domain, dict(settings.images)),
+            environment=surroundings(settings),
             pace=Pace(resync=settings.resync),
             leading=lambda: self.lease.held,
         )

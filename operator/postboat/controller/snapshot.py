@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postboat.model.domains import age
+from postboat.model.platform import Environment
 from postboat.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from postboat.api import Resource
     from postboat.controller.intake import View
-    from postboat.model.platform import Environment
     from postboat.model.snapshot import SecretContent
+    from postboat.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class Assembly:
     surveyed: bool = True
     standing: int = 0
     held: int | None = -1
+
+
+def surroundings(settings: Settings) -> Environment:
+    """Give what is true of the cluster, as far as the operator was told."""
+    return Environment(
+        settings.operator_namespace, settings.cluster_domain, dict(settings.images), settings.image_pull_secrets
+    )
 
 
 def assemble(server: Resource, assembly: Assembly) -> Snapshot:

@@ -1,6 +1,6 @@
 """Which fields of each kind have an effect in this version; a new feature adds its fields here.
 
-A path covers everything below it. Where only some values count so far, they are listed.
+A path covers everything below it.
 """
 
 from typing import Final

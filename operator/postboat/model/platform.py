@@ -297,6 +297,7 @@ class Environment:
     operator_namespace: str
     cluster_domain: str
     images: Mapping[str, str]
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

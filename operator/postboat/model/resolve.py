@@ -38,6 +38,7 @@ class Counts:
 
     domains: int = 0
     mailboxes: int = 0
+    addresses: int = 0
     refused: int = 0
 
 
@@ -73,6 +74,7 @@ class Resolver:
         self._secrets = dict(snapshot.secrets)
         self._domains = {resource.name: resource for resource in snapshot.domains}
         self._refused = 0
+        self._addresses = 0
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
         whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed, snapshot.standing, snapshot.held)
@@ -182,7 +184,9 @@ class Resolver:
         self._told["MailServer", self._server.name] = self._server_verdict()
         told, self._told = self._told, {}
         before = self._verdicts
-        self._refused += sum(_refused(verdict) - _refused(before.get(key)) for key, verdict in told.items())
+        for key, verdict in told.items():
+            self._refused += _refused(verdict) - _refused(before.get(key))
+            self._addresses += _address(key, verdict) - _address(key, before.get(key))
         self._verdicts = before.succeeded((key, verdict) for key, verdict in told.items() if verdict != before.get(key))
         domains, directory = self._resolved_domains, self._directory
         return Resolution(
@@ -193,10 +197,14 @@ class Resolver:
             site=self._site,
             verdicts=self._verdicts,
             wanted=(*self._site.wanted, *domains.wanted),
-            counts=Counts(len(domains.domains), self._directory.count, self._refused),
+            counts=Counts(len(domains.domains), self._directory.count, self._addresses, self._refused),
             touched=frozenset(told),
         )
 
 
 def _refused(verdict: Verdict | None) -> int:
     return int(verdict is not None and not verdict.accepted)
+
+
+def _address(key: Key, verdict: Verdict | None) -> int:
+    return int(key[0] == "MailAddress" and verdict is not None and verdict.effective)

@@ -63,6 +63,7 @@ def _pod(platform: Platform, component: Component) -> Body:
     scheduling = platform.scheduling.get(component.name, Scheduling())
     made = [(item.sidecar, _container(platform, component, item, scheduling)) for item in component.containers]
     sidecars = [{**body, "restartPolicy": "Always"} for sidecar, body in made if sidecar]
+    pull = [{"name": name} for name in platform.environment.image_pull_secrets]
     return {
         "serviceAccountName": f"{platform.name}-mail",
         "automountServiceAccountToken": False,
@@ -70,6 +71,7 @@ def _pod(platform: Platform, component: Component) -> Body:
         "terminationGracePeriodSeconds": component.grace,
         "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
         "securityContext": _pod_security(component),
+        **({"imagePullSecrets": pull} if pull else {}),
         **({"initContainers": sidecars} if sidecars else {}),
         "containers": [body for sidecar, body in made if not sidecar],
         "volumes": [volume for container in component.containers for volume in _volumes(platform, container)]

@@ -3,6 +3,7 @@
 Ready is true when all of that is as it should be and every replica serves the newest configuration.
 """
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from postboat.api.mailbox import MailboxType
@@ -33,7 +34,7 @@ def report_server(
     workloads = _workloads(seen)
     ready = _ready(accepted, synced, workloads, in_force=seen.in_force and verdict.effective)
     trusted = (_trusted(platform),) if platform is not None else ()
-    counts = {"domains": plan.counts.domains, "mailboxes": plan.counts.mailboxes, "refused": plan.counts.refused}
+    counts = asdict(plan.counts)
     status = statement(resource, (accepted, synced, workloads, ready, *trusted), moment)
     status |= {"counts": counts}
     if seen.workloads:

@@ -1,6 +1,7 @@
 """Objects as Kubernetes takes them: valid, secure, reachable along the arrows only, and never stuck."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -226,3 +227,12 @@ def test_no_secret_is_in_a_config_map() -> None:
         assert "PRIVATE KEY" not in text
         assert "xxxxxxxx" not in text
         assert "{SSHA512}" not in text
+
+
+def test_every_pod_names_the_secrets_that_images_are_pulled_with() -> None:
+    snapshot = world.snapshot(world.documents(world.HERE / "cases/quickstart/input.yaml"))
+    told = replace(snapshot, environment=replace(world.ENVIRONMENT, image_pull_secrets=("registry",)))
+    sets = [item.body for item in plan(resolve(told)).objects if item.kind == "StatefulSet"]
+    assert [body["spec"]["template"]["spec"]["imagePullSecrets"] for body in sets] == [[{"name": "registry"}]] * 5
+    for body in bodies("quickstart", "StatefulSet").values():
+        assert "imagePullSecrets" not in body["spec"]["template"]["spec"]
