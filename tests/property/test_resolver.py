@@ -14,6 +14,7 @@ from postboat.api import Resource
 from postboat.model import mailboxes as mailbox_book
 from postboat.model.names import canonical
 from postboat.model.platform import UNPLACED
+from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
 from postboat.model.verdict import Reason
@@ -50,8 +51,10 @@ def _fitting(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 mailboxes = st.builds(
-    lambda name, spec, created, status, deleting: replace(
-        world.resource("Mailbox", name, _fitting(spec), created, status=status), deleting=deleting
+    lambda name, spec, created, status, deleting, finalizers: replace(
+        world.resource("Mailbox", name, _fitting(spec), created, status=status),
+        deleting=deleting,
+        finalizers=finalizers,
     ),
     name=st.sampled_from(MAILBOXES),
     spec=st.fixed_dictionaries(
@@ -73,6 +76,7 @@ mailboxes = st.builds(
     created=st.sampled_from(TIMES),
     status=st.sampled_from(({}, {"store": 0}, {"store": 3})),
     deleting=st.sampled_from((False, False, False, True)),
+    finalizers=st.sampled_from(((), (FINALIZER,))),
 )
 domains = st.builds(
     lambda name, domain, created, signed, more: world.resource(

@@ -97,6 +97,16 @@ class Activator:
             self._switch(generation)
             self._supervisor.begin()
             return
+        try:
+            self._change_to(generation, mount, manifest, reopen=reopen)
+        except ActivationError:
+            if reopen:  # the tables are in force all the same
+                self._carry_out(Effect.RELOAD)
+            raise
+
+    def _change_to(self, generation: Generation, mount: Mount, manifest: Manifest, *, reopen: bool) -> None:
+        """Go over from the current generation, or stay with it and raise ActivationError."""
+        assert self._current is not None  # noqa: S101 -- whoever has none begins
         effect = self._current.effect_of_change(generation)
         if reopen and effect in (None, Effect.LIVE):
             self._carry_out(Effect.RELOAD)

@@ -26,7 +26,9 @@ _MAIN = "compatibility_level = 3.10\ndefault_database_type = lmdb\n"
 _KEY = re.compile(r'[^\s#"\\][^\s"\\]*\Z')
 _SECONDS = 120
 # smtpd keeps for its whole life, over many sessions, of which class the domain of an address is.
-_REMEMBERED = frozenset({"domains", "relays"})
+_REMEMBERED = ("domains", "relays")
+# What closes an address comes in force before what opens it, and a domain when all that is known of it is there.
+_ORDER = ("internal", "refused", "", *_REMEMBERED)
 
 
 class LmdbDriver:
@@ -41,35 +43,47 @@ class LmdbDriver:
         self._children = children
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
-        """Write each table to a new file and rename it into place."""
+        """Write each table to a new file, and rename them into place when all are written."""
         self._settings.mkdir(parents=True, exist_ok=True)
         main = self._settings / "main.cf"
         main.write_text(_MAIN)
         age(main)
         self._folder.mkdir(parents=True, exist_ok=True)
-        for table, rows in tables.items():
-            source = self._folder / f"new-{table.name}"
-            source.write_bytes(_source(table, rows))
+        sources = {table: self._folder / f"new-{table.name}" for table in sorted(tables, key=_turn)}
+        for table, source in sources.items():
+            source.write_bytes(_source(table, tables[table]))
             self._postmap("-r", f"lmdb:{source}")
+        for table, source in sources.items():
             source.with_suffix(".lmdb").rename(self._folder / f"{table.name}.lmdb")
             source.unlink()
 
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
-        """Insert and replace rows in place, then delete; readers see each step at once, even in open sessions."""
-        for table, delta in deltas.items():
-            target = f"lmdb:{self._folder / table.name}"
-            if delta.changed:
-                self._postmap("-r", "-i", target, given=_source(table, delta.changed.values()))
-            if delta.removed:
-                keys = "".join(f"{key}\n" for key in sorted(delta.removed) if _KEY.match(key))
-                self._postmap("-d", "-", target, given=keys.encode(), fine=(0, 1))
+        """Insert and replace rows in place, then delete in the opposite order; readers see each step at once.
+
+        So a domain that changes hands, from a relay to mailboxes or back, has unknown recipients at no moment.
+        """
+        tables = sorted(deltas, key=_turn)
+        for table in tables:
+            if changed := deltas[table].changed:
+                self._postmap("-r", "-i", self._target(table), given=_source(table, changed.values()))
+        for table in reversed(tables):
+            if removed := deltas[table].removed:
+                keys = "".join(f"{key}\n" for key in sorted(removed) if _KEY.match(key))
+                self._postmap("-d", "-", self._target(table), given=keys.encode(), fine=(0, 1))
         return any(table.name in _REMEMBERED for table in deltas)
+
+    def _target(self, table: Table) -> str:
+        return f"lmdb:{self._folder / table.name}"
 
     def _postmap(self, *words: str, given: bytes = b"", fine: tuple[int, ...] = (0,)) -> None:
         """Run postmap; with `-d -` it ends with 1 when no key was there to delete, which is what was wanted."""
         outcome = self._children.run(["postmap", "-c", str(self._settings), *words], given=given, seconds=_SECONDS)
         if outcome.status not in fine or "fatal:" in outcome.output:
             raise OSError(f"postmap {' '.join(words)} ended with {outcome.status}: {outcome.output}")
+
+
+def _turn(table: Table) -> tuple[int, str]:
+    return _ORDER.index(table.name if table.name in _ORDER else ""), table.name
 
 
 def _source(table: Table, rows: Iterable[Row]) -> bytes:

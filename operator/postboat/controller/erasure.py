@@ -65,7 +65,8 @@ def decide(
 ) -> Decision:
     """Decide about a Mailbox under deletion; `rivals` are the other Mailboxes that claim the same user name."""
     user = claimed(mailbox)
-    others = user is None or any(not rival.deleting or age(rival) < age(mailbox) for rival in rivals)
+    # A younger one waits for the end of this one: see model/accounts.py.
+    others = user is None or any(age(rival) < age(mailbox) for rival in rivals)
     why = _reason_to_keep(mailbox, server, others=others)
     if why or user is None:
         return Decision(Step.LET_GO, why=why)

@@ -15,9 +15,10 @@ from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
 from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import PUBLIC_STORE, UNPLACED, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
+from postboat.model.reclaim import FINALIZER
 from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
-from postboat.model.verdict import Key, Reason, Verdict
+from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "subscriptions", "tmp"})
 """Names with a meaning of their own in Maildir and in IMAP."""
@@ -86,8 +87,8 @@ def claim(resource: Resource, frame: Frame) -> str | Verdict | None:
     if not isinstance(spec, MailboxSpec):
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no Mailbox", "")
         return Verdict(Reason.INVALID, message, path)
-    if resource.deleting:
-        return Verdict(Reason.DELETING, "the object is being deleted")
+    if resource.deleting and FINALIZER not in resource.finalizers:
+        return DELETING
     return _user(spec.username or resource.name, spec)
 
 
@@ -110,10 +111,15 @@ def settle(
     frame: Frame,
     whereabouts: Whereabouts,
 ) -> Outcome:
-    """Decide between all Mailboxes that claim a user name: the oldest has it."""
+    """Decide between all Mailboxes that claim a user name: the oldest has it, also while its mail is being erased."""
     if not claimants:
         return Outcome(None, None, ())
     winner, *losers = sorted(claimants, key=age)
+    if winner.deleting:
+        message = f"the mail of {user} is being erased with Mailbox {winner.name}"
+        return Outcome(
+            None, None, _verdicts(winner, DELETING, losers, Verdict(Reason.PENDING, message, "spec.username"))
+        )
     spec = winner.spec
     assert isinstance(spec, MailboxSpec)  # noqa: S101 -- claim() lets nothing else through
     conflict = Verdict(Reason.CONFLICT, f"user name {user} belongs to the older Mailbox {winner.name}", "spec.username")
@@ -133,8 +139,14 @@ def settle(
             shard = _placement(user, winner, frame.shards, whereabouts)
             verdict = _WAITING if shard == UNPLACED else verdict
             mailbox = _account(winner, user, spec, frame, password=password, shard=shard)
-    verdicts = [(("Mailbox", winner.name), verdict), *((("Mailbox", loser.name), conflict) for loser in losers)]
-    return Outcome(mailbox, node(winner.name, user, spec), tuple(verdicts))
+    return Outcome(mailbox, node(winner.name, user, spec), _verdicts(winner, verdict, losers, conflict))
+
+
+def _verdicts(
+    winner: Resource, verdict: Verdict, losers: Collection[Resource], theirs: Verdict
+) -> tuple[tuple[Key, Verdict], ...]:
+    others = ((("Mailbox", loser.name), DELETING if loser.deleting else theirs) for loser in losers)
+    return (("Mailbox", winner.name), verdict), *others
 
 
 def _account(  # noqa: PLR0913 - what an account is made of

@@ -13,7 +13,7 @@ from postboat.model import names
 from postboat.model.belonging import belonging
 from postboat.model.domains import age
 from postboat.model.in_force import fields_verdict
-from postboat.model.verdict import Key, Reason, Verdict
+from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _ROUTING: Final = frozenset("!%")
 """Postfix takes no mail for such an address from outside, lest a server behind it passes it on to anybody."""
@@ -52,7 +52,7 @@ def claimed(resource: Resource, server: str, servers: tuple[str, ...]) -> Claim 
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailAddress", "")
         return Verdict(Reason.INVALID, message, path)
     if resource.deleting:
-        return Verdict(Reason.DELETING, "the object is being deleted")
+        return DELETING
     local = _local_part(spec.local_part or resource.name, written=spec.local_part or "")
     domain = names.domain(spec.domain) if spec.domain is not None else ""
     if domain is None:

@@ -15,7 +15,7 @@ from postboat.model.in_force import fields_verdict
 from postboat.model.platform import Domain, Relay, Wanted, WantedKind
 from postboat.model.references import dkim_secret, signs
 from postboat.model.snapshot import SecretContent
-from postboat.model.verdict import Key, Reason, Verdict
+from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _MOST_KEYS: Final = 400
 """So many keys of 2048 bits fit into the one Secret that the filter mounts."""
@@ -70,7 +70,7 @@ def _judge(
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailDomain", "")
         return Verdict(Reason.INVALID, message, path), None
     if resource.deleting:
-        return Verdict(Reason.DELETING, "the object is being deleted"), None
+        return DELETING, None
     name = names.domain(spec.domain or resource.name)
     if name is None or names.reserved(name):
         return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain"), None

@@ -12,7 +12,7 @@ from postboat.model.platform import UNPLACED, Account
 from postboat.model.references import secret_names
 from postboat.model.relations import Relations
 from postboat.model.snapshot import SecretContent
-from postboat.model.verdict import Key, Reason, Verdict
+from postboat.model.verdict import Key, Verdict
 
 
 class MailboxBook:
@@ -37,12 +37,11 @@ class MailboxBook:
         """Take a Mailbox as it is now."""
         self.remove(resource.name)
         self._resources[resource.name] = resource
-        claimed = claim(resource, self._frame)
+        claimed, store = claim(resource, self._frame), placed(resource)
+        if claimed is not None and resource.deleting and store is not None:
+            self._leaving[resource.name] = store
         if isinstance(claimed, Verdict):
             self._told["Mailbox", resource.name] = claimed
-            store = placed(resource)
-            if claimed.reason is Reason.DELETING and store is not None:
-                self._leaving[resource.name] = store
         elif claimed is not None:
             self._users[resource.name] = claimed
             self._claims.setdefault(claimed, {})[resource.name] = resource

@@ -58,6 +58,9 @@ _COSTS: Final = (
     (pattern(r"([0-9]+),", ASCII), 2_000_000),
 )
 """What a hash may ask for: whoever writes one must not keep the processes busy that check everybody's password."""
+_BY_CRYPT: Final = frozenset({"BLF-CRYPT", "CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT"})
+# crypt(3) knows other forms as well, some of them with costs without an end; yescrypt at D takes 256 MiB.
+_CRYPT_FORMS: Final = pattern(r"\$(?:1|5|6|2[aby])\$.*|\$y\$j[7-9A-D][5T]\$.*|[./0-9A-Za-z]{13}", ASCII)
 _HASH: Final = pattern(r"[!-~]{8,1024}", ASCII)
 _LONGEST: Final = 1024
 _SALT_BYTES: Final = 16
@@ -114,16 +117,20 @@ def _given_hash(text: bytes) -> str | Verdict | None:
         hidden = match[2] and match[1] not in _PLAIN_DIGESTS
         if hidden or not _HASH.fullmatch(match[3]):
             return _invalid(f"what follows {{{match[1]}}} is no hash")
-        return _costly(match[3]) or known
+        return _costly(match[1], match[3]) or known
     for prefix, scheme in _CRYPT_PREFIXES:
         if known.startswith(prefix):
             if not _HASH.fullmatch(known):
                 return _invalid(f"what begins with {prefix} is no hash")
-            return _costly(known) or f"{{{scheme}}}{known}"
+            return _costly(scheme, known) or f"{{{scheme}}}{known}"
     return None
 
 
-def _costly(known: str) -> Verdict | None:
+def _costly(scheme: str, known: str) -> Verdict | None:
+    if scheme in _BY_CRYPT and not _CRYPT_FORMS.fullmatch(known):
+        return _invalid(
+            "the hash is of a kind that is not taken, or takes too much to check: write {BLF-CRYPT} or {ARGON2ID}"
+        )
     for cost, limit in _COSTS:
         match = cost.match(known)
         if match and int(match[1]) > limit:

@@ -26,7 +26,7 @@ from postboat.model.platform import (
 )
 from postboat.model.references import internal_secret, self_signed_secret, smtp_secret
 from postboat.model.snapshot import SecretContent
-from postboat.model.verdict import Reason, Verdict
+from postboat.model.verdict import DELETING, Reason, Verdict
 
 _MASTER_PLACE: Final = Place("spec.masterUser.passwordSecret", "there is no master user")
 _INTERNAL_KEYS: Final = (
@@ -80,7 +80,7 @@ def settle_site(
         return Site(Verdict(Reason.INVALID, message, path), (), 1, b"", None)
     shards = server.shards(spec)
     if resource.deleting:
-        return Site(Verdict(Reason.DELETING, "the object is being deleted"), (), shards, b"", None)
+        return Site(DELETING, (), shards, b"", None)
     internal = secrets.get(internal_secret(resource.name))
     wanted = list(_wanted_internal(resource, environment, internal, now))
     certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)

@@ -99,6 +99,7 @@ class Verdict:
         return self.reason in _TAKEN
 
 
+DELETING: Final = Verdict(Reason.DELETING, "the object is being deleted")
 ACCEPTED: Final = Verdict(Reason.ACCEPTED, "All fields are part of the configuration.", effective=True)
 
 

@@ -108,6 +108,18 @@ def test_what_is_refused_changes_nothing_and_is_tried_again_when_it_changes(worl
     assert world.page["error"] == ""
 
 
+def test_tables_are_opened_again_though_the_files_that_came_with_them_are_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write(main="one")
+    world.activator.activate()
+    monkeypatch.setattr("postboat.agent.tables.Directory.apply", lambda *_: True)
+    world.write(main="bad")
+    world.activator.activate()
+    assert world.page["error"] == "InvalidConfiguration"
+    assert world.supervisor.wishes == ["begin", "signal 1"]
+
+
 def test_nothing_starts_before_the_mount_is_complete(world: World) -> None:
     world.activator.activate()
     assert world.page["error"] == "IncompleteMount"

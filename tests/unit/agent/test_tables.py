@@ -6,6 +6,7 @@ import gzip
 import sqlite3
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from postboat.agent.tables import Delta, Directory, Row, difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 USERS = Table("users", "sqlite", ("user", "quota"))
 ALIASES = Table("aliases", "lmdb", ("key", "value"))
@@ -204,3 +204,44 @@ def test_only_domains_are_remembered_by_those_who_read(tmp_path: Path) -> None:
         table = Table(name, "lmdb", ("key", "value"))
         assert driver.update({table: Delta(set(), {"example.org": ("example.org", "local")})})
         assert driver.update({table: Delta({"example.org"}, {})})
+
+
+class Steps(Children):
+    """Notes what postmap was asked for: the table, and `+` for rows that come or `-` for rows that go."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+        assert given
+        assert seconds
+        table = command[-1].rpartition("/")[2]
+        self.taken.append(("-" if "-d" in command else "+") + table)
+        if table.startswith("new-"):
+            Path(command[-1].removeprefix("lmdb:")).with_suffix(".lmdb").touch()
+        return Outcome(0, "")
+
+
+def test_a_domain_counts_when_all_is_known_of_it_and_goes_before_that() -> None:
+    folder = Path("/nowhere")
+    steps = Steps()
+    change = Delta({"old"}, {"new": ("new", "value")})
+    order = ("domains", "transports", "aliases", "relays", "internal", "refused")
+    tables = {Table(name, "lmdb", ("key", "value")): change for name in order}
+    LmdbDriver(folder, folder, steps).update(tables)
+    coming = ["+internal", "+refused", "+aliases", "+transports", "+domains", "+relays"]
+    assert steps.taken == [*coming, *("-" + step[1:] for step in reversed(coming))]
+
+
+def test_tables_are_renamed_into_place_when_all_are_written(tmp_path: Path) -> None:
+    seen: dict[str, list[str]] = {}
+
+    class Watching(Steps):
+        def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+            seen[command[-1].rpartition("-")[2]] = sorted(path.name for path in tmp_path.glob("[a-m]*.lmdb"))
+            return super().run(command, given=given or b"rows", seconds=seconds)
+
+    tables = {Table(name, "lmdb", ("key", "value")): [("key", "value")] for name in ("domains", "aliases")}
+    LmdbDriver(tmp_path, tmp_path / "settings", Watching()).rebuild(tables)
+    assert seen == {"aliases": [], "domains": []}
+    assert sorted(path.name for path in tmp_path.glob("*.lmdb")) == ["aliases.lmdb", "domains.lmdb"]

@@ -79,12 +79,13 @@ def test_without_a_reason_it_is_let_go(server: Resource | None) -> None:
 
 def test_mail_of_another_mailbox_is_not_erased() -> None:
     census = taken(Holding("anna", 0), anna="anna", other="anna")
-    living = replace(mailbox("other"), deleting=False)
-    assert decide(mailbox(), DELETING, census, (living,), surveyed=True).step is Step.LET_GO
     assert decide(mailbox(), DELETING, census, (), surveyed=True).step is Step.ERASE
     mine, older, younger = (replace(mailbox(), created=f"2026-01-0{day}") for day in (2, 1, 3))
-    assert decide(mine, DELETING, census, (older,), surveyed=True).step is Step.LET_GO, "the older one had the mail"
-    assert decide(mine, DELETING, census, (younger,), surveyed=True).step is Step.ERASE
+    for deleting in (True, False):
+        rival = replace(older, deleting=deleting)
+        assert decide(mine, DELETING, census, (rival,), surveyed=True).step is Step.LET_GO, "the older one had the mail"
+        rival = replace(younger, deleting=deleting)
+        assert decide(mine, DELETING, census, (rival,), surveyed=True).step is Step.ERASE, "it waits for its turn"
 
 
 def test_it_waits_while_nobody_knows_where_the_mail_is() -> None:

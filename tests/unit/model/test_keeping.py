@@ -8,6 +8,7 @@ import pytest
 from postboat.api import Resource
 from postboat.model.names import SHARDS
 from postboat.model.platform import UNPLACED, Account, Junk, Platform, PublicMailbox
+from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Gone, Held, Home, SecretContent, Snapshot, Surveyed
 from postboat.model.verdict import Reason
@@ -147,6 +148,29 @@ def test_stores_stay_for_mail_of_nobody_and_for_deletions_that_wait() -> None:
     assert stores(resolver) == 1
     resolver.apply([Held(2)])
     assert stores(resolver) == 3
+
+
+def test_who_wants_a_name_waits_until_the_mail_under_it_is_erased() -> None:
+    day = "2026-01-0{}T00:00:00Z"
+    gone = world.resource("Mailbox", "gone", {"username": "anna"}, day.format(2), status={"store": 2})
+    next_one = world.resource("Mailbox", "next", {"username": "anna"}, day.format(3), status={"store": 0})
+    held = replace(gone, deleting=True, finalizers=(FINALIZER,))
+    resolver = Resolver(beginning(gone))
+
+    def seen(*changes: Resource | Gone) -> tuple[str, Reason | None, Reason | None]:
+        resolver.apply(list(changes))
+        account = platform(resolver.resolution).account("anna")
+        verdicts = (resolver.resolution.verdicts.get(("Mailbox", name)) for name in ("gone", "next"))
+        return (account.resource if account else "", *(one.reason if one else None for one in verdicts))  # type: ignore[return-value]
+
+    assert seen(next_one) == ("gone", Reason.ACCEPTED, Reason.CONFLICT)
+    assert seen(held) == ("", Reason.DELETING, Reason.PENDING), "nobody reads what is to be erased"
+    assert resolver.resolution.verdicts["Mailbox", "next"].path == "spec.username"
+    assert stores(resolver) == 3, "its store is needed until then"
+    assert seen(Gone("Mailbox", "gone")) == ("next", None, Reason.ACCEPTED)
+    assert seen(gone, replace(gone, deleting=True)) == ("next", Reason.DELETING, Reason.ACCEPTED), "its mail is kept"
+    older = replace(next_one, created=day.format(1))
+    assert seen(older, held) == ("next", Reason.DELETING, Reason.ACCEPTED), "it never had the name"
 
 
 def test_a_mailbox_that_comes_back_finds_its_mail_beyond_the_stores_that_are_asked_for() -> None:

@@ -36,6 +36,9 @@ def test_equal_input_gives_equal_bytes_and_nothing_else_does() -> None:
         (b"$2y$12$abcdefghijklmnopqrstuv", "{BLF-CRYPT}$2y$12$abcdefghijklmnopqrstuv"),
         (b"$6$salt$hashhashhash", "{SHA512-CRYPT}$6$salt$hashhashhash"),
         (b"{SSHA512}c29tZXRoaW5nbG9uZw==", "{SSHA512}c29tZXRoaW5nbG9uZw=="),
+        (b"$y$j9T$c29tZXRoaW5n$aGFzaGhhc2g", "{CRYPT}$y$j9T$c29tZXRoaW5n$aGFzaGhhc2g"),
+        (b"{CRYPT}$5$rounds=5000$salt$hashhash", "{CRYPT}$5$rounds=5000$salt$hashhash"),
+        (b"{CRYPT}abJnggxhB/yWI", "{CRYPT}abJnggxhB/yWI"),
     ],
 )
 def test_hashes_are_taken_as_they_are(content: bytes, stored: str) -> None:
@@ -67,6 +70,11 @@ def test_any_bytes_can_be_a_password() -> None:
         b"{ARGON2ID}$argon2id$v=19$m=262145,t=3,p=1$c2FsdA$aGFzaA",
         b"$argon2i$v=19$m=65536,t=17,p=1$c2FsdA$aGFzaA",
         b"{CRYPT}$2y$31$abcdefghijklmnopqrstuv",
+        b"{BLF-CRYPT}$2x$31$abcdefghijklmnopqrstuv",
+        b"{CRYPT}$sha1$4000000000$salt$hashhash",
+        b"{CRYPT}$7$CU..../....salt$hashhash",
+        b"{CRYPT}$gy$j9T$salt$hashhash",
+        b"$y$jFT$salt$hashhash",
         b"$2b$16$abcdefghijklmnopqrstuv",
         b"$6$rounds=999999999$salt$hashhashhash",
         b"{PBKDF2}$1$salt$99999999$hashhash",
