@@ -119,6 +119,29 @@ def test_a_mailbox_in_conflict_erases_nothing(platform: Platform) -> None:
 
 
 @pytest.mark.row("M14")
+def test_who_takes_over_a_name_never_reads_what_was_to_be_erased(platform: Platform) -> None:
+    """Somebody waits for the name, and opens the mailbox as soon as it is his."""
+    account = platform.add_mailbox(reclaimPolicy="Delete")
+    user, heir = account.user, f"{account.user}-heir"
+    wait_for_message(account, deliver(platform, user))
+    eventually(lambda: FINALIZER in mailbox(platform, user)["metadata"].get("finalizers", []), "the finalizer")
+    older(platform, "Mailbox", user)
+    reference = {"name": f"{user}-password", "key": "password"}
+    waiting = manifest("Mailbox", platform.namespace, heir, {"username": user, "passwordSecret": reference})
+    platform.kube.apply(waiting)
+    assert user in verdict(platform, "Mailbox", heir, "Conflict")
+    platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
+    platform.kube.wait_condition("Mailbox", platform.namespace, heir, "Ready", timeout=60)
+    assert platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it went first"
+    with account.imap() as session:
+        session.select_folder("INBOX")
+        assert session.search(["ALL"]) == []
+    wait_for_message(account, deliver(platform, user))
+    platform.remove_mailbox(heir)
+    platform.kube.delete("v1", "Secret", platform.namespace, f"{user}-password")
+
+
+@pytest.mark.row("M14")
 def test_the_next_of_a_name_has_none_of_the_rights_of_the_last(platform: Platform) -> None:
     """What a colleague shared with somebody whose mail was erased, and what the others of the file were given."""
     owner, friend = platform.add_mailbox(), platform.add_mailbox()

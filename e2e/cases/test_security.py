@@ -66,6 +66,25 @@ def test_swaks_finds_no_relay(platform: Platform, stranger: Stranger, where: str
         assert "<** 554 5.7.1" in report or "<~* 554 5.7.1" in report or "<~* 530" in report, report
 
 
+@pytest.mark.row("B5")
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.6", "own"])
+def test_no_relay_through_a_proxy_beside_postfix(platform: Platform, source: str) -> None:
+    """A mesh hands on what comes from everywhere, from an address of the pod itself."""
+    (pod,) = platform.kube.pods(platform.namespace, "smtp", platform.name)
+    address = pod["status"]["podIP"]
+    script = (
+        "import smtplib, sys\n"
+        "here, there = sys.argv[1:]\n"
+        "s = smtplib.SMTP(there, 10025, source_address=(here, 0), timeout=20)\n"
+        "s.ehlo('proxy.example.test'); s.mail('alice@example.test')\n"
+        "print(s.rcpt('victim@elsewhere.test')[0], s.rcpt('alice@example.test')[0])\n"
+    )
+    here, there = (address, address) if source == "own" else (source, "127.0.0.1")
+    command = ["python3", "-c", script, here, there]
+    answers = platform.kube.exec(platform.namespace, pod["metadata"]["name"], "postfix", command)
+    assert answers.split() == ["554", "250"]
+
+
 @pytest.mark.row("B4")
 def test_mail_pods_hold_no_token(platform: Platform) -> None:
     for component in COMPONENTS:
