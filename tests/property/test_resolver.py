@@ -50,11 +50,13 @@ def _fitting(spec: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in spec.items() if value and key not in left_out}
 
 
+unknown_fields = st.sampled_from(((), (), ("spec.newer",)))
 mailboxes = st.builds(
-    lambda name, spec, created, status, deleting, finalizers: replace(
+    lambda name, spec, created, status, deleting, finalizers, unknown: replace(
         world.resource("Mailbox", name, _fitting(spec), created, status=status),
         deleting=deleting,
         finalizers=finalizers,
+        unknown=unknown,
     ),
     name=st.sampled_from(MAILBOXES),
     spec=st.fixed_dictionaries(
@@ -77,15 +79,18 @@ mailboxes = st.builds(
     status=st.sampled_from(({}, {"store": 0}, {"store": 3})),
     deleting=st.sampled_from((False, False, False, True)),
     finalizers=st.sampled_from(((), (FINALIZER,))),
+    unknown=unknown_fields,
 )
 domains = st.builds(
-    lambda name, domain, created, signed, more: world.resource(
-        "MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}, **more}, created
+    lambda name, domain, created, signed, more, unknown: replace(
+        world.resource("MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}, **more}, created),
+        unknown=unknown,
     ),
     name=st.sampled_from(("d0", "d1", "d2")),
     domain=st.sampled_from(("example.org", "EXAMPLE.org", "example.net", "not a domain")),
     created=st.sampled_from(TIMES),
     signed=st.booleans(),
+    unknown=unknown_fields,
     more=st.sampled_from(
         (
             {},
@@ -99,12 +104,15 @@ domains = st.builds(
     ),
 )
 servers = st.builds(
-    lambda host, count, mailboxes, master, postmaster: world.server(
-        host,
-        storage={"shards": count},
-        mailboxes=mailboxes,
-        **({"masterUser": {"passwordSecret": {"name": master, "key": "password"}}} if master else {}),
-        **postmaster,
+    lambda host, count, mailboxes, master, postmaster, unknown: replace(
+        world.server(
+            host,
+            storage={"shards": count},
+            mailboxes=mailboxes,
+            **({"masterUser": {"passwordSecret": {"name": master, "key": "password"}}} if master else {}),
+            **postmaster,
+        ),
+        unknown=unknown,
     ),
     host=st.sampled_from(("mail.example.org", "mx.example.org", "not valid")),
     count=st.integers(1, 3),
@@ -119,6 +127,7 @@ servers = st.builds(
         creators=st.lists(st.sampled_from(MAILBOXES), max_size=2, unique=True),
     ),
     master=st.sampled_from((None, None, "s0", "s1")),
+    unknown=unknown_fields,
     postmaster=st.sampled_from(
         ({}, {"postmaster": {"mailbox": "m0"}}, {"postmaster": {"address": "info@example.org"}})
     ),
@@ -128,9 +137,11 @@ destinations = st.one_of(
     st.sampled_from(ADDRESSES).map(lambda address: {"address": address}),
 )
 others = st.builds(
-    lambda name, created, spec: world.resource(
-        "MailAddress", name, {key: value for key, value in spec.items() if value}, created
+    lambda name, created, spec, unknown: replace(
+        world.resource("MailAddress", name, {key: value for key, value in spec.items() if value}, created),
+        unknown=unknown,
     ),
+    unknown=unknown_fields,
     name=st.sampled_from(("a0", "a1", "a2", "info")),
     created=st.sampled_from(TIMES),
     spec=st.fixed_dictionaries(
@@ -221,6 +232,17 @@ def test_order_is_nothing(batch: list[Change], random: Random) -> None:
     one, other = resolve(snapshot), resolve(shuffled)
     assert _facts(one) == _facts(other)
     assert plan(one).objects == plan(other).objects
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes)
+def test_fields_that_nobody_knows_change_no_byte(batch: list[Change]) -> None:
+    without = [replace(change, unknown=()) if isinstance(change, Resource) else change for change in batch]
+    one, other = resolve(_snapshot_after(batch)), resolve(_snapshot_after(without))
+    assert (one.platform, one.wanted, one.counts) == (other.platform, other.wanted, other.counts)
+    assert {key: verdict.accepted for key, verdict in one.verdicts.items()} == {
+        key: verdict.accepted for key, verdict in other.verdicts.items()
+    }
 
 
 def _shuffled(snapshot: Snapshot, shuffle: Callable[[list[Any]], None]) -> Snapshot:

@@ -3,10 +3,13 @@
 Used to say which fields an object sets that are not in force yet, and to suggest a field for a misspelt one.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, get_args
 
 from postboat.api.base import Model
+
+_MOST_LISTED: Final = 20
+"""So many of the longest paths fit into the message of a condition, with room for a sentence."""
 
 
 def fields_in_use(spec: Model) -> tuple[str, ...]:
@@ -28,6 +31,12 @@ def _leaves(model: Model, prefix: str) -> Iterator[str]:
                 yield from _leaves(entry, f"{path}.{key}.")
         elif value is not None and value not in ((), {}):
             yield path
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Write paths into a sentence: the first ones, and how many more there are."""
+    more = len(paths) - _MOST_LISTED
+    return ", ".join(paths[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def fields_at(model: type[Model], location: tuple[int | str, ...]) -> frozenset[str]:

@@ -6,6 +6,8 @@ Nothing here raises: whatever is wrong with an object becomes a `Refusal` that n
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import reduce
+from operator import getitem
 from sys import intern
 from typing import Any, Final, cast
 
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from postboat.api.base import Model
-from postboat.api.fields import fields_at
+from postboat.api.fields import fields_at, listed
 from postboat.api.kinds import GROUP, KINDS, VERSION, Kind
 from postboat.api.naming import Named
 from postboat.api.resource import Refusal, Resource, Spec
@@ -44,12 +46,18 @@ _FOREIGN: Final = object()
 _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
-def parse(raw: Mapping[str, Any]) -> Resource:
-    """Turn a raw object into a resource; a spec that does not validate becomes a refusal."""
+def parse(raw: Mapping[str, Any], *, strict: bool = True) -> Resource:
+    """Turn a raw object into a resource; a spec that does not validate becomes a refusal.
+
+    A field without a model is refused like any other fault, which suits files, where it is a typo. An API server lets
+    no typo through: what it serves is in its definitions, so these are newer than the models. Then `strict=False` sets
+    such fields aside, names them in `unknown`, and takes the rest, since a living object must not go for one of them.
+    """
     raw = _mapping(raw)
     metadata = _mapping(raw.get("metadata"))
     name = _text(metadata.get("name"))
     generation = metadata.get("generation")
+    spec, unknown = _spec(raw, name, strict=strict)
     return Resource(
         kind=intern(_text(raw.get("kind"))),
         namespace=intern(_text(metadata.get("namespace"))),
@@ -58,7 +66,7 @@ def parse(raw: Mapping[str, Any]) -> Resource:
         generation=generation if isinstance(generation, int) else 0,
         created=_text(metadata.get("creationTimestamp")),
         deleting=metadata.get("deletionTimestamp") is not None,
-        spec=_spec(raw, name),
+        spec=spec,
         status=_lean(_mapping(raw.get("status")), _DEEPEST),
         annotations={
             key: value
@@ -66,6 +74,7 @@ def parse(raw: Mapping[str, Any]) -> Resource:
             if isinstance(key, str) and isinstance(value, str) and key.startswith(_ANNOTATIONS)
         },
         finalizers=_own_finalizers(metadata.get("finalizers")),
+        unknown=unknown,
     )
 
 
@@ -74,22 +83,46 @@ def _own_finalizers(listed: object) -> tuple[str, ...]:
     return tuple(intern(one) for one in known if isinstance(one, str) and one.startswith(_ANNOTATIONS))
 
 
-def _spec(raw: Mapping[str, Any], name: str) -> Spec | Refusal:
+def _spec(raw: Mapping[str, Any], name: str, *, strict: bool) -> tuple[Spec | Refusal, tuple[str, ...]]:
     kind = KINDS.get(_text(raw.get("kind")))
     if kind is None:
-        return Refusal("kind", f"no such kind in {GROUP}: write one of {', '.join(sorted(KINDS))}")
+        return Refusal("kind", f"no such kind in {GROUP}: write one of {', '.join(sorted(KINDS))}"), ()
     if raw.get("apiVersion", f"{GROUP}/{VERSION}") != f"{GROUP}/{VERSION}":
-        return Refusal("apiVersion", f"write {GROUP}/{VERSION}")
+        return Refusal("apiVersion", f"write {GROUP}/{VERSION}"), ()
     if _NAME.fullmatch(name) is None or len(name) > _LONGEST_NAME:
-        return Refusal("metadata.name", "write a name of a-z, 0-9, hyphen and dot, of at most 253 characters")
+        return Refusal("metadata.name", "write a name of a-z, 0-9, hyphen and dot, of at most 253 characters"), ()
     content = raw.get("spec")
     if not isinstance(content, Mapping):
-        return Refusal("spec", "write spec; it may be empty ({}) where every field is optional")
+        return Refusal("spec", "write spec; it may be empty ({}) where every field is optional"), ()
+    values = _without_nulls(content, _DEEPEST)
+    found = _validated(kind, values)
+    unknown: tuple[str, ...] = ()
+    if isinstance(found, list) and not strict:
+        unknown = _set_aside(values, found)
+        found = _validated(kind, values) if unknown else found
+    spec = _refusal(kind, found[0]) if isinstance(found, list) else _name_refusal(kind, name, found) or found
+    if isinstance(spec, Refusal):
+        hint = f" (left out, as unknown to this version: {listed(unknown)})" if unknown else ""
+        return Refusal(spec.path, spec.message + hint), ()
+    return cast("Spec", spec), unknown
+
+
+def _validated(kind: Kind, values: Mapping[str, Any]) -> Model | list[ErrorDetails]:
     try:
-        spec = kind.spec_model.model_validate(_without_nulls(content, _DEEPEST))
+        return kind.spec_model.model_validate(values)
     except ValidationError as error:
-        return _refusal(kind, error.errors(include_url=False, include_input=False)[0])
-    return _name_refusal(kind, name, spec) or cast("Spec", spec)
+        return error.errors(include_url=False, include_input=False)
+
+
+def _set_aside(values: Any, faults: list[ErrorDetails]) -> tuple[str, ...]:  # noqa: ANN401 -- any JSON
+    """Take the fields without a model out of a spec, and give their paths; a field of list entries has one path."""
+    paths = set()
+    for fault in faults:
+        if fault["type"] == "extra_forbidden":
+            *around, field = fault["loc"]
+            reduce(getitem, around, values).pop(field)
+            paths.add(intern(_path(("spec", *(step for step in fault["loc"] if isinstance(step, str))))))
+    return tuple(sorted(paths))
 
 
 def _name_refusal(kind: Kind, name: str, spec: Model) -> Refusal | None:

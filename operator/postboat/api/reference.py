@@ -16,8 +16,8 @@ _AS_IN_A_POD: Final = frozenset({"spec.pods.WORKLOAD.affinity", "spec.pods.WORKL
 _ORDINARY_STATUS: Final = frozenset({"status.conditions[]"})
 _KEYS: Final = {"spec.pods": "WORKLOAD"}
 _FORCE: Final = (
-    "All of them are below `spec`. A field that this version does not act on yet is accepted, and the condition "
-    "`Accepted` names it (reason `FieldNotInForce`)."
+    "All of them are below `spec`. A field that this version does not act on yet, or that only newer definitions have, "
+    "is accepted, and the condition `Accepted` names it (reason `FieldNotInForce`)."
 )
 _RULES: Final = "x-kubernetes-validations"
 _LARGE: Final = 2**31 - 1

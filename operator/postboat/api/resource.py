@@ -46,3 +46,5 @@ class Resource:
     """Only those of `postboat.dev`."""
     finalizers: tuple[str, ...] = ()
     """Only those of `postboat.dev`."""
+    unknown: tuple[str, ...] = ()
+    """Paths of fields like `spec.forward.when` that are set and have no model here, sorted; lists have no index."""

@@ -5,7 +5,7 @@ A path covers everything below it.
 
 from typing import Final
 
-from postboat.api.fields import fields_in_use
+from postboat.api.fields import fields_in_use, listed
 from postboat.api.resource import Refusal, Resource
 from postboat.model.verdict import ACCEPTED, Reason, Verdict
 
@@ -70,19 +70,18 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
 
 
 def fields_verdict(resource: Resource) -> Verdict:
-    """Accept an object, naming the fields that it sets and that are without effect."""
+    """Accept an object, naming the fields that it sets and that are without effect, known or not."""
     if isinstance(resource.spec, Refusal):
         return Verdict(Reason.INVALID, resource.spec.message, resource.spec.path)
     paths = _PATHS.get(resource.kind)
     if paths is None:
         return Verdict(Reason.NOT_IN_FORCE, f"{resource.kind} is without effect in this version")
-    idle = [path for path in fields_in_use(resource.spec) if not _covered(path, paths)]
+    idle = [f"spec.{path}" for path in fields_in_use(resource.spec) if not _covered(path, paths)]
+    idle = sorted((*idle, *resource.unknown))
     if not idle:
         return ACCEPTED
-    names = ", ".join(f"spec.{path}" for path in idle)
-    return Verdict(
-        Reason.FIELD_NOT_IN_FORCE, f"Without effect in this version: {names}.", f"spec.{idle[0]}", effective=True
-    )
+    message = f"Without effect in this version: {listed(idle)}."
+    return Verdict(Reason.FIELD_NOT_IN_FORCE, message, idle[0], effective=True)
 
 
 def _covered(path: str, paths: frozenset[str]) -> bool:

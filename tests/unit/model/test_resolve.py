@@ -92,6 +92,65 @@ def test_fields_without_effect_are_named() -> None:
     assert "dkim" not in verdict.message
 
 
+NEWER = ("spec.newerThanThis",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "spec"),
+    [
+        ("Mailbox", "anna", {"displayName": "Anna"}),
+        ("MailDomain", "example.org", {"copyTo": ["anna@example.org"]}),
+        ("MailAddress", "info", {"destinations": [{"mailbox": "anna"}]}),
+        ("MailServer", "mail", {"hostname": "mail.example.org"}),
+    ],
+)
+def test_a_field_that_only_newer_definitions_know_is_named_and_the_rest_counts(
+    kind: str, name: str, spec: dict[str, object]
+) -> None:
+    rest = [world.resource("Mailbox", "anna", {}), world.resource("MailDomain", "example.org", {}), world.server()]
+    objects = {(one.kind, one.name): one for one in (*rest, world.resource(kind, name, spec))}
+    without = resolve(_snapshot(*objects.values(), server=objects["MailServer", "mail"]))
+    resolver = Resolver(_snapshot(*objects.values(), server=objects["MailServer", "mail"]))
+    newer = replace(objects[kind, name], unknown=NEWER)
+    resolution = resolver.apply([newer])
+    verdict = resolution.verdicts[kind, name]
+    assert verdict == Verdict(
+        Reason.FIELD_NOT_IN_FORCE, f"Without effect in this version: {NEWER[0]}.", NEWER[0], effective=True
+    )
+    assert verdict.accepted
+    assert (kind, name) in resolution.touched
+    assert resolution.platform == without.platform
+    assert resolution.counts == without.counts
+    resolver.apply([replace(newer, unknown=("spec.other",))])
+    assert "spec.other" in resolver.resolution.verdicts[kind, name].message
+    assert resolver.apply([objects[kind, name]]).verdicts[kind, name].reason is Reason.ACCEPTED
+
+
+def test_a_mailbox_with_a_newer_field_keeps_its_name() -> None:
+    old = replace(world.resource("Mailbox", "old", {"username": "anna"}, "2026-01-01T00:00:00Z"), unknown=NEWER)
+    young = world.resource("Mailbox", "anna", {}, "2026-01-02T00:00:00Z")
+    resolution = resolve(_snapshot(old, young, world.resource("MailDomain", "example.org", {})))
+    assert resolution.platform is not None
+    account = resolution.platform.account("anna")
+    assert account is not None
+    assert account.resource == "old"
+    assert resolution.verdicts["Mailbox", "anna"].reason is Reason.CONFLICT
+
+
+def test_known_and_newer_fields_without_effect_are_named_together() -> None:
+    domain = world.resource("MailDomain", "example.org", {"filterPolicy": "strict"})
+    newer = replace(domain, unknown=("spec.archive", "spec.zone"))
+    verdict = resolve(_snapshot(newer)).verdicts["MailDomain", "example.org"]
+    assert verdict.message == "Without effect in this version: spec.archive, spec.filterPolicy, spec.zone."
+
+
+def test_a_list_of_fields_without_effect_fits_into_a_condition() -> None:
+    unknown = tuple(f"spec.pods.antivirus.affinity.{'x' * 120}.{number:02d}" for number in range(35))
+    verdict = resolve(_snapshot(server=replace(world.server(), unknown=unknown))).verdicts["MailServer", "mail"]
+    assert verdict.message.endswith(f"{unknown[19]} and 15 more.")
+    assert len(verdict.message) < 4096
+
+
 def test_a_refused_server_leaves_the_rest_alone() -> None:
     resolution = resolve(_snapshot(world.resource("Mailbox", "anna", {}), server=world.server("not a name")))
     assert resolution.platform is None
