@@ -78,10 +78,26 @@ def of_others(found: dict[tuple[str, str], object]) -> dict[tuple[str, str], obj
     return {key: value for key, value in found.items() if key[0] != "MailServer"}
 
 
+def up_to_date(platform: Platform) -> bool:
+    """Whether the MailServer is ready, and counts as many refused objects as say so themselves."""
+    refused = 0
+    for kind in ("MailServer", "MailDomain", "Mailbox", "MailAddress", "Connector", "RelayHost", "FilterPolicy"):
+        for one in platform.kube.objects(GROUP, kind, platform.namespace):
+            accepted = platform.kube.condition(kind, platform.namespace, one["metadata"]["name"], "Accepted")
+            refused += accepted is None or accepted["status"] != "True"
+    server = platform.kube.get(GROUP, "MailServer", platform.namespace, platform.name)
+    ready = platform.kube.condition("MailServer", platform.namespace, platform.name, "Ready")
+    assert server is not None
+    assert ready is not None
+    return bool(ready["status"] == "True" and server["status"]["counts"]["refused"] == refused)
+
+
 def settled(platform: Platform) -> tuple[dict[tuple[str, str], object], dict[tuple[str, str], object]]:
     """Contents and statuses, once no earlier change is under way."""
 
     def look() -> tuple[dict[tuple[str, str], object], dict[tuple[str, str], object]] | None:
+        if not up_to_date(platform):
+            return None
         first = contents(platform), statuses(platform, "hostile")
         time.sleep(1)
         return first if first == (contents(platform), statuses(platform, "hostile")) else None
