@@ -6,15 +6,16 @@ The cases share one platform; what a case deletes it puts back.
 from __future__ import annotations
 
 import base64
+import secrets
 import smtplib
 
 import dkim
 import pytest
 
 from e2e.clients import Account, letter, rcpt, refused, wait_for_message
-from e2e.kube import GROUP, eventually
+from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform, manifest, password_secret
-from e2e.post import address, answer, copies, flush, group, post, present, queue, verdict
+from e2e.post import address, answer, copies, flush, group, older, post, present, queue, verdict
 from e2e.world import World
 
 
@@ -240,6 +241,59 @@ def test_a_domain_goes_and_comes_with_its_addresses(platform: Platform) -> None:
         assert {platform.answer("narrowly@passing.test") for _ in range(10)} == {250}, "none remembers that it was not"
         message = post(platform, "narrowly@passing.test", "widely@passing.test")
         assert copies(platform, message) == {"alice": 1, "bob": 1}
+
+
+@pytest.mark.row("D3")
+def test_two_domains_are_handed_to_one_server_each_as_it_asks(platform: Platform, world: World) -> None:
+    """What one of them asks for, lacks or changes is nothing to the other."""
+    other = world.start_peer("mx.shared.test", ports=(2525,), tls=True)
+    world.zones.publish("shared.test", {"mx": [f"A {other.address}"]})
+    authorities = {f"{name}-ca": other.authority.read_text() for name in ("older", "younger")}
+
+    def domain(name: str, tls: str, authority: str = "") -> Object:
+        relay: dict[str, object] = {"host": "mx.shared.test", "port": 2525, "tls": tls}
+        if authority:
+            relay["caSecret"] = {"name": authority, "key": "ca.crt"}
+        return manifest("MailDomain", platform.namespace, f"{name}.shared.test", {"delivery": "Relay", "relay": relay})
+
+    def ready(*names: str) -> None:
+        for name in names:
+            platform.kube.wait_condition("MailDomain", platform.namespace, f"{name}.shared.test", "Ready", timeout=30)
+
+    def unknown(name: str) -> str:
+        """An address that the peer was not yet asked about: answers are remembered."""
+        return f"{secrets.token_hex(4)}@{name}.shared.test"
+
+    def arrived(name: str) -> str:
+        """Tell how a message came that is for an address of a domain."""
+        recipient = unknown(name)
+        eventually(lambda: platform.answer(recipient) == 250, f"the peer takes mail for {recipient}", timeout=60)
+        message = post(platform, recipient)
+        (received,) = other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
+        return received.tls
+
+    try:
+        for name, text in authorities.items():
+            platform.kube.apply(password_secret(platform.namespace, name, {"ca.crt": text}))
+        with present(platform, domain("older", "Verified", "older-ca")):
+            older(platform, "MailDomain", "older.shared.test")
+            with present(platform, domain("younger", "Verified", "younger-ca")):
+                ready("older", "younger")
+                assert arrived("older")
+                assert arrived("younger")
+                platform.kube.delete("v1", "Secret", platform.namespace, "older-ca")
+                assert "spec.relay.caSecret" in verdict(platform, "MailDomain", "older.shared.test", "SecretNotFound")
+                eventually(lambda: platform.answer(unknown("older")) == 450, "its own mail waits", timeout=60)
+                ready("younger")
+                assert arrived("younger"), "the other domain has lost nothing"
+                platform.kube.apply(domain("older", "None"))
+                ready("older", "younger")
+                assert not arrived("older"), "one in clear text, as it asks"
+                assert arrived("younger"), "and one encrypted"
+    finally:
+        for name in authorities:
+            platform.kube.delete("v1", "Secret", platform.namespace, name)
+        world.zones.withdraw("shared.test")
 
 
 @pytest.mark.row("D3")

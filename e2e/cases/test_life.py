@@ -53,6 +53,30 @@ def test_mail_outlives_its_mailbox_and_is_found_again(platform: Platform) -> Non
 
 
 @pytest.mark.row("M14")
+def test_kept_mail_is_listed_though_a_group_takes_its_name(platform: Platform, alice: Account) -> None:
+    account, other = platform.add_mailbox(), platform.add_mailbox()
+    user = account.user
+    sent = deliver(platform, user)
+    wait_for_message(account, sent)
+    wait_for_message(other, deliver(platform, other.user))
+    platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
+    eventually(lambda: orphan(platform, user), "the orphan is listed", timeout=30)
+    crew = manifest("Mailbox", platform.namespace, user, {"type": "Group", "members": [alice.user]})
+    with present(platform, crew):
+        assert copies(platform, post(platform, f"{user}@example.test")) == {alice.user: 1}
+        platform.remove_mailbox(other.user)
+        eventually(lambda: orphan(platform, other.user), "the list is written anew", timeout=30)
+        listed = orphan(platform, user)
+        assert listed is not None, "a group of that name has no mail of its own"
+        assert (listed["type"], listed["store"]) == ("User", 0)
+    platform.kube.apply(platform.mailbox(user))
+    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=30)
+    wait_for_message(account, sent)
+    eventually(lambda: orphan(platform, user) is None, "it is no orphan any more", timeout=30)
+    platform.remove_mailbox(user)
+
+
+@pytest.mark.row("M14")
 def test_whose_mailbox_is_deleted_is_logged_out_and_nobody_else(platform: Platform, alice: Account) -> None:
     """Though the mail is kept: whoever was dismissed sees nothing of what comes after."""
     account = platform.add_mailbox()

@@ -10,31 +10,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postboat.controller.usage import UsageBoard, UsagePace
-from postboat.model.census import Census, Holding, census
+from postboat.model.census import Census, Claim, Holding, Kept, census
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 USERS = ("anna", "bert", "cleo")
 
-holds = st.tuples(st.just("hold"), st.sampled_from(USERS), st.integers(0, 2), st.integers(0, 5))
+KINDS = (Kept.PERSONAL, Kept.PUBLIC)
+
+kept = st.sampled_from((*KINDS, Kept.PERSONAL | Kept.PUBLIC))
+holds = st.tuples(st.just("hold"), st.sampled_from(USERS), st.integers(0, 2), st.integers(0, 5), kept)
 releases = st.tuples(st.just("release"), st.sampled_from(USERS), st.integers(0, 2))
-claims = st.tuples(st.just("claim"), st.sampled_from(("m0", "m1", "m2")), st.sampled_from((None, *USERS)))
+claimed = st.builds(Claim, st.sampled_from(USERS), st.one_of(kept, st.just(Kept.NOTHING)))
+claims = st.tuples(st.just("claim"), st.sampled_from(("m0", "m1", "m2")), st.one_of(st.none(), claimed))
 wholes = st.tuples(st.just("replace"), st.integers(0, 2), st.sets(st.sampled_from(USERS)))
 
 
-def orphans(taken: Census) -> dict[str, Holding]:
-    return {orphan.holding.user: orphan.holding for orphan in taken.first(10)}
+def orphans(taken: Census) -> dict[tuple[str, Kept], Holding]:
+    found = {(orphan.holding.user, orphan.kept): orphan.holding for orphan in taken.first(10)}
+    assert found == {(one.holding.user, one.kept): one.holding for user in USERS for one in taken.orphans_of(user)}
+    return found
 
 
 @given(st.lists(st.one_of(holds, releases, claims, wholes), max_size=30))
 def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
     taken = Census()
     held: dict[tuple[str, int], Holding] = {}
-    claimed: dict[str, str] = {}
+    claimed: dict[str, Claim] = {}
     for kind, *rest in steps:
         match kind:
             case "hold":
-                user, store, size = rest
-                held[user, store] = Holding(user, store, size, 1)
+                user, store, size, whose = rest
+                held[user, store] = Holding(user, store, size, 1, whose)
                 taken.hold(held[user, store], NOW)
             case "release":
                 held.pop((rest[0], rest[1]), None)
@@ -52,12 +58,15 @@ def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
                 taken.replace(store, fresh, NOW)
     whole = census(held.values(), claimed, NOW)
     assert orphans(taken) == orphans(whole)
-    assert taken.count == whole.count == len({user for user, _ in held} - set(claimed.values()))
+    nobodys = {(user, kind) for (user, _), one in held.items() for kind in KINDS if one.kept & kind}
+    nobodys -= {(claim.user, kind) for claim in claimed.values() for kind in KINDS if claim.kept & kind}
+    assert orphans(taken).keys() == nobodys
+    assert taken.count == whole.count == len(nobodys)
     for user in USERS:
-        here = [one for (name, _), one in held.items() if name == user]
+        here = [one for (name, _), one in held.items() if name == user and one.kept & Kept.PERSONAL]
         most = min(here, key=lambda one: (-(one.messages or 0), -(one.bytes or 0), one.store), default=None)
         assert taken.home(user) == (most.store if most is not None else None)
-        assert taken.claimants(user) == {name for name, owner in claimed.items() if owner == user}
+        assert taken.claimants(user) == {name for name, claim in claimed.items() if claim.user == user}
 
 
 events = st.lists(st.tuples(st.sampled_from(("a", "b", "c", "d", "e")), st.floats(0, 3)), max_size=60)

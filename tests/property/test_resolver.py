@@ -81,6 +81,8 @@ mailboxes = st.builds(
     finalizers=st.sampled_from(((), (FINALIZER,))),
     unknown=unknown_fields,
 )
+VERIFIED = {"host": "relay.example", "tls": "Verified"}
+AUTHORITIES = tuple({"name": name, "key": "password"} for name in ("s0", "s1"))
 domains = st.builds(
     lambda name, domain, created, signed, more, unknown: replace(
         world.resource("MailDomain", name, {"domain": domain, "dkim": {"enabled": signed}, **more}, created),
@@ -98,8 +100,9 @@ domains = st.builds(
             {"unknownRecipients": {"action": "Deliver", "mailbox": "m0"}},
             {"unknownRecipients": {"action": "Deliver", "mailbox": "m1"}, "copyTo": [ADDRESSES[0], ADDRESSES[3]]},
             {"copyTo": [ADDRESSES[5], ADDRESSES[6]]},
-            {"delivery": "Relay", "relay": {"host": "relay.example", "tls": "Verified"}},
+            {"delivery": "Relay", "relay": VERIFIED},
             {"delivery": "Relay", "relay": {"host": "relay.example"}, "copyTo": [ADDRESSES[1]]},
+            *({"delivery": "Relay", "relay": {**VERIFIED, "caSecret": reference}} for reference in AUTHORITIES),
         )
     ),
 )
@@ -156,7 +159,7 @@ others = st.builds(
 secrets = st.builds(
     lambda name, content: SecretContent("mail", name, content is not None, {"password": content} if content else {}),
     name=st.sampled_from(("s0", "s1")),
-    content=st.sampled_from((None, b"secret", b"other", b"{SSHA512}x")),
+    content=st.sampled_from((None, b"secret", b"other", b"{SSHA512}x", world.key("ca.crt"), world.key("tls.crt"))),
 )
 gone = st.one_of(
     st.builds(Gone, st.just("Mailbox"), st.sampled_from(("m0", "m1", "m2", "anna"))),

@@ -56,12 +56,12 @@ class Orphan(Model):
 
     username: Word
     """User name of the mailbox."""
-    type: Word | None = None
-    """User or Public."""
+    type: Word
+    """User or Public: the type of the Mailbox that it was of, and that can claim it."""
     store: Count | None = None
     """Number of the store pod that keeps the mail."""
     bytes: Count | None = None
-    """Bytes of mail."""
+    """Bytes of mail; not told where a store keeps mail of both types under one name."""
     since: Timestamp | None = None
     """When the object was found to be gone."""
 
@@ -114,7 +114,7 @@ class MailServerStatus(Status):
     """Where clients reach the platform."""
     workloads: Annotated[tuple[Replicas, ...], Field(max_length=16), keyed_by("name")] = ()
     """How many pods of each workload serve."""
-    orphans: Annotated[tuple[Orphan, ...], Field(max_length=100), keyed_by("username")] = ()
+    orphans: Annotated[tuple[Orphan, ...], Field(max_length=100), keyed_by("username", "type")] = ()
     """Mail whose Mailbox object is gone; the first 100 of them."""
     orphan_count: Count | None = None
     """Number of mailboxes whose object is gone."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from postboat.api.mailbox import MailboxSpec, MailboxType
 from postboat.cluster.stores import ERASED, ERASING, LIVING, Access, StoreError
 from postboat.cluster.types import Key
 from postboat.controller.execution import paused
@@ -64,15 +63,12 @@ def decide(
     mailbox: Resource, server: Resource | None, census: Census, rivals: Collection[Resource], *, surveyed: bool
 ) -> Decision:
     """Decide about a Mailbox under deletion; `rivals` are the other Mailboxes that claim the same user name."""
-    user = claimed(mailbox)
+    claim = claimed(mailbox)
     # A younger one waits for the end of this one: see model/accounts.py.
-    others = user is None or any(age(rival) < age(mailbox) for rival in rivals)
-    why = _reason_to_keep(mailbox, server, others=others)
-    if why or user is None:
+    why = _reason_to_keep(mailbox, server, others=any(age(rival) < age(mailbox) for rival in rivals))
+    if why or claim is None:
         return Decision(Step.LET_GO, why=why)
-    spec = mailbox.spec
-    public = isinstance(spec, MailboxSpec) and spec.effective_type is MailboxType.PUBLIC
-    kept = Kept.PUBLIC if public else Kept.PERSONAL
+    user, kept = claim.user, claim.kept
     placed = mailbox.status.get("store")
     stores = {*census.stores(user, kept), *((placed,) if isinstance(placed, int) else ())}
     if not surveyed and placed is None:
@@ -202,8 +198,8 @@ class Erasures:
 
 def rivals(mailbox: Resource, census: Census, world: World) -> list[Resource]:
     """Give the other Mailboxes that claim the same user name, those under deletion too; the oldest of all has it."""
-    user = claimed(mailbox)
-    names = census.claimants(user) - {mailbox.name} if user is not None else frozenset()
+    claim = claimed(mailbox)
+    names = census.claimants(claim.user) - {mailbox.name} if claim is not None else frozenset()
     found = (world.get("Mailbox", Key(mailbox.namespace, name)) for name in sorted(names))
     return [rival for rival in found if rival is not None]
 

@@ -9,11 +9,12 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from postboat.api import GROUP, VERSION, Resource
+from postboat.api.mailbox import MailboxType
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
-from postboat.model.census import claimed
+from postboat.model.census import claimed, mailbox_type
 from postboat.model.verdict import Reason
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment
@@ -45,7 +46,7 @@ class Tidings:
         self._key = key
         self._world, self._writer, self._events = world, writer, events
         self._list_orphans = list_orphans
-        self._known: set[str] | None = None
+        self._known: set[tuple[str, str]] | None = None
         self._listed: tuple[tuple[Orphan, ...], int] | None = None
 
     def usage(self, name: str, census: Census, platform: Platform) -> bool:
@@ -54,8 +55,8 @@ class Tidings:
 
         def patch() -> Mapping[str, Any] | None:
             mailbox = self._world.get("Mailbox", key)
-            user = claimed(mailbox) if mailbox is not None else None
-            account = platform.account(user) if user is not None else None
+            claim = claimed(mailbox) if mailbox is not None else None
+            account = platform.account(claim.user) if claim is not None else None
             if mailbox is None or mailbox.deleting or account is None or account.resource != name:
                 return None
             holding = census.holding(account.user, account.shard)
@@ -72,18 +73,18 @@ class Tidings:
         if self._known is None:
             server = self._world.get("MailServer", self._key)
             before = server.status.get("orphans") or () if server is not None else ()
-            self._known = {str(one.get("username")) for one in before}
+            self._known = {(str(one.get("username")), str(one.get("type"))) for one in before}
             touched = {orphan.holding.user for orphan in census.first(census.count)}
         elif not touched:
             return
         for user in touched:
-            orphan = census.orphan(user)
-            if orphan is None:
-                self._known.discard(user)
-            elif user not in self._known:
-                self._known.add(user)
-                where = f"store {orphan.holding.store}"
-                self._say_of_server("MailOrphaned", f"The Mailbox of {user} is gone; its mail is kept on {where}.")
+            orphans = {(user, str(mailbox_type(orphan.kept))): orphan for orphan in census.orphans_of(user)}
+            self._known -= {known for known in ((user, str(one)) for one in MailboxType) if known not in orphans}
+            for key in sorted(orphans.keys() - self._known):
+                self._known.add(key)
+                where = f"store {orphans[key].holding.store}"
+                note = f"The Mailbox of {user} (type {key[1]}) is gone; its mail is kept on {where}."
+                self._say_of_server("MailOrphaned", note)
         listed = (census.first(LISTED), census.count)
         if listed != self._listed:
             self._listed = listed

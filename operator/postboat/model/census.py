@@ -1,6 +1,7 @@
 """Whose mail lies where: what the stores tell, against the Mailboxes that claim it; what nobody claims is an orphan.
 
-One change costs a look at one user name; the clock comes from outside.
+Under one name there may be mail of a person and of a public mailbox: each is judged by itself. One change costs a look
+at one user name; the clock comes from outside.
 """
 
 from collections import Counter
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag
 from heapq import nsmallest
+from typing import Final
 
-from postboat.api.mailbox import MailboxSpec
+from postboat.api.mailbox import MailboxSpec, MailboxType
 from postboat.api.resource import Resource
 from postboat.model import names
 
@@ -21,6 +23,13 @@ class Kept(Flag):
     NOTHING = 0
     PERSONAL = 1
     PUBLIC = 2
+
+
+_KEPT_BY: Final = {
+    MailboxType.USER: Kept.PERSONAL,
+    MailboxType.GROUP: Kept.NOTHING,
+    MailboxType.PUBLIC: Kept.PUBLIC,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +45,43 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """Mail whose Mailbox is gone, and since when that is known."""
+    """Mail of one kind whose Mailbox is gone, and since when that is known."""
 
     holding: Holding
+    kept: Kept
     since: datetime
 
+    @property
+    def bytes(self) -> int | None:
+        """How much it is; a store counts by name alone, so nobody can tell while it keeps both kinds."""
+        return self.holding.bytes if self.holding.kept is self.kept else None
 
-def claimed(resource: Resource) -> str | None:
-    """Tell whose mail a Mailbox may stand for, whatever else is wrong with it: what it may claim is no orphan."""
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The name that a Mailbox stands for, and which mail under it."""
+
+    user: str
+    kept: Kept
+
+
+def mailbox_type(kept: Kept) -> MailboxType:
+    """Tell of which type the Mailbox of mail of one kind is."""
+    return MailboxType.PUBLIC if kept is Kept.PUBLIC else MailboxType.USER
+
+
+def claimed(resource: Resource) -> Claim | None:
+    """Tell which mail a Mailbox may stand for, whatever else is wrong with it: what it may claim is no orphan.
+
+    Of what cannot be read nobody knows the type: a mistake makes no orphan of mail that lives.
+    """
     spec = resource.spec
-    written = spec.username if isinstance(spec, MailboxSpec) else str(resource.status.get("username") or "")
-    return names.user(written or resource.name)
+    if isinstance(spec, MailboxSpec):
+        written, kept = spec.username, _KEPT_BY[spec.effective_type]
+    else:
+        written, kept = str(resource.status.get("username") or ""), Kept.PERSONAL | Kept.PUBLIC
+    user = names.user(written or resource.name)
+    return Claim(user, kept) if user is not None else None
 
 
 class Census:
@@ -55,9 +90,9 @@ class Census:
     def __init__(self) -> None:
         self._holdings: dict[str, dict[int, Holding]] = {}
         self._held: Counter[int] = Counter()
-        self._claims: dict[str, set[str]] = {}
-        self._users: dict[str, str] = {}
-        self._orphans: dict[str, Orphan] = {}
+        self._claims: dict[str, Claim] = {}
+        self._claimants: dict[str, set[str]] = {}
+        self._orphans: dict[tuple[str, int], Orphan] = {}
 
     def hold(self, holding: Holding, now: datetime) -> None:
         """Take in what a store holds of a user."""
@@ -88,29 +123,29 @@ class Census:
     @property
     def mailboxes(self) -> frozenset[str]:
         """The Mailboxes that stand for anybody."""
-        return frozenset(self._users)
+        return frozenset(self._claims)
 
-    def claim(self, mailbox: str, user: str | None, now: datetime) -> set[str]:
-        """Take in whose mail a Mailbox stands for (None: nobody's any more), and give the users that this touches."""
-        old = self._users.get(mailbox)
-        if old == user:
+    def claim(self, mailbox: str, claim: Claim | None, now: datetime) -> set[str]:
+        """Take in which mail a Mailbox stands for (None: for none any more), and give the users that this touches."""
+        old = self._claims.get(mailbox)
+        if old == claim:
             return set()
         if old is not None:
-            del self._users[mailbox]
-            self._claims[old].discard(mailbox)
-            if not self._claims[old]:
-                del self._claims[old]
-        if user is not None:
-            self._users[mailbox] = user
-            self._claims.setdefault(user, set()).add(mailbox)
-        touched = {one for one in (old, user) if one is not None}
-        for one in touched:
-            self._judge(one, now)
+            del self._claims[mailbox]
+            self._claimants[old.user].discard(mailbox)
+            if not self._claimants[old.user]:
+                del self._claimants[old.user]
+        if claim is not None:
+            self._claims[mailbox] = claim
+            self._claimants.setdefault(claim.user, set()).add(mailbox)
+        touched = {one.user for one in (old, claim) if one is not None}
+        for user in touched:
+            self._judge(user, now)
         return touched
 
     def claimants(self, user: str) -> frozenset[str]:
-        """Give the Mailboxes that stand for a user."""
-        return frozenset(self._claims.get(user, ()))
+        """Give the Mailboxes that stand for a name, those without mail as well."""
+        return frozenset(self._claimants.get(user, ()))
 
     def holding(self, user: str, store: int) -> Holding | None:
         """Give what a store holds of a user."""
@@ -139,30 +174,33 @@ class Census:
         """How many orphans there are."""
         return len(self._orphans)
 
-    def orphan(self, user: str) -> Orphan | None:
-        """Give the orphan of a name."""
-        return self._orphans.get(user)
+    def orphans_of(self, user: str) -> tuple[Orphan, ...]:
+        """Give the orphans of a name: one of each kind at most."""
+        found = (self._orphans.get((user, kept.value)) for kept in (Kept.PERSONAL, Kept.PUBLIC))
+        return tuple(orphan for orphan in found if orphan is not None)
 
     def first(self, limit: int) -> tuple[Orphan, ...]:
         """Give the first orphans by name."""
-        return tuple(self._orphans[user] for user in nsmallest(limit, self._orphans))
+        return tuple(self._orphans[key] for key in nsmallest(limit, self._orphans))
 
     def _judge(self, user: str, now: datetime) -> None:
-        home = self.home(user)
-        if home is None:
-            home = self.home(user, Kept.PUBLIC)
-        if home is None or user in self._claims:
-            self._orphans.pop(user, None)
-            return
-        known = self._orphans.get(user)
-        self._orphans[user] = Orphan(self._holdings[user][home], known.since if known is not None else now)
+        claims = [self._claims[mailbox].kept for mailbox in self._claimants.get(user, ())]
+        for kept in (Kept.PERSONAL, Kept.PUBLIC):
+            key = (user, kept.value)
+            home = self.home(user, kept)
+            if home is None or any(claim & kept for claim in claims):
+                self._orphans.pop(key, None)
+            else:
+                known = self._orphans.get(key)
+                since = known.since if known is not None else now
+                self._orphans[key] = Orphan(self._holdings[user][home], kept, since)
 
 
-def census(holdings: Iterable[Holding], claims: Mapping[str, str], now: datetime) -> Census:
+def census(holdings: Iterable[Holding], claims: Mapping[str, Claim], now: datetime) -> Census:
     """Take a whole census at once."""
     taken = Census()
     for holding in holdings:
         taken.hold(holding, now)
-    for mailbox, user in claims.items():
-        taken.claim(mailbox, user, now)
+    for mailbox, claim in claims.items():
+        taken.claim(mailbox, claim, now)
     return taken

@@ -124,6 +124,7 @@ def _line_end(pem: bytes) -> bytes:
     return pem.rstrip() + b"\n"
 
 
+@lru_cache(maxsize=64)
 def readable(pem: bytes) -> bool:
     """Tell whether there are certificates in PEM, and nothing that could not be read as one."""
     try:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from postboat.api.maildomain import DomainRelay, MailDomainSpec
+from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Refusal, Resource
-from postboat.api.values import OutgoingTls
-from postboat.model import certificates, names, signing
+from postboat.model import names, signing
 from postboat.model.in_force import fields_verdict
-from postboat.model.platform import Domain, Relay, Wanted, WantedKind
+from postboat.model.platform import Domain, Wanted, WantedKind
 from postboat.model.references import dkim_secret, signs
+from postboat.model.relays import Relays
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
@@ -44,13 +44,13 @@ def age(resource: Resource) -> tuple[str, str, str]:
 def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> Domains:
     """Decide about all MailDomains of a server."""
     owners: dict[str, str] = {}
-    hops: dict[tuple[str, int], tuple[str, Relay]] = {}
+    relays = Relays(secrets)
     domains: list[Domain] = []
     verdicts: list[tuple[Key, Verdict]] = []
     wanted: list[Wanted] = []
     signed = 0
     for resource in sorted(resources, key=age):
-        verdict, domain = _agreed(*_judge(resource, owners, secrets), hops)
+        verdict, domain = _judge(resource, owners, secrets, relays)
         signed += domain is not None and domain.dkim is not None
         if domain is not None and domain.dkim is not None and signed > _MOST_KEYS:
             verdict, domain = _UNSIGNED, replace(domain, dkim=None)
@@ -63,7 +63,7 @@ def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretC
 
 
 def _judge(
-    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent]
+    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent], relays: Relays
 ) -> tuple[Verdict, Domain | None]:
     spec = resource.spec
     if not isinstance(spec, MailDomainSpec):
@@ -89,43 +89,8 @@ def _judge(
     verdict, domain = _signed(domain, resource, spec, secrets)
     if spec.relay is None:
         return verdict, domain
-    relay, fault = _relay(spec.relay, secrets)
+    relay, fault = relays.settle(spec.relay)
     return fault if fault is not None and verdict.accepted else verdict, replace(domain, relay=relay)
-
-
-def _agreed(
-    verdict: Verdict, domain: Domain | None, hops: dict[tuple[str, int], tuple[str, Relay]]
-) -> tuple[Verdict, Domain | None]:
-    """Refuse a relay that is to be reached in another way than an older domain asks for: Postfix knows one for each."""
-    if domain is None or domain.relay is None:
-        return verdict, domain
-    older, relay = hops.setdefault((domain.relay.host, domain.relay.port), (domain.resource, domain.relay))
-    if relay == domain.relay:
-        return verdict, domain
-    message = f"the older MailDomain {older} has the same relay with another tls or caSecret"
-    return Verdict(Reason.CONFLICT, message, "spec.relay.tls"), None
-
-
-def _relay(spec: DomainRelay, secrets: Mapping[str, SecretContent]) -> tuple[Relay, Verdict | None]:
-    """Settle the server that a domain is handed to.
-
-    Without the authority that is asked for, no certificate of that server can be right: mail waits.
-    """
-    relay = Relay(spec.host.lower(), spec.port or 25, (spec.tls or OutgoingTls.OPPORTUNISTIC).value)
-    reference = spec.ca_secret
-    if reference is None:
-        return relay, None
-    path = "spec.relay.caSecret"
-    secret = secrets.get(reference.name)
-    if secret is None or not secret.exists:
-        message = f"there is no Secret {reference.name}: nothing can be verified with it"
-        return replace(relay, waits=True), Verdict(Reason.SECRET_NOT_FOUND, message, path, effective=True)
-    content = secret.data.get(reference.key, b"")
-    if not certificates.readable(content):
-        reason = Reason.INVALID_SECRET if content else Reason.SECRET_KEY_NOT_FOUND
-        message = f"Secret {reference.name} has no certificates (PEM) under {reference.key}: nothing can be verified"
-        return replace(relay, waits=True), Verdict(reason, message, path, effective=True)
-    return replace(relay, authority=content), None
 
 
 def _signed(

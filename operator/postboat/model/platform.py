@@ -170,7 +170,8 @@ class Dkim:
 class Relay:
     """The server that mail of a domain is handed to; `authority` are certificates (PEM), empty means public ones.
 
-    With `waits`, the authority that is asked for is not there, so that no certificate can be right.
+    With `waits`, the authority that is asked for is not there, so that no certificate can be right. `rank` tells the
+    authorities apart by which domains trust the same host and port.
     """
 
     host: str
@@ -178,6 +179,7 @@ class Relay:
     tls: str
     authority: bytes = b""
     waits: bool = False
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

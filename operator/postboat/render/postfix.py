@@ -12,7 +12,7 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import DELIVERY, authority_file, quota_class, transport
+from postboat.render.tables import DELIVERY, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -107,6 +107,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
         delivery=DELIVERY,
         transports=transports,
+        ways=ways(),
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
     )
@@ -123,10 +124,10 @@ def files(platform: Platform) -> tuple[File, ...]:
 
 
 def _authorities(platform: Platform) -> Iterator[File]:
-    for domain in platform.domains:
-        if domain.relay is not None and domain.relay.authority:
-            name = authority_file(domain.resource)
-            yield File(name, name, domain.relay.authority, secret=True)
+    """Write each authority that relays are trusted by once."""
+    for authority in {domain.relay.authority for domain in platform.domains if domain.relay is not None} - {b""}:
+        name = authority_file(authority)
+        yield File(name, name, authority, secret=True)
 
 
 def _network(network: str) -> str:

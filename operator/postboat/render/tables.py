@@ -5,6 +5,7 @@ A new table is one entry of `TABLES`; agents learn of it by the manifest and bui
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from postboat.model import names
@@ -21,7 +22,13 @@ _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
 DELIVERY: Final = "unix:/run/edge/lmtp"
 """Where Postfix delivers mail for all stores: to the edge beside it."""
-_TLS: Final = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "Verified": "secure match=nexthop"}
+_WAYS: Final[Mapping[str, str]] = {
+    "Opportunistic": "may",
+    "None": "none",
+    "Required": "encrypt",
+    "Verified": "secure match=nexthop",
+}
+"""How relays are reached, in the words of Postfix; the first way is how every other server is reached, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,28 +150,39 @@ def transport(store: int) -> str:
 
 
 def _tls_policies(directory: Directory) -> Iterable[Row]:
-    """Write how each relay is reached; domains with the same relay agree on that."""
-    return {
-        (_next_hop(domain.relay), _TLS[domain.relay.tls] + _authority(domain.resource, domain.relay))
-        for domain in {domain.relay: domain for domain in reversed(directory.domains)}.values()
-        if domain.relay is not None
-    }
+    """Write by which certificates relays are trusted; what else there is to a way follows from its next hop alone."""
+    relays = {domain.relay for domain in directory.domains if domain.relay is not None and domain.relay.authority}
+    return ((_next_hop(relay), _trusting(authority_file(relay.authority))) for relay in relays)
 
 
 def _next_hop(relay: Relay) -> str:
-    return f"[{relay.host}]:{relay.port}"
+    """Write a next hop that tells how it is reached: Postfix looks its policies up by the text of it alone.
+
+    The zeros before the port mean nothing to whoever connects, and tell the ways to one server apart.
+    """
+    way = list(_WAYS).index(relay.tls)
+    if relay.waits or relay.authority:
+        way = len(_WAYS) + (0 if relay.waits else 1 + relay.rank)
+    return f"[{relay.host}]:{'0' * way}{relay.port}"
 
 
-def _authority(resource: str, relay: Relay) -> str:
-    if relay.tls != "Verified" or not (relay.authority or relay.waits):
-        return ""
-    # Nobody outside has a certificate of the platform's own authority.
-    return f" tafile={ACTIVE}/" + ("ca.pem" if relay.waits else authority_file(resource))
+def ways() -> tuple[tuple[str, str], ...]:
+    """Give patterns of next hops with the policy of each, for Postfix to fall back on.
+
+    No policy depends on a row that may come late or be gone while mail still waits for its next hop. Where a row with
+    an authority is gone, nothing is right: nobody outside has a certificate of the platform's own.
+    """
+    fixed = ((rf"/^\[.*\]:{'0' * zeros}[1-9]/", policy) for zeros, policy in tuple(enumerate(_WAYS.values()))[1:])
+    return (*fixed, (rf"/^\[.*\]:{'0' * len(_WAYS)}/", _trusting("ca.pem")))
 
 
-def authority_file(resource: str) -> str:
-    """Name the file with the certificates that a MailDomain trusts its relay by."""
-    return f"relay-{resource}.pem"
+def _trusting(file: str) -> str:
+    return f"{_WAYS['Verified']} tafile={ACTIVE}/{file}"
+
+
+def authority_file(authority: bytes) -> str:
+    """Name the file with certificates that relays are trusted by; equal ones are one file."""
+    return f"relay-{sha256(authority).hexdigest()}.pem"
 
 
 def _here(directory: Directory) -> Iterator[Domain]:

@@ -6,11 +6,10 @@ Ready is true when all of that is as it should be and every replica serves the n
 from dataclasses import asdict
 from typing import Any, Final
 
-from postboat.api.mailbox import MailboxType
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import certificates
-from postboat.model.census import Kept
+from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
@@ -56,16 +55,16 @@ def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:
     if seen.orphan_count is None:
         known = {field: resource.status.get(field) for field in ("orphanCount", "orphans")}
         return {field: value for field, value in known.items() if value is not None}
-    since = {(one.get("username"), one.get("store")): one.get("since") for one in before}
+    since = {(one.get("username"), one.get("type"), one.get("store")): one.get("since") for one in before}
     listed = []
     for orphan in seen.orphans:
-        held = orphan.holding
+        user, store, of_type = orphan.holding.user, orphan.holding.store, mailbox_type(orphan.kept).value
         entry = {
-            "username": held.user,
-            "type": MailboxType.USER if held.kept & Kept.PERSONAL else MailboxType.PUBLIC,
-            "store": held.store,
-            "bytes": held.bytes,
-            "since": since.get((held.user, held.store)) or conditions.timestamp(orphan.since),
+            "username": user,
+            "type": of_type,
+            "store": store,
+            "bytes": orphan.bytes,
+            "since": since.get((user, of_type, store)) or conditions.timestamp(orphan.since),
         }
         listed.append({field: value for field, value in entry.items() if value is not None})
     return {"orphanCount": seen.orphan_count} | ({"orphans": listed} if listed else {})

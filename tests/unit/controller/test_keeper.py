@@ -224,11 +224,48 @@ def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: 
 
 
 def test_known_orphans_are_not_told_again_after_a_restart(stage: Stage) -> None:
-    stage.server = replace(golden.server(), status={"orphans": [{"username": "anna", "store": 0}]})
+    stage.server = replace(golden.server(), status={"orphans": [{"username": "anna", "type": "User", "store": 0}]})
     stage.hold(0, "anna")
     keeper(stage)._round()
     assert users(stage) == ["anna"]
     assert stage.said == []
+
+
+def test_kept_mail_is_listed_though_a_group_has_its_name(stage: Stage) -> None:
+    stage.mailbox("sales")
+    stage.hold(0, "sales")
+    made = keeper(stage)
+    made._round()
+    del stage.mailboxes["sales"]
+    stage.mailbox("sales", store=None, type="Group")
+    again(made, stage, "sales")
+    assert users(stage) == ["sales"]
+    stage.mailbox("sales", type="Public")
+    again(made, stage, "sales")
+    assert users(stage) == ["sales"], "nor is the mail of a person that of a public mailbox"
+    stage.mailboxes["sales"] = golden.resource("Mailbox", "sales", {"quota": "nonsense"}, status={"store": 0})
+    again(made, stage, "sales")
+    assert users(stage) == [], "a mistake makes no orphan"
+    stage.mailbox("sales")
+    again(made, stage, "sales")
+    assert users(stage) == []
+    assert [notice.reason for notice in stage.said] == ["MailOrphaned"]
+
+
+def test_a_group_that_takes_the_name_keeps_no_mail_of_a_mailbox_under_deletion(stage: Stage) -> None:
+    stage.mailbox("sales", deleting=True, reclaimPolicy="Delete")
+    stage.mailbox("crew", store=None, username="sales", type="Group")
+    stage.mailboxes["sales"] = replace(stage.mailboxes["sales"], created="2026-01-01")
+    stage.mailboxes["crew"] = replace(stage.mailboxes["crew"], created="2026-01-02")
+    stage.hold(0, "sales")
+    made = keeper(stage)
+    again(made, stage, "sales")
+    assert stage.erased == [(0, "sales")]
+    stage.mailboxes["sales"] = replace(stage.mailboxes["sales"], created="2026-01-03")
+    stage.hold(0, "sales")
+    again(made, stage, "sales")
+    assert stage.erased == [(0, "sales")], "the younger one never had the name"
+    assert stage.finalizers["sales"] is False
 
 
 def test_usage_is_written_when_it_differs(stage: Stage) -> None:

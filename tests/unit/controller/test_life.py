@@ -10,7 +10,7 @@ import pytest
 
 from postboat.api import Resource
 from postboat.controller.erasure import Step, decide
-from postboat.model.census import Census, Holding, Kept
+from postboat.model.census import Census, Claim, Holding, Kept
 from postboat.model.reclaim import erases
 from postboat.model.verdict import Reason
 from postboat.status.conditions import Condition
@@ -31,7 +31,7 @@ def taken(*holdings: Holding, **claims: str) -> Census:
     for holding in holdings:
         found.hold(holding, NOW)
     for name, user in claims.items():
-        found.claim(name, user, NOW)
+        found.claim(name, Claim(user, Kept.PERSONAL), NOW)
     return found
 
 

@@ -124,21 +124,6 @@ def test_addresses_that_only_lead_to_each_other_are_a_cycle_and_reach_nobody() -
     assert _route(resolution, "half") == Route("half", "", ("anna@mailbox.invalid",), internal=False)
 
 
-def test_one_relay_is_reached_in_one_way() -> None:
-    first, second, third = (
-        world.resource(
-            "MailDomain",
-            name,
-            {"delivery": "Relay", "relay": {"host": "mx.example.com", "tls": tls}},
-            f"2026-01-0{day}T00:00:00Z",
-        )
-        for day, (name, tls) in enumerate((("a.test", "Verified"), ("b.test", "None"), ("c.test", "Verified")), 1)
-    )
-    resolution = resolve(world.of(world.server(), [first, second, third], OWN))
-    assert resolution.verdicts["MailDomain", "b.test"].reason is Reason.CONFLICT
-    assert [domain.name for domain in _platform(resolution).domains] == ["a.test", "c.test"]
-
-
 def test_an_address_of_a_relayed_domain_is_outside() -> None:
     relayed = world.resource("MailDomain", "far.test", {"delivery": "Relay", "relay": {"host": "mx.example.com"}})
     to = {"destinations": [{"address": "anna@far.test"}]}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from postboat.api import Resource
+from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import plan
@@ -99,6 +100,24 @@ def test_the_server_tells_what_keeps_it_from_being_ready() -> None:
         status = report_server(server, verdict, planned, seen, MOMENT)
         assert _condition(status, "Ready")["reason"] == reason
         assert _condition(status, "CertificateTrusted")["reason"] == "SelfSigned"
+
+
+def test_mail_of_both_kinds_is_listed_under_one_name() -> None:
+    both = Holding("sales", 0, 100, 1, Kept.PERSONAL | Kept.PUBLIC)
+    person, public = Orphan(both, Kept.PERSONAL, world.NOW), Orphan(both, Kept.PUBLIC, LATER.now)
+    alone = Orphan(Holding("zoe", 1, 7, 1), Kept.PERSONAL, world.NOW)
+    known = [{"username": "sales", "type": "User", "store": 0, "since": "2026-01-01T00:00:00Z"}]
+    server = replace(world.server(), status={"orphans": known})
+    resolution = _resolution()
+    seen = Observation(orphans=(person, public, alone), orphan_count=3)
+    status = report_server(server, resolution.verdicts["MailServer", "mail"], plan(resolution), seen, MOMENT)
+    assert status is not None
+    assert status["orphanCount"] == 3
+    assert status["orphans"] == [
+        {"username": "sales", "type": "User", "store": 0, "since": "2026-01-01T00:00:00Z"},
+        {"username": "sales", "type": "Public", "store": 0, "since": "2026-11-23T13:00:00Z"},
+        {"username": "zoe", "type": "User", "store": 1, "bytes": 7, "since": "2026-11-23T12:00:00Z"},
+    ], "whose are the bytes of one name with both kinds, nobody knows"
 
 
 def test_without_keys_the_server_says_what_it_waits_for() -> None:
