@@ -125,7 +125,8 @@ def files(platform: Platform) -> tuple[File, ...]:
 
 def _authorities(platform: Platform) -> Iterator[File]:
     """Write each authority that relays are trusted by once."""
-    for authority in {domain.relay.authority for domain in platform.domains if domain.relay is not None} - {b""}:
+    used = {domain.relay.authority for domain in platform.domains if domain.relay is not None} - {b""}
+    for authority in sorted(used):
         name = authority_file(authority)
         yield File(name, name, authority, secret=True)
 
