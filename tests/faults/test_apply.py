@@ -212,7 +212,7 @@ def test_prunes_its_own_and_never_keys_or_strangers(stage: Stage) -> None:
     stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere})
     stage.settled()
     outcome = stage.applier.prune(stage.family, objects[:1])
-    assert (outcome.pruned, outcome.failures) == (["ConfigMap/b"], [])
+    assert (outcome.pruned, outcome.failures) == (["ConfigMap/b"], {})
     for kind, name in ((CONFIG_MAP, "a"), (SECRET, "keys"), (CONFIG_MAP, "stranger"), (CONFIG_MAP, "elsewhere")):
         assert stage.client.get(kind, stage.namespace, name) is not None
     stage.settled()
@@ -249,10 +249,10 @@ def test_a_trial_names_what_would_change_and_writes_nothing(stage: Stage) -> Non
 def test_what_somebody_else_made_is_not_taken_over(stage: Stage) -> None:
     theirs = {"metadata": {"namespace": stage.namespace, "name": "a"}, "data": {"precious": "yes"}}
     stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", **theirs})
-    (failure,) = stage.applier.apply([stage.config_map("a", x="1")]).failures
+    (failure,) = stage.applier.apply([stage.config_map("a", x="1")]).failures.values()
     assert isinstance(failure, ForeignObjectError)
     stage.client.delete(CONFIG_MAP, stage.namespace, "a")
-    assert stage.applier.apply([stage.config_map("a", x="1")]).failures == []
+    assert stage.applier.apply([stage.config_map("a", x="1")]).failures == {}
 
 
 def test_one_of_ours_whose_label_was_taken_away_gets_it_back(stage: Stage) -> None:
@@ -267,7 +267,7 @@ def test_one_of_ours_whose_label_was_taken_away_gets_it_back(stage: Stage) -> No
 
 def test_a_namespace_that_ends_is_told_apart(stage: Stage) -> None:
     stage.client.delete(NAMESPACE_TYPE, "", stage.namespace)
-    (failure,) = stage.applier.apply([stage.config_map("late")]).failures
+    (failure,) = stage.applier.apply([stage.config_map("late")]).failures.values()
     assert isinstance(failure, ApiError)
     assert failure.ending
 
