@@ -22,6 +22,8 @@ from postboat.cluster.types import (
     Key,
     ResourceType,
 )
+from postboat.objects.dependence import Needs
+from postboat.objects.meta import SHARD_NOTE
 from postboat.objects.plan import KubeObject
 
 from .test_reflector import KUBECONFIG, NAMESPACE_TYPE
@@ -212,7 +214,7 @@ def test_prunes_its_own_and_never_keys_or_strangers(stage: Stage) -> None:
     stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere})
     stage.settled()
     outcome = stage.applier.prune(stage.family, objects[:1])
-    assert (outcome.pruned, outcome.failures) == (["ConfigMap/b"], [])
+    assert (outcome.pruned, outcome.failures) == (["ConfigMap/b"], {})
     for kind, name in ((CONFIG_MAP, "a"), (SECRET, "keys"), (CONFIG_MAP, "stranger"), (CONFIG_MAP, "elsewhere")):
         assert stage.client.get(kind, stage.namespace, name) is not None
     stage.settled()
@@ -249,10 +251,10 @@ def test_a_trial_names_what_would_change_and_writes_nothing(stage: Stage) -> Non
 def test_what_somebody_else_made_is_not_taken_over(stage: Stage) -> None:
     theirs = {"metadata": {"namespace": stage.namespace, "name": "a"}, "data": {"precious": "yes"}}
     stage.client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", **theirs})
-    (failure,) = stage.applier.apply([stage.config_map("a", x="1")]).failures
+    (failure,) = stage.applier.apply([stage.config_map("a", x="1")]).failures.values()
     assert isinstance(failure, ForeignObjectError)
     stage.client.delete(CONFIG_MAP, stage.namespace, "a")
-    assert stage.applier.apply([stage.config_map("a", x="1")]).failures == []
+    assert stage.applier.apply([stage.config_map("a", x="1")]).failures == {}
 
 
 def test_one_of_ours_whose_label_was_taken_away_gets_it_back(stage: Stage) -> None:
@@ -267,14 +269,32 @@ def test_one_of_ours_whose_label_was_taken_away_gets_it_back(stage: Stage) -> No
 
 def test_a_namespace_that_ends_is_told_apart(stage: Stage) -> None:
     stage.client.delete(NAMESPACE_TYPE, "", stage.namespace)
-    (failure,) = stage.applier.apply([stage.config_map("late")]).failures
+    (failure,) = stage.applier.apply([stage.config_map("late")]).failures.values()
     assert isinstance(failure, ApiError)
     assert failure.ending
 
 
-def test_a_refused_object_stops_what_comes_after_it_and_is_told(stage: Stage) -> None:
+def test_a_refused_object_is_told_and_holds_up_only_what_needs_it(stage: Stage) -> None:
     bad = KubeObject.of({**stateful_set(stage).body, "spec": {"replicas": -1}})
-    outcome = stage.applier.apply([stage.config_map("a"), bad, stage.config_map("later")])
-    assert outcome.applied == ["ConfigMap/a"]
-    assert len(outcome.failures) == 1
-    assert stage.client.get(CONFIG_MAP, stage.namespace, "later") is None
+    needy = KubeObject.of(stage.config_map("needy").body, needs=Needs(written=frozenset({bad.ref})))
+    objects = [stage.config_map("a"), bad, needy, stage.config_map("later")]
+    outcome = stage.applier.apply(objects)
+    assert outcome.applied == ["ConfigMap/a", "ConfigMap/later"]
+    assert list(outcome.failures) == [bad.ref]
+    assert outcome.waiting == {needy.ref: bad.ref}
+    assert stage.client.get(CONFIG_MAP, stage.namespace, "needy") is None
+    stage.settled()
+    assert stage.applier.apply(objects).applied == []
+    assert stage.settled() == 1
+    outcome = stage.applier.apply([objects[0], stateful_set(stage), needy, objects[3]])
+    assert outcome.applied == ["StatefulSet/set", "ConfigMap/needy"]
+    assert (outcome.failures, outcome.waiting) == ({}, {})
+
+
+def test_a_shard_is_pruned_though_nothing_else_may_be(stage: Stage) -> None:
+    meta = {**stage.meta("directory-07"), "annotations": {SHARD_NOTE: "layout smtp=abc"}}
+    shard = KubeObject.of({"apiVersion": "v1", "kind": "Secret", "metadata": meta}, 7)
+    stage.applier.apply([shard, stage.config_map("a")])
+    stage.settled()
+    assert stage.applier.prune(stage.family, [], only_shards=True).pruned == ["Secret/directory-07"]
+    assert stage.client.get(CONFIG_MAP, stage.namespace, "a") is not None

@@ -14,16 +14,20 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from postboat.cluster.children import SELECTOR, Child, Children, fingerprint, older
+from postboat.cluster.retry import EVERYBODYS
 from postboat.cluster.types import (
     BY_KIND,
     SECRET,
     ApiError,
+    ConnectionFailedError,
     FencedError,
     ForeignObjectError,
     Json,
     Key,
     ResourceType,
 )
+from postboat.objects.dependence import Ref, Standing
+from postboat.objects.meta import SHARD_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +52,7 @@ class Applied:
     version: str
     fingerprint: str
     at: float
+    shard: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,14 @@ class Outcome:
 
     applied: list[str] = field(default_factory=list)
     pruned: list[str] = field(default_factory=list)
-    failures: list[Exception] = field(default_factory=list)
+    failures: dict[Ref, Exception] = field(default_factory=dict)
+    """What was refused, in the order of the plan."""
+    waiting: dict[Ref, Ref] = field(default_factory=dict)
+    """What was not sent, and the object that it waits for."""
+    unwritten: dict[Ref, Standing] = field(default_factory=dict)
+    """What the cluster has of all of these."""
+    stopped: bool = False
+    """The rest was not tried, since the server would take none of it."""
 
 
 class Applier:
@@ -89,18 +101,44 @@ class Applier:
             self._applied.clear()
 
     def apply(self, objects: Sequence[KubeObject]) -> Outcome:
-        """Send what differs, in the order given; neighbours of one kind go side by side."""
+        """Send what differs, in the order given; neighbours of one kind go side by side.
+
+        What is refused holds up only what needs it, but a server that takes nothing from anybody ends the round.
+        """
         outcome = Outcome()
         for _, group in groupby(objects, key=lambda item: item.kind):
-            pending = [item for item in group if not self._current(item)]
+            pending = [item for item in group if not self._current(item) and not self._waits(item, outcome)]
             for item, result in zip(pending, self._pool.map(self._send, pending), strict=True):
                 if result is None:
                     outcome.applied.append(f"{item.kind}/{item.name}")
-                else:
-                    outcome.failures.append(result)
-            if outcome.failures:
+                    continue
+                outcome.failures[item.ref] = result
+                outcome.unwritten[item.ref] = self._standing(item)
+                outcome.stopped |= _of_everybody(result)
+            if outcome.stopped:
                 break
         return outcome
+
+    def _waits(self, item: KubeObject, outcome: Outcome) -> bool:
+        if not outcome.unwritten:
+            return False
+        standing = self._standing(item)
+        needed = item.needs.unmet(outcome.unwritten, exists=standing.there)
+        if needed is None:
+            return False
+        outcome.waiting[item.ref] = needed
+        outcome.unwritten[item.ref] = standing
+        return True
+
+    def _standing(self, item: KubeObject) -> Standing:
+        """Tell what the cluster has of an object: what the watch shows, or what was applied and is not shown yet."""
+        kind, key = _identity(item.body)
+        child = self._children.get(kind, key)
+        with self._lock:
+            applied = self._applied.get((kind, key))
+        if applied is not None and (child is None or older(child.version, applied.version)):
+            return Standing(there=True, note=applied.shard)
+        return Standing(there=child is not None, note=child.shard if child is not None else "")
 
     def differing(self, family: Family, objects: Sequence[KubeObject]) -> tuple[str, ...]:
         """Name the objects that applying and pruning would change, writing nothing: the server is asked for a trial."""
@@ -150,7 +188,8 @@ class Applier:
             log.log(level, "%s/%s was not applied: %s", item.kind, item.name, failure)
             return failure
         managed = fingerprint(meta.get("managedFields") or ())
-        applied = Applied(item.digest, meta["uid"], meta["resourceVersion"], managed, time.monotonic())
+        note = item.body["metadata"].get("annotations", {}).get(SHARD_NOTE, "")
+        applied = Applied(item.digest, meta["uid"], meta["resourceVersion"], managed, time.monotonic(), note)
         with self._lock:
             self._applied[kind, key] = applied
         return None
@@ -177,14 +216,16 @@ class Applier:
             del self._applied[kind, key]
             return True
 
-    def prune(self, family: Family, objects: Iterable[KubeObject]) -> Outcome:
+    def prune(self, family: Family, objects: Iterable[KubeObject], *, only_shards: bool = False) -> Outcome:
         """Delete the children of a MailServer that its plan no longer has, but nothing that holds data or keys."""
         outcome = Outcome()
         for kind, child in self._surplus(family, objects):
+            if only_shards and not child.shard:
+                continue
             try:
                 self._client.delete(kind, child.namespace, child.name, uid=child.uid)
             except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
-                outcome.failures.append(failure)
+                outcome.failures[kind.kind, child.name] = failure
                 continue
             with self._lock:
                 self._applied.pop((kind, Key(child.namespace, child.name)), None)
@@ -202,6 +243,13 @@ class Applier:
             and child.owner == family.uid
             and not (child.kept or child.deleting or (kind is SECRET and child.name in family.spared))
         ]
+
+
+def _of_everybody(failure: Exception) -> bool:
+    """Whether a failure says nothing about the object that was sent, so that all others would fail as well."""
+    if isinstance(failure, ApiError):
+        return failure.ending or failure.status in EVERYBODYS
+    return isinstance(failure, ConnectionFailedError | FencedError)
 
 
 def _substance(raw: Json) -> Json:

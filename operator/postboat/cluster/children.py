@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from postboat.cluster.reflector import Reflector, Source, Tuning
 from postboat.cluster.types import CHILD_TYPES, Json, Key, ResourceType
+from postboat.objects.meta import SHARD_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +38,8 @@ class Child:
     owner: str
     kept: bool
     deleting: bool
+    shard: str = ""
+    """What a shard of the directory says of itself; nothing for all other objects."""
 
 
 def fingerprint(managed: Iterable[Json]) -> str:
@@ -64,6 +67,7 @@ def child_of(raw: Json) -> Child:
         owner=owners[0] if owners else "",
         kept=KEEP in labels,
         deleting=bool(meta.get("deletionTimestamp")),
+        shard=(meta.get("annotations") or {}).get(SHARD_NOTE, ""),
     )
 
 

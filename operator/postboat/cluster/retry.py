@@ -11,6 +11,9 @@ from postboat.cluster.types import ApiError
 
 TRANSIENT = frozenset({401, 408, 429, 500, 502, 503, 504})
 
+EVERYBODYS = TRANSIENT - {500}
+"""Answers that say nothing about the object that was sent, while a webhook that is away makes a 500 of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

@@ -12,11 +12,14 @@ from postboat import telemetry
 from postboat.api.mailserver import MailServerSpec
 from postboat.cluster.apply import Family
 from postboat.cluster.types import ApiError, FencedError, Key
+from postboat.controller.backlog import Backlog
 from postboat.controller.lookups import addresses
 from postboat.controller.queue import NamespaceEndsError, NotLeadingError
 from postboat.controller.rollout import Target
 from postboat.model.references import secret_names
+from postboat.objects.config import contents_of
 from postboat.objects.meta import TEMPLATE_DIGEST
+from postboat.objects.plan import demanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FEW = 5
+_LONGEST = 300
+"""Letters of what the server says about one object."""
 
 
 class Execution:
@@ -41,6 +46,8 @@ class Execution:
         self._key = key
         self._client, self._applier = client, applier
         self._observer, self._reporter = observer, reporter
+        self._backlog: Backlog[Resource | None] = Backlog()
+        self._untried: dict[ObjectKey, Resource | None] = {}
         self.endpoints_due = True
 
     def bring_about(
@@ -48,24 +55,43 @@ class Execution:
     ) -> str:
         """Make the cluster as planned; the result says what was refused, or nothing.
 
-        `lacking` says which keys could not be made, which holds up nothing else. What could not be applied never comes
-        into force, so the agents' word counts for everything that was.
+        `lacking` says which keys could not be made, which holds up nothing else. Files that could not be applied never
+        come into force, so the agents' word counts for everything that was; of a shard, they are expected to have what
+        it was before, and what changed with it waits.
         """
         plan = decided.plan
         if paused(server):
             self._hold(decided, server, touched)
             return ""
         if plan.platform is None:
+            self._untried |= touched
             self._reporter.judged(decided, touched, self._observer.sequence + 1, sync_error=lacking)
             return lacking
-        fault = self._apply(plan, server) or lacking
-        sequence = self._observer.follow(plan.digests, _targets(plan))
-        self._reporter.judged(decided, touched, sequence, sync_error=fault)
+        outcome, fault = self._apply(plan, server)
+        fault = "; ".join(filter(None, (fault, lacking)))
+        self._untried |= touched
+        if outcome.stopped:
+            sequence = self._observer.follow(plan.digests, _targets(plan))
+            self._reporter.judged(decided, touched, sequence, sync_error=fault)
+        else:
+            self._judge(decided, outcome, fault)
         self._look_up_endpoints()
         return fault
 
+    def _judge(self, decided: Decided, outcome: Outcome, fault: str) -> None:
+        """Follow what was written into the pods, and tell apart what must wait for a shard that was not."""
+        plan = decided.plan
+        shards = {item.shard: item for item in plan.objects if item.shard is not None and item.ref in outcome.unwritten}
+        held = {number: contents_of(outcome.unwritten[item.ref].note) for number, item in shards.items()}
+        sequence = self._observer.follow(demanded(plan, held), _targets(plan))
+        parted = self._backlog.part(self._untried, {number: item.digest for number, item in shards.items()})
+        self._untried = {}
+        self._reporter.unwritten(decided, parted.waiting)
+        self._reporter.judged(decided, parted.free, sequence, sync_error=fault)
+
     def _hold(self, decided: Decided, server: Resource, touched: Mapping[ObjectKey, Resource | None]) -> None:
         plan = decided.plan
+        self._untried |= touched
         self._observer.hold()
         held = [f"Secret/{wanted.name}" for wanted in plan.wanted]
         if plan.complete:
@@ -77,21 +103,26 @@ class Execution:
             sequence = known + 1
         self._reporter.judged(decided, touched, sequence, held=tuple(held))
 
-    def _apply(self, plan: Plan, server: Resource) -> str:
-        """Apply and prune; the result says what was refused, or nothing."""
+    def _apply(self, plan: Plan, server: Resource) -> tuple[Outcome, str]:
+        """Apply and prune; the sentence says what was refused, or nothing.
+
+        While anything is unwritten, only shards are pruned: whom a plan leaves out must not log in any longer, but what
+        else it leaves out may be needed by what could not be written.
+        """
         outcome = self._applier.apply(plan.objects)
         for applied in outcome.applied:
             telemetry.APPLIES.labels(applied.partition("/")[0]).inc()
         if outcome.applied:
             extra = {"mailserver": self._key.name, "names": _few(outcome.applied)}
             log.info("applied %d objects", len(outcome.applied), extra=extra)
-        if fault := _fault(outcome):
-            return fault
-        pruned = self._applier.prune(_family(server), plan.objects)
+        fault = _fault(outcome)
+        if outcome.stopped:
+            return outcome, fault
+        pruned = self._applier.prune(_family(server), plan.objects, only_shards=bool(fault))
         for name in pruned.pruned:
             telemetry.PRUNES.labels(name.partition("/")[0]).inc()
             log.info("pruned %s", name, extra={"mailserver": self._key.name})
-        return _fault(pruned)
+        return outcome, "; ".join(filter(None, (fault, _fault(pruned))))
 
     def _look_up_endpoints(self) -> None:
         if not self.endpoints_due:
@@ -125,14 +156,21 @@ def _targets(plan: Plan) -> dict[str, Target]:
 
 
 def _fault(outcome: Outcome) -> str:
-    if not outcome.failures:
+    """Name what was refused, and why, and what waits for it; the same words as long as nothing changes."""
+    failures = outcome.failures
+    if not failures:
         return ""
-    if any(isinstance(failure, FencedError) for failure in outcome.failures):
+    if any(isinstance(failure, FencedError) for failure in failures.values()):
         raise NotLeadingError
-    if any(isinstance(failure, ApiError) and failure.ending for failure in outcome.failures):
+    if any(isinstance(failure, ApiError) and failure.ending for failure in failures.values()):
         raise NamespaceEndsError
-    return f"{len(outcome.failures)} objects could not be written: {outcome.failures[0]}"
+    several = f"{len(failures)} objects" if len(failures) > 1 else "1 object"
+    told = [f"{kind}/{name} ({str(failure)[:_LONGEST]})" for (kind, name), failure in failures.items()]
+    fault = f"{several} could not be written: {_few(told)}"
+    if outcome.waiting:
+        fault += f"; {_few([f'{kind}/{name}' for kind, name in outcome.waiting])} must wait"
+    return fault + ("; the rest was not tried" if outcome.stopped else "")
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:FEW]) + (" ..." if len(names) > FEW else "")
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")

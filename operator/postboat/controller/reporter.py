@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from postboat.api import GROUP, VERSION, Resource
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
-from postboat.controller.rollout import NEVER
+from postboat.controller.rollout import AFTER_ALL, NEVER
 from postboat.controller.statuses import Due, StatusBoard
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement
@@ -82,26 +82,28 @@ class Reporter:
         held: tuple[str, ...] | None = None,
     ) -> None:
         """Take in a plan under a number, the objects that it judged anew, and what kept it from being applied."""
-        plan = decided.plan
-        now = time.monotonic()
         with self._lock:
             self._sequence = sequence
             self._planned(decided)
             self._facts = replace(self._facts, sync_error=sync_error, held=held, in_force=self._done())
-            for key, resource in touched.items():
-                verdict = plan.verdicts.get(key)
-                if (
-                    resource is None
-                    or verdict is None
-                    or verdict.reason is Reason.SERVER_NOT_FOUND
-                    or resource.deleting
-                ):
-                    self._board.gone((key,))
-                elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
-                    due = self._board.changed(key, resource.generation, verdict, sequence, now)
-                    if due is not None:
-                        self._put(due)
+            self._judge(decided.plan, touched, sequence)
         self._server_due()
+
+    def unwritten(self, decided: Decided, waiting: Mapping[ObjectKey, Resource | None]) -> None:
+        """Take in objects of which something could not be written: they are not in force until they are judged."""
+        with self._lock:
+            self._judge(decided.plan, waiting, AFTER_ALL)
+
+    def _judge(self, plan: Plan, touched: Mapping[ObjectKey, Resource | None], sequence: int) -> None:
+        now = time.monotonic()
+        for key, resource in touched.items():
+            verdict = plan.verdicts.get(key)
+            if resource is None or verdict is None or verdict.reason is Reason.SERVER_NOT_FOUND or resource.deleting:
+                self._board.gone((key,))
+            elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
+                due = self._board.changed(key, resource.generation, verdict, sequence, now)
+                if due is not None:
+                    self._put(due)
 
     def failed(self, decided: Decided | None, sentence: str) -> None:
         """Take in that a plan could not be made or applied."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 256
 NEVER = -1
+AFTER_ALL = maxsize
+"""The number of a plan that is not in force before another number is told."""
 
 
 class Ledger:

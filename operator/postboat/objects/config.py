@@ -5,11 +5,18 @@ What a file says about itself decides where it goes; shards are Secrets because 
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from typing import Final
 
 from postboat.model.platform import Platform
-from postboat.objects.meta import Body, metadata
+from postboat.objects.meta import SHARD_NOTE, Body, metadata
 from postboat.render.files import File, Files, ShardFile
+from postboat.render.tables import TABLES
 
+LAYOUT: Final = sha256(
+    "\n".join(f"{table.key} {table.driver} {table.name} {' '.join(table.columns)}" for table in TABLES).encode()
+).hexdigest()[:16]
+"""Tells two versions apart that do not keep the same tables with the same columns."""
 _COMPONENT = {"smtp-edge": "smtp"}
 
 
@@ -40,14 +47,25 @@ def shard_contents(files: Files) -> Mapping[int, Mapping[str, ShardFile]]:
 
 
 def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFile]) -> Body:
-    """Make the Secret of one shard."""
+    """Make the Secret of one shard, with a note of its layout and of what it holds."""
+    note = " ".join((LAYOUT, *(f"{key}={file.digest}" for key, file in sorted(contents.items()))))
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": metadata(platform, shard_suffix(number), "directory"),
+        "metadata": metadata(platform, shard_suffix(number), "directory") | {"annotations": {SHARD_NOTE: note}},
         "type": "Opaque",
         "data": {key: _encoded(file.content) for key, file in sorted(contents.items())},
     }
+
+
+def layout_of(note: str) -> str:
+    """Read from the note of a shard which tables it has."""
+    return note.partition(" ")[0]
+
+
+def contents_of(note: str) -> dict[str, str]:
+    """Read from the note of a shard the digests of its files by their keys."""
+    return {key: digest for key, _, digest in (entry.partition("=") for entry in note.split()[1:])}
 
 
 def shard_suffix(number: int) -> str:

@@ -15,6 +15,8 @@ NAME: Final = "app.kubernetes.io/name"
 RESTART_DIGEST: Final = f"{GROUP}/restart-digest"
 TEMPLATE_DIGEST: Final = f"{GROUP}/template-digest"
 """On pods: tells the template that a pod was made from, so that a rollout can be seen to its end."""
+SHARD_NOTE: Final = f"{GROUP}/shard"
+"""On the Secret of a shard: which tables it has, and the digests of its files, which nobody needs to read it for."""
 
 
 def selector(platform: Platform, component: str) -> dict[str, str]:

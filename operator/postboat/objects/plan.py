@@ -15,8 +15,10 @@ from postboat.agent.digest import content_digest
 from postboat.model.platform import Platform, Volume, Wanted
 from postboat.model.resolve import Counts, Resolution
 from postboat.model.verdict import Reason, Verdict, Verdicts
+from postboat.objects import dependence
 from postboat.objects.components import COMPONENTS, Component, Container, volume
 from postboat.objects.config import config_objects, shard_contents, shard_object
+from postboat.objects.dependence import NOTHING, Needs, Ref
 from postboat.objects.network import budgets, policies, services
 from postboat.objects.workloads import service_account, stateful_set
 from postboat.render.files import Files, ShardFile
@@ -36,12 +38,18 @@ class KubeObject:
     digest: str
     shard: int | None = None
     """The number of the directory shard that the object holds, if it holds one."""
+    needs: Needs = NOTHING
 
     @classmethod
-    def of(cls, body: Mapping[str, Any], shard: int | None = None) -> "KubeObject":
+    def of(cls, body: Mapping[str, Any], shard: int | None = None, needs: Needs = NOTHING) -> "KubeObject":
         """Take a body with its identity and the digest of its canonical form."""
         canonical = dumps(body, sort_keys=True, separators=(",", ":")).encode()
-        return cls(body["kind"], body["metadata"]["name"], body, sha256(canonical).hexdigest(), shard)
+        return cls(body["kind"], body["metadata"]["name"], body, sha256(canonical).hexdigest(), shard, needs)
+
+    @property
+    def ref(self) -> Ref:
+        """Name the object within its platform."""
+        return self.kind, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +90,12 @@ def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str
         if f"{platform.name}-{component.name}" in claims
     }
     shards = tuple(_shards(platform, files, before))
-    site = _kept_site(files, before, kept) or tuple(map(KubeObject.of, _site(platform, files, kept)))
+    site = _kept_site(files, before, kept) or tuple(_site(platform, files, kept))
     return Plan(
         platform=platform,
         files=files,
         objects=(*shards, *site),
-        digests=_digests(platform, files),
+        digests=_digests(platform, files, {}),
         wanted=resolution.wanted,
         verdicts=_with_claims(resolution, platform, kept),
         counts=resolution.counts,
@@ -95,16 +103,26 @@ def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str
     )
 
 
-def _site(platform: Platform, files: Files, kept: Mapping[str, Volume]) -> Iterator[Mapping[str, Any]]:
-    yield service_account(platform)
+def demanded(plan: Plan, refused: Mapping[int, Mapping[str, str]]) -> Mapping[ContainerKey, str]:
+    """Give the digests that containers reach although shards could not be written.
+
+    `refused` has the digests of the files, by their keys, that these shards have instead.
+    """
+    if not refused or plan.platform is None or plan.files is None:
+        return plan.digests
+    return _digests(plan.platform, plan.files, refused)
+
+
+def _site(platform: Platform, files: Files, kept: Mapping[str, Volume]) -> Iterator[KubeObject]:
+    yield KubeObject.of(service_account(platform))
     for unit, unit_files in files.units.items():
-        yield from config_objects(platform, unit, unit_files)
-    yield from services(platform)
-    yield from policies(platform)
-    yield from budgets(platform)
+        for body in config_objects(platform, unit, unit_files):
+            yield KubeObject.of(body, needs=dependence.of_files(platform, body["kind"], unit))
+    yield from map(KubeObject.of, (*services(platform), *policies(platform), *budgets(platform)))
     for component in COMPONENTS:
         wanted = kept.get(component.name) or volume(platform, component)
-        yield stateful_set(platform, component, files, wanted)
+        body = stateful_set(platform, component, files, wanted)
+        yield KubeObject.of(body, needs=dependence.of_workload(platform, component))
 
 
 def _kept_site(files: Files, before: Plan | None, kept: Mapping[str, Volume]) -> tuple[KubeObject, ...]:
@@ -125,19 +143,21 @@ def _same(old: Mapping[str, ShardFile], new: Mapping[str, ShardFile]) -> bool:
     return old.keys() == new.keys() and all(old[key].digest == new[key].digest for key in new)
 
 
-def _digests(platform: Platform, files: Files) -> dict[ContainerKey, str]:
+def _digests(platform: Platform, files: Files, refused: Mapping[int, Mapping[str, str]]) -> dict[ContainerKey, str]:
     return {
-        (f"{platform.name}-{component.name}", container.name): content_digest(dict(_mounted(files, container)))
+        (f"{platform.name}-{component.name}", container.name): content_digest(dict(_mounted(files, refused, container)))
         for component in COMPONENTS
         for container in component.containers
     }
 
 
-def _mounted(files: Files, container: Container) -> Iterable[tuple[str, str]]:
+def _mounted(files: Files, refused: Mapping[int, Mapping[str, str]], container: Container) -> Iterable[tuple[str, str]]:
     yield from ((file.key, file.digest) for file in files.units[container.unit])
-    for (number, key), file in files.shards.items():
+    shards = {place: file.digest for place, file in files.shards.items() if place[0] not in refused}
+    shards |= {(number, key): digest for number, held in refused.items() for key, digest in held.items()}
+    for (number, key), digest in shards.items():
         if key == container.shard_key:
-            yield f"tables/{number:02d}", file.digest
+            yield f"tables/{number:02d}", digest
 
 
 def _with_claims(resolution: Resolution, platform: Platform, kept: Mapping[str, Volume]) -> Verdicts:

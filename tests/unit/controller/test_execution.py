@@ -1,0 +1,143 @@
+"""What a round of writing leads to: the words of the MailServer, what pods shall have, and who is in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from postboat.cluster.apply import Outcome
+from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError, Key
+from postboat.controller.execution import Execution
+from postboat.controller.queue import NamespaceEndsError, NotLeadingError
+from postboat.controller.reconcile import Decided
+from postboat.model import names
+from postboat.model.resolve import resolve
+from postboat.objects.config import LAYOUT
+from postboat.objects.dependence import Standing
+from postboat.objects.plan import demanded, plan
+from tests.golden import world
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from postboat.objects.dependence import Ref
+
+RESOLUTION = resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")))
+DECIDED = Decided(plan(RESOLUTION), RESOLUTION)
+NUMBER = names.shard("alice")
+SHARD = ("Secret", f"mail-directory-{NUMBER:02d}")
+ALICE, BOB = ("Mailbox", "alice"), ("Mailbox", "bob")
+REFUSED = ApiError(403, "Forbidden", "PATCH")
+
+
+@dataclass
+class Stage:
+    """Applier, observer and reporter in one: the next outcome goes in, and what was told comes out."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    pruned: list[bool] = field(default_factory=list)
+    followed: list[Mapping[Any, str]] = field(default_factory=list)
+    waiting: list[set[Any]] = field(default_factory=list)
+    free: list[set[Any]] = field(default_factory=list)
+
+    def apply(self, _objects: object) -> Outcome:
+        return self.outcome
+
+    def prune(self, _family: object, _objects: object, *, only_shards: bool) -> Outcome:
+        self.pruned.append(only_shards)
+        return Outcome()
+
+    def follow(self, digests: Mapping[Any, str], _targets: object) -> int:
+        self.followed.append(digests)
+        return len(self.followed)
+
+    def unwritten(self, _decided: object, waiting: Mapping[Any, object]) -> None:
+        self.waiting.append(set(waiting))
+
+    def judged(self, _decided: object, touched: Mapping[Any, object], _sequence: int, *, sync_error: str) -> None:
+        assert isinstance(sync_error, str)
+        self.free.append(set(touched))
+
+    def refuse(self, *refs: Ref, failure: Exception = REFUSED, note: str = "", waiting: Mapping[Ref, Ref]) -> None:
+        standing = Standing(there=bool(note), note=note)
+        unwritten = dict.fromkeys((*refs, *waiting), standing)
+        self.outcome = Outcome(failures=dict.fromkeys(refs, failure), waiting=dict(waiting), unwritten=unwritten)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def execution(stage: Stage) -> Execution:
+    made: Any = stage
+    execution = Execution(Key("mail", "mail"), made, made, made, made)
+    execution.endpoints_due = False
+    return execution
+
+
+def bring_about(execution: Execution, *touched: tuple[str, str], lacking: str = "") -> str:
+    resource = world.resource("Mailbox", "anybody", {})
+    return execution.bring_about(DECIDED, RESOLUTION.server, dict.fromkeys(touched, resource), lacking)
+
+
+def test_the_words_name_some_and_count_the_others(stage: Stage, execution: Execution) -> None:
+    refs = [("Secret", f"mail-directory-{number:02d}") for number in range(8)]
+    stage.refuse(*refs, waiting={("StatefulSet", "mail-smtp"): refs[0]})
+    told = bring_about(execution, lacking="Secret d-dkim could not be made: no")
+    first = ", ".join(f"Secret/mail-directory-0{number} (PATCH: 403 Forbidden)" for number in range(5))
+    assert told == (
+        f"8 objects could not be written: {first} and 3 more; StatefulSet/mail-smtp must wait; "
+        "Secret d-dkim could not be made: no"
+    )
+
+
+def test_pods_are_expected_to_have_what_a_refused_shard_was(stage: Stage, execution: Execution) -> None:
+    stage.refuse(SHARD, note=f"{LAYOUT} edge=e smtp=s", waiting={})
+    bring_about(execution, ALICE)
+    assert stage.followed == [demanded(DECIDED.plan, {NUMBER: {"edge": "e", "smtp": "s"}})]
+    assert stage.followed[0] != DECIDED.plan.digests
+    assert (stage.waiting, stage.free) == ([{ALICE}], [set()])
+    bring_about(execution, BOB)
+    assert (stage.waiting[1:], stage.free[1:]) == ([set()], [{BOB}])
+    stage.outcome = Outcome()
+    bring_about(execution)
+    assert stage.followed[-1] == DECIDED.plan.digests
+    assert stage.free[-1] == {ALICE}
+
+
+def test_only_shards_are_pruned_while_anything_is_unwritten(stage: Stage, execution: Execution) -> None:
+    bring_about(execution)
+    stage.refuse(("Service", "mail-imap"), waiting={})
+    bring_about(execution)
+    assert stage.pruned == [False, True]
+
+
+def test_what_a_broken_round_changed_is_sorted_by_the_next_one(stage: Stage, execution: Execution) -> None:
+    stage.refuse(SHARD, failure=ConnectionFailedError("PATCH"), waiting={})
+    stage.outcome.stopped = True
+    assert bring_about(execution, ALICE).endswith("the rest was not tried")
+    assert stage.pruned == []
+    assert stage.followed == [DECIDED.plan.digests]
+    stage.refuse(SHARD, waiting={})
+    bring_about(execution, BOB)
+    assert stage.waiting == [{ALICE, BOB}]
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [
+        (FencedError("no Lease"), NotLeadingError),
+        (ApiError(403, "Forbidden", "PATCH", ending=True), NamespaceEndsError),
+    ],
+)
+def test_what_is_no_fault_is_not_told(
+    stage: Stage, execution: Execution, failure: Exception, raised: type[Exception]
+) -> None:
+    stage.refuse(SHARD, failure=failure, waiting={})
+    with pytest.raises(raised):
+        bring_about(execution, ALICE)
+    assert stage.free == []
