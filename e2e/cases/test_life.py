@@ -15,7 +15,7 @@ from e2e import folders
 from e2e.clients import Account, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.platform import Platform, manifest
-from e2e.post import address, copies, older, post, present, verdict
+from e2e.post import address, copies, group, older, post, present, verdict
 from e2e.remains import FINALIZER, deliver, events_of, folder_there, mailbox, orphan, trash, usage
 
 
@@ -61,8 +61,7 @@ def test_kept_mail_is_listed_though_a_group_takes_its_name(platform: Platform, a
     wait_for_message(other, deliver(platform, other.user))
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
     eventually(lambda: orphan(platform, user), "the orphan is listed", timeout=30)
-    crew = manifest("Mailbox", platform.namespace, user, {"type": "Group", "members": [alice.user]})
-    with present(platform, crew):
+    with present(platform, group(platform, user, alice.user)):
         assert copies(platform, post(platform, f"{user}@example.test")) == {alice.user: 1}
         platform.remove_mailbox(other.user)
         eventually(lambda: orphan(platform, other.user), "the list is written anew", timeout=30)
