@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.cluster.client import Client
-from postboat.cluster.types import CONFIG_MAP
+from postboat.cluster.types import CONFIG_MAP, LEASE
 
 from .platform import Platform, eventually
 from .proxy import FAULTS, FaultProxy
@@ -119,7 +119,9 @@ def test_a_second_operator_waits_and_takes_over(platform: Platform) -> None:
     platform.operators[0].process.kill()
     platform.operators[0].process.wait(5)
     platform.mailbox("after")
-    assert eventually(lambda: platform.ready("Mailbox", "after"), 40) < 25
+    eventually(lambda: platform.ready("Mailbox", "after"), 60)
+    (lease,) = platform.client.pages(LEASE, platform.namespace)
+    assert lease["spec"]["holderIdentity"] == "two"
 
 
 def test_many_mailboxes_cost_one_status_write_each(
