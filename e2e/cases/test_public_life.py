@@ -13,10 +13,10 @@ import pytest
 
 from e2e.clients import Account, letter
 from e2e.folders import folders, ok, session, subjects
-from e2e.kube import GROUP, eventually
+from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform, manifest
 from e2e.post import answer, spam
-from e2e.remains import FINALIZER
+from e2e.remains import FINALIZER, orphan
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,8 @@ class Counter:
     def remove(self) -> None:
         self.platform.kube.delete(GROUP, "Mailbox", self.platform.namespace, self.name)
 
-    def orphan(self) -> dict[str, object] | None:
-        server = self.platform.kube.get(GROUP, "MailServer", self.platform.namespace, self.platform.name)
-        assert server is not None
-        listed = (server.get("status") or {}).get("orphans") or []
-        return next((one for one in listed if one["username"] == self.name), None)
+    def orphan(self) -> Object | None:
+        return orphan(self.platform, self.name)
 
     def finalizers(self) -> list[str]:
         found = self.platform.kube.get(GROUP, "Mailbox", self.platform.namespace, self.name)
