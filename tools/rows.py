@@ -1,4 +1,4 @@
-"""Tells which feature rows of docs/features.md the last test runs have shown.
+"""Tells which feature rows of docs/features.md the last test runs have shown, and why cases failed.
 
 A row is shown when at least one end-to-end case carries its id and no such case failed.
 """
@@ -12,22 +12,30 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ROW = re.compile(r"^\| ([A-Z]\d+) \| ([^|]+?) \|")
 COUNTED = "e2e/"  # only what ran against real pods counts
+MOST = 600  # characters of the reason of a failure
 BAD = frozenset({"failed", "error", "xpassed"})
 SHOWN, FAILING, NONE = "shown", "failing", "without a case"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test case that ran: its name, its outcome and the rows that it stands for."""
+    """One test case that ran: its name, its outcome, the rows that it stands for, and where and why it failed."""
 
     name: str
     outcome: str
     rows: frozenset[str]
+    reason: str = ""
+
+    @property
+    def bad(self) -> bool:
+        """Whether the case says that something is wrong."""
+        return self.outcome in BAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,7 @@ class Row:
     @property
     def state(self) -> str:
         """Whether the row is shown, failing or without a case."""
-        if any(case.outcome in BAD for case in self.cases):
+        if any(case.bad for case in self.cases):
             return FAILING
         return SHOWN if any(case.outcome == "passed" for case in self.cases) else NONE
 
@@ -59,7 +67,13 @@ def cases(report: Mapping[str, Any]) -> Iterator[Case]:
     """Read the cases of one pytest JSON report."""
     for test in report.get("tests", []):
         rows = frozenset(entry["row"] for entry in test.get("user_properties", []) if "row" in entry)
-        yield Case(str(test["nodeid"]), str(test["outcome"]), rows)
+        yield Case(str(test["nodeid"]), str(test["outcome"]), rows, _reason(test))
+
+
+def _reason(test: Mapping[str, Any]) -> str:
+    crashes = [test[stage]["crash"] for stage in ("setup", "call", "teardown") if test.get(stage, {}).get("crash")]
+    places = (f"{Path(crash['path']).name}:{crash['lineno']}: {crash['message'][:MOST]}" for crash in crashes)
+    return "\n".join(places)
 
 
 def tell(known: Iterable[tuple[str, str]], ran: Iterable[Case]) -> tuple[Row, ...]:
@@ -91,10 +105,15 @@ def as_table(rows: tuple[Row, ...]) -> str:
     lines = []
     for row in rows:
         lines.append(f"{row.id:<4} {row.state:<14} {len(row.cases):>3} cases  {row.title}")
-        lines += [f"{'':<24}{case.outcome}: {case.name}" for case in row.cases if case.outcome in BAD]
+        lines += [f"{'':<24}{case.outcome}: {case.name}" for case in row.cases if case.bad]
     count = {state: sum(row.state == state for row in rows) for state in (SHOWN, FAILING, NONE)}
     lines.append(", ".join(f"{number} {state}" for state, number in count.items()) + f", of {len(rows)} rows")
     return "\n".join(lines)
+
+
+def failures(ran: Iterable[Case]) -> str:
+    """Print the failed cases of every suite with their reasons: whoever sees only the end of a log sees why."""
+    return "\n".join(f"{case.outcome}: {case.name}\n{indent(case.reason, '  ')}" for case in ran if case.bad)
 
 
 def main() -> int:
@@ -102,7 +121,10 @@ def main() -> int:
     reports = sorted(ROOT.glob("reports/*.json"))
     ran = [case for path in reports for case in cases(json.loads(path.read_text()))]
     rows = tell(features((ROOT / "docs/features.md").read_text()), ran)
-    print(as_json(rows) if os.environ.get("FORMAT", "") == "json" else as_table(rows))
+    if os.environ.get("FORMAT", "") == "json":
+        print(as_json(rows))
+    else:
+        print(*filter(None, (as_table(rows), failures(ran))), sep="\n")
     return 0
 
 

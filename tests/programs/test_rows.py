@@ -94,3 +94,10 @@ def test_the_page_lists_the_fields_in_force() -> None:
     stated = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
     listed = {kind: set(re.findall(r"`([^`]+)`", fields)) for kind, fields in stated.items()}
     assert listed == {kind: set(paths) for kind, paths in in_force._PATHS.items()}
+
+
+def test_failures_of_every_suite_are_told_with_their_reasons() -> None:
+    crash = {"path": "/somewhere/e2e/cases/a.py", "lineno": 7, "message": "AssertionError: 451\nnot 250"}
+    failed = {**case("tests/unit/a.py::b", "failed"), "call": {"crash": crash}, "setup": {"outcome": "passed"}}
+    told = rows.failures(rows.cases({"tests": [failed, case("tests/unit/a.py::c", "passed")]}))
+    assert told == "failed: tests/unit/a.py::b\n  a.py:7: AssertionError: 451\n  not 250"

@@ -3,12 +3,13 @@
 It works without the internet: lists and feeds are switched on by policies, not by default.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from postboat.model.platform import Platform
 from postboat.render import escape
 from postboat.render.files import Effect, File
-from postboat.render.template import ACTIVE, fill
+from postboat.render.template import fill, script
 
 FLAG: Final = 6
 DENY: Final = 20
@@ -16,27 +17,14 @@ _WORKERS: Final = 2
 _DISABLED: Final = ("asn", "fuzzy_check", "greylist", "neural", "phishing", "ratelimit", "rbl", "rspamd_update")
 
 
-def _maps(platform: Platform) -> tuple[File, ...]:
-    signed = [(domain, domain.dkim) for domain in platform.domains if domain.dkim is not None]
-    selectors = "".join(f"{domain.name} {dkim.selector}\n" for domain, dkim in signed)
-    paths = "".join(f"{domain.name} {ACTIVE}/dkim/{domain.name}.key\n" for domain, _ in signed)
-    keys = (
-        File(
-            f"dkim-{domain.name}.key",
-            f"dkim/{domain.name}.key",
-            dkim.key,
-            effect=Effect.LIVE,
-            secret=True,
-            mode="0600",
-        )
-        for domain, dkim in signed
-    )
-    return (
-        # Rspamd looks at its maps again only after a while: a reload makes a new domain signed when it is said to be.
-        File("dkim-selectors.map", "maps/dkim-selectors.map", selectors.encode(), effect=Effect.RELOAD),
-        File("dkim-paths.map", "maps/dkim-paths.map", paths.encode(), effect=Effect.RELOAD),
-        *keys,
-    )
+def _keys(platform: Platform) -> Iterator[File]:
+    """Give selector and key of each domain that signs; they are looked up for each message, by dkim.lua."""
+    for domain in platform.domains:
+        if domain.dkim is not None:
+            selector, key = f"{domain.name}.selector", f"{domain.name}.key"
+            content = f"{domain.dkim.selector}\n".encode()
+            yield File(f"dkim-{selector}", f"dkim/{selector}", content, effect=Effect.LIVE)
+            yield File(f"dkim-{key}", f"dkim/{key}", domain.dkim.key, effect=Effect.LIVE, secret=True, mode="0600")
 
 
 def files(platform: Platform) -> tuple[File, ...]:
@@ -47,8 +35,6 @@ def files(platform: Platform) -> tuple[File, ...]:
         valkey=escape.ucl(f"{platform.fqdn('valkey')}:6379"),
         flag=FLAG,
         deny=DENY,
-        selectors=escape.ucl(f"{ACTIVE}/maps/dkim-selectors.map"),
-        paths=escape.ucl(f"{ACTIVE}/maps/dkim-paths.map"),
         disabled=_DISABLED,
     )
     internal = platform.internal
@@ -61,6 +47,8 @@ def files(platform: Platform) -> tuple[File, ...]:
     return (
         File("rspamd.conf", "rspamd.conf", fill("rspamd.conf")),
         File("platform.conf", "platform.conf", conf),
+        # The name under which Rspamd looks for rules of the place.
+        File("dkim.lua", "rspamd.local.lua", script("dkim.lua")),
         File("secrets.conf", "secrets.conf", secrets, secret=True, mode="0600"),
-        *_maps(platform),
+        *_keys(platform),
     )
