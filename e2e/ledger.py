@@ -6,13 +6,12 @@ died is of unknown outcome and may be there or not.
 
 from __future__ import annotations
 
+import imaplib
 import smtplib
 import threading
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
-
-from imapclient.exceptions import LoginError
 
 from e2e.clients import Account, letter
 from e2e.kube import eventually
@@ -27,12 +26,11 @@ class Ledger:
     def missing(self, receiver: Account) -> set[str]:
         """Acknowledged messages that are not in the receiver's mailbox."""
         try:
-            session = receiver.imap()
-        except (LoginError, OSError) as error:
+            with receiver.imap() as session:
+                session.select_folder("INBOX", readonly=True)
+                found = session.fetch(session.search(["ALL"]) or [0], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"])
+        except (imaplib.IMAP4.error, OSError) as error:
             raise AssertionError(f"the mailbox is not served yet: {error}") from error
-        with session:
-            session.select_folder("INBOX", readonly=True)
-            found = session.fetch(session.search(["ALL"]) or [0], ["BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"])
         held = b"\n".join(part[b"BODY[HEADER.FIELDS (MESSAGE-ID)]"] for part in found.values()).decode()
         return {message_id for message_id in self.acknowledged if message_id not in held}
 

@@ -23,7 +23,6 @@ from e2e.kube import GROUP, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.platform import HOSTNAME, Platform, manifest
 
-
 # A reload of Rspamd would cut milter sessions after twice the time that it gives a message.
 LONGEST = 18.0
 
