@@ -145,7 +145,7 @@ def wait_for_message_when_back(account: Account, message_id: str) -> None:
         except Exception as error:
             raise AssertionError(repr(error)) from error
 
-    eventually(look, f"message {message_id}", timeout=180, every=1)
+    eventually(look, f"message {message_id}", timeout=300, every=1)
 
 
 def refused(error: smtplib.SMTPException | imaplib.IMAP4.error) -> tuple[int, str]:
