@@ -130,7 +130,7 @@ def find_message(session: IMAPClient, message_id: str, folder: str = "INBOX") ->
     return bytes(session.fetch(found[:1], ["BODY.PEEK[]"])[found[0]][b"BODY[]"])
 
 
-def wait_for_message(account: Account, message_id: str, folder: str = "INBOX", timeout: float = 30) -> bytes:
+def wait_for_message(account: Account, message_id: str, folder: str = "INBOX", timeout: float = 120) -> bytes:
     """Read a message over IMAP as soon as it is there."""
     with account.imap() as session:
         return bytes(eventually(lambda: find_message(session, message_id, folder), f"message {message_id}", timeout))

@@ -26,7 +26,10 @@ class TimedOutError(AssertionError):
 
 
 def eventually(look: Callable[[], object], what: str, timeout: float = 30, every: float = 0.1) -> Any:  # noqa: ANN401
-    """Call `look` until it returns something true, and return that; an AssertionError of `look` counts as not yet."""
+    """Call `look` until it returns something true, and return that.
+
+    An AssertionError of `look` counts as not yet, and so does an API server or a kubelet that cannot answer right now.
+    """
     deadline = time.monotonic() + timeout
     last: object = None
     while True:
@@ -36,6 +39,10 @@ def eventually(look: Callable[[], object], what: str, timeout: float = 30, every
                 return found
             last = found
         except AssertionError as error:
+            last = error
+        except ApiException as error:
+            if error.status and error.status != 429 and error.status < 500:
+                raise
             last = error
         if time.monotonic() > deadline:
             raise TimedOutError(f"{what}: not within {timeout:.0f} s; last seen: {last!r}")

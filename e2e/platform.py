@@ -113,7 +113,7 @@ class Platform:
         self.kube.apply(password_secret(self.namespace, f"{user}-password", {"password": password}))
         self.kube.apply(self.mailbox(user, **spec))
         if wait:
-            self.kube.wait_condition("Mailbox", self.namespace, user, "Ready", timeout=30)
+            self.kube.wait_condition("Mailbox", self.namespace, user, "Ready", timeout=90)
         return self.account(user, password)
 
     def remove_mailbox(self, user: str) -> None:
@@ -122,8 +122,11 @@ class Platform:
 
     def answer(self, recipient: str) -> int:
         """The reply code to RCPT in a session of its own: smtpd remembers the last answer for the session."""
-        with self.smtp() as session:
-            return rcpt(session, recipient)[0]
+        try:
+            with self.smtp() as session:
+                return rcpt(session, recipient)[0]
+        except (smtplib.SMTPServerDisconnected, ConnectionError) as error:
+            raise AssertionError(f"no answer: {error!r}") from error
 
     def smtp(self, port: int = 25) -> smtplib.SMTP:
         """A plain SMTP session from this node to the public port."""

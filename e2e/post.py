@@ -20,6 +20,8 @@ from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform, manifest
 from e2e.world.peer import Peer
 
+QUEUED = 180
+"""Seconds in which mail comes that was deferred twice: the queue manager looks again after 30 s, then after 60 s."""
 SENDER = "stranger@outside.test"
 
 
@@ -42,7 +44,7 @@ def spam(platform: Platform, *recipients: str) -> str:
 
 def copies(platform: Platform, message: EmailMessage) -> Counter[str]:
     """Count, by the folder of each mailbox on the stores, the copies of a message that went its whole way."""
-    eventually(lambda: _empty_queue(platform), "the queue is empty again", timeout=60)
+    eventually(lambda: _empty_queue(platform), "the queue is empty again", timeout=QUEUED)
     found: Counter[str] = Counter()
     for pod in platform.kube.pods(platform.namespace, "store", platform.name):
         command = ["grep", "-rlF", "--include=*S=*", message["Message-ID"], "/srv/mail"]
@@ -75,6 +77,18 @@ def queue(platform: Platform) -> str:
 def flush(platform: Platform) -> None:
     """Let everything that waits be tried at once."""
     _postqueue(platform, "-f")
+
+
+def drained(platform: Platform) -> None:
+    """Let everything that waits come to its end, so that it is not there when somebody else counts."""
+
+    def look() -> bool:
+        if _empty_queue(platform):
+            return True
+        flush(platform)
+        return False
+
+    eventually(look, "the queue is empty", timeout=300, every=3)
 
 
 def _postqueue(platform: Platform, what: str) -> list[str]:

@@ -56,10 +56,10 @@ def test_sessions_and_streams_survive_changes_and_a_renewal(
             held.noop()
         certificate.renew()
         eventually(
-            lambda: certificate.served(465) == certificate.serial(), "the renewed certificate on 465", timeout=30
+            lambda: certificate.served(465) == certificate.serial(), "the renewed certificate on 465", timeout=90
         )
         eventually(
-            lambda: certificate.served(993) == certificate.serial(), "the renewed certificate on 993", timeout=30
+            lambda: certificate.served(993) == certificate.serial(), "the renewed certificate on 993", timeout=90
         )
         held.noop()
         assert held.folder_exists("INBOX")
@@ -83,7 +83,7 @@ def test_a_change_does_not_wait_for_the_kubelet(platform: Platform) -> None:
         def served(account: Account = account) -> bool:
             try:
                 account.submission().quit()
-            except smtplib.SMTPException:
+            except (smtplib.SMTPException, OSError):
                 return False
             return True
 
@@ -91,7 +91,7 @@ def test_a_change_does_not_wait_for_the_kubelet(platform: Platform) -> None:
         times.append(time.monotonic() - begun)
         platform.remove_mailbox(account.user)
     # The figure itself is the benchmark's; here it must only be far from the minute that a kubelet takes by itself.
-    assert sorted(times)[len(times) // 2] < 10, times
+    assert sorted(times)[len(times) // 2] < 20, times
 
 
 @pytest.mark.row("B1")
@@ -169,7 +169,7 @@ class Certificate:
         service = f"{self.platform.name}-{'smtp' if port == 465 else 'imap'}"
         try:
             return ssl.PEM_cert_to_DER_cert(
-                ssl.get_server_certificate((self.platform.service_address(service), port))
+                ssl.get_server_certificate((self.platform.service_address(service), port), timeout=5)
             ).hex()
         except OSError as error:
             return str(error)

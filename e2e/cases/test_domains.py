@@ -15,7 +15,7 @@ import pytest
 from e2e.clients import Account, letter, rcpt, refused, wait_for_message
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform, manifest, password_secret
-from e2e.post import address, answer, copies, flush, group, older, post, present, queue, verdict
+from e2e.post import address, answer, copies, drained, group, older, post, present, queue, verdict
 from e2e.world import World
 
 
@@ -183,7 +183,7 @@ def test_a_catch_all_takes_unknown_names_and_no_other(platform: Platform, bob: A
             verdict(platform, "MailAddress", "leads-nowhere", "UnknownMailbox")
             platform.kube.wait_condition("Mailbox", platform.namespace, plain, "Ready")
             eventually(lambda: platform.answer(f"{plain}@open.test") == 554, "an internal user is no unknown one")
-            assert platform.answer("leads-nowhere@open.test") == 550, "an address that leads to nobody is none either"
+            eventually(lambda: platform.answer("leads-nowhere@open.test") == 550, "nor an address that leads to nobody")
         platform.remove_mailbox(catcher)
         assert "spec.unknownRecipients.mailbox" in verdict(platform, "MailDomain", "open.test", "UnknownMailbox")
         eventually(lambda: platform.answer("whoever@open.test") == 550, "nobody takes unknown names any more")
@@ -219,6 +219,9 @@ def test_a_domain_goes_and_comes_with_its_addresses(platform: Platform) -> None:
         assert found is not None
         return int(found["status"]["addressCount"])
 
+    def answers(count: int) -> set[int]:
+        return {platform.answer("narrowly@passing.test") for _ in range(count)}
+
     with present(
         platform,
         domain,
@@ -226,19 +229,20 @@ def test_a_domain_goes_and_comes_with_its_addresses(platform: Platform) -> None:
         address(platform, "widely", "bob"),
     ):
         assert platform.kube.columns("MailDomain", platform.namespace, "passing.test")["Delivery"] == "Local"
-        before = count()
+        before = len(platform.domains) + 1
+        eventually(lambda: count() == before, "the address is in all domains")
         platform.kube.delete(GROUP, "MailDomain", platform.namespace, "passing.test")
         assert "spec.domain" in verdict(platform, "MailAddress", "narrowly", "DomainNotFound")
         assert "passing.test" in verdict(platform, "MailAddress", "narrowly", "DomainNotFound")
         eventually(lambda: count() == before - 1, "the address in all domains is in one less")
         platform.kube.wait_condition("MailAddress", platform.namespace, "widely", "Ready")
         eventually(lambda: platform.answer("narrowly@passing.test") == 554, "the domain is foreign")
-        assert {platform.answer("narrowly@passing.test") for _ in range(5)} == {554}, "and so say all processes"
+        eventually(lambda: answers(5) == {554}, "and so say all processes")
         assert platform.answer("widely@example.test") == 250
         platform.kube.apply(domain)
         platform.kube.wait_condition("MailAddress", platform.namespace, "narrowly", "Ready")
         eventually(lambda: count() == before, "the address in all domains is in this one too")
-        assert {platform.answer("narrowly@passing.test") for _ in range(10)} == {250}, "none remembers that it was not"
+        eventually(lambda: answers(10) == {250}, "none goes on remembering that it was not")
         message = post(platform, "narrowly@passing.test", "widely@passing.test")
         assert copies(platform, message) == {"alice": 1, "bob": 1}
 
@@ -313,14 +317,17 @@ def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: Wor
     authority = {"name": "relayed-ca", "key": "ca.crt"}
     try:
         with present(platform, relay("Required")):
+            eventually(lambda: platform.answer("somebody@relayed.test") == 250, "the peer is asked", timeout=90)
             message = post(platform, "somebody@relayed.test")
             (received,) = other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
             assert received.recipients == ("somebody@relayed.test",)
             assert received.tls, "the connection was encrypted"
+            eventually(lambda: platform.answer("nobody@relayed.test") == 550, "it knows who there is", timeout=90)
             with platform.smtp() as session:
                 code, text = answer(session, "nobody@relayed.test")
                 assert (code, "5.1.1" in text) == (550, True), text
                 assert answer(session, "somebody@sub.relayed.test")[0] == 554
+            eventually(lambda: platform.answer("alice@relayed.test") == 250, "it takes everybody else", timeout=90)
             message = post(platform, "alice@relayed.test")
             other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
             assert copies(platform, message) == {}, "a user has no address in a domain of another server"
@@ -339,7 +346,7 @@ def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: Wor
             known = post(platform, "fourth@relayed.test")
             eventually(lambda: "fourth@relayed.test" in queue(platform), "what is for a known recipient waits")
             other.accept()
-            flush(platform)
+            drained(platform)
             other.wait(where=lambda one: known["Message-ID"].encode() in one.content)
             other.stop()
             assert platform.answer("even-later@relayed.test") == 450

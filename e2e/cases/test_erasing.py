@@ -63,7 +63,7 @@ def shell(platform: Platform, user: str, commands: str) -> str:
         capture_output=True,
         text=True,
         env=environment,
-        timeout=90,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -143,7 +143,7 @@ def pending_platform(kube: Kube, operator: Operator, kube_namespace: str) -> str
 @pytest.mark.row("M14")
 def test_a_namespace_goes_though_no_store_answers(kube: Kube, pending_platform: str) -> None:
     kube.delete("v1", "Namespace", None, pending_platform)
-    eventually(lambda: kube.get("v1", "Namespace", None, pending_platform) is None, "the namespace goes", timeout=90)
+    eventually(lambda: kube.get("v1", "Namespace", None, pending_platform) is None, "the namespace goes", timeout=180)
 
 
 @pytest.mark.row("M14")

@@ -13,6 +13,7 @@ from e2e.clients import Account, letter, wait_for_message, wait_for_message_when
 from e2e.kube import Object, eventually
 from e2e.ledger import Ledger, Stream
 from e2e.platform import Platform
+from e2e.post import drained
 from e2e.processes import container_processes, container_statuses, kill
 
 # Seconds until mail that was deferred three times is tried again: the queue manager waits 30 s, and each time longer.
@@ -58,6 +59,7 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed(
     assert not permanent, "while something is away the answer is 4xx, never 5xx"
     ready_again(platform, component)
     ledger.check(receiver, timeout=RETRIED)
+    drained(platform)  # a copy may have come, and wait to come again
     platform.remove_mailbox(receiver.user)
     platform.remove_mailbox(sender.user)
 
@@ -80,6 +82,7 @@ def test_nothing_acknowledged_is_lost_when_a_pod_is_deleted(platform: Platform, 
         )
     ready_again(platform, component)
     ledger.check(receiver, timeout=RETRIED)
+    drained(platform)  # a copy may have come, and wait to come again
     platform.remove_mailbox(receiver.user)
     platform.remove_mailbox(sender.user)
 

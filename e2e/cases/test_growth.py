@@ -17,10 +17,11 @@ import pytest
 from imapclient import IMAPClient
 
 from e2e.cases.test_quota import FULL, fill, quota, refusal, subjects
-from e2e.clients import Account, letter, rcpt, wait_for_message
+from e2e.clients import Account, letter, rcpt, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform
+from e2e.post import drained
 from e2e.processes import Process, container_processes
 from e2e.remains import erase, freed, orphans, store_of, stores
 from postboat.model import names
@@ -61,6 +62,7 @@ def grown(platform: Platform, alice: Account) -> Iterator[Growth]:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, shrunk)
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=180)
         eventually(lambda: freed(platform, 1), "stores go when nothing is left on them", timeout=120)
+        eventually(lambda: uids(platform).keys() == before.keys(), "and their pods", timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -293,9 +295,10 @@ def test_a_store_that_hangs_holds_up_mail_to_no_other(grown: Growth, settlers: d
         waiting = [send(settlers[1]) for _ in range(25)]
         eventually(lambda: deliverers() >= 5, "as many as Postfix begins with wait for it")
         for account in (settlers[0], settlers[2]):
-            wait_for_message(account, send(account), timeout=15)
+            wait_for_message(account, send(account), timeout=25)
     for message in waiting[::12]:
-        wait_for_message(settlers[1], message, timeout=120)
+        wait_for_message_when_back(settlers[1], message)
+    drained(platform)
 
 
 def pod_number(pod: Object) -> int:

@@ -112,7 +112,7 @@ class Peer:
             path.unlink()
 
     def wait(
-        self, count: int = 1, *, where: Callable[[Received], bool] = lambda _: True, seconds: float = 30
+        self, count: int = 1, *, where: Callable[[Received], bool] = lambda _: True, seconds: float = 120
     ) -> list[Received]:
         """Wait until so many messages came, and return them."""
         deadline = time.monotonic() + seconds
