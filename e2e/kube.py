@@ -25,7 +25,7 @@ class TimedOutError(AssertionError):
     """What was waited for did not come; the message holds the last state seen."""
 
 
-def eventually(look: Callable[[], object], what: str, timeout: float = 30, every: float = 0.1) -> Any:  # noqa: ANN401
+def eventually(look: Callable[[], object], what: str, timeout: float = 90, every: float = 0.1) -> Any:  # noqa: ANN401
     """Call `look` until it returns something true, and return that.
 
     An AssertionError of `look` counts as not yet, and so does an API server or a kubelet that cannot answer right now.
@@ -177,7 +177,7 @@ class Kube:
         return None
 
     def wait_condition(  # noqa: PLR0913, PLR0917
-        self, kind: str, namespace: str, name: str, type_: str, status: str = "True", timeout: float = 60
+        self, kind: str, namespace: str, name: str, type_: str, status: str = "True", timeout: float = 90
     ) -> Object:
         """Wait until a condition has that status for the object's present generation."""
 

@@ -51,7 +51,7 @@ class Office:
 
     def mailbox(self, name: str, **spec: object) -> None:
         self.platform.kube.apply(manifest("Mailbox", self.platform.namespace, name, spec))
-        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, name, "Ready", timeout=30)
+        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, name, "Ready")
 
     def orphans(self) -> set[str]:
         """The user names that the MailServer lists as mail without a Mailbox."""

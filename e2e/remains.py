@@ -83,7 +83,7 @@ def erase(platform: Platform, user: str) -> None:
 
     eventually(held, "the finalizer")
     platform.remove_mailbox(user)
-    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=60)
+    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes")
 
 
 def freed(platform: Platform, kept: int) -> bool:

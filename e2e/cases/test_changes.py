@@ -30,7 +30,7 @@ LONGEST = 18.0
 def pass_by(platform: Platform, domain: str) -> None:
     """A domain that comes and goes."""
     platform.kube.apply(manifest("MailDomain", platform.namespace, domain, {"delivery": "Local"}))
-    platform.kube.wait_condition("MailDomain", platform.namespace, domain, "Ready", timeout=30)
+    platform.kube.wait_condition("MailDomain", platform.namespace, domain, "Ready")
     assert platform.answer(f"bob@{domain}") == 250
     platform.kube.delete(GROUP, "MailDomain", platform.namespace, domain)
     eventually(lambda: platform.answer(f"bob@{domain}") == 554, "the domain is gone")
@@ -131,7 +131,7 @@ def test_nothing_is_written_at_rest(platform: Platform, rest_seconds: float) -> 
         threading.Event().wait(2)
         return first if versions() == first else None
 
-    before = eventually(flat, "the platform comes to rest", timeout=60)
+    before = eventually(flat, "the platform comes to rest")
     threading.Event().wait(rest_seconds)
     assert versions() == before
 
@@ -183,10 +183,10 @@ def certificate(platform: Platform, tmp_path: Path) -> Iterator[Certificate]:
     platform.kube.patch(
         GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"tls": {"secretName": "given-tls"}}}
     )
-    eventually(lambda: given.served(465) == given.serial(), "the given certificate", timeout=60)
+    eventually(lambda: given.served(465) == given.serial(), "the given certificate")
     platform.ca_override = (tmp_path / "ca.crt").read_text()
     yield given
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"tls": None}})
     platform.ca_override = ""
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
     platform.kube.delete("v1", "Secret", platform.namespace, "given-tls")

@@ -34,7 +34,7 @@ def test_every_domain_is_accepted_and_no_other(platform: Platform) -> None:
 def test_a_new_domain_counts_for_every_user(platform: Platform, alice: Account) -> None:
     platform.kube.apply(manifest("MailDomain", platform.namespace, "later.test", {"delivery": "Local"}))
     try:
-        platform.kube.wait_condition("MailDomain", platform.namespace, "later.test", "Ready", timeout=30)
+        platform.kube.wait_condition("MailDomain", platform.namespace, "later.test", "Ready")
         message = letter("stranger@outside.test", "alice@later.test")
         with platform.smtp() as session:
             session.send_message(message)
@@ -64,7 +64,7 @@ def test_mail_is_delivered_to_a_maildir(platform: Platform, alice: Account) -> N
 def test_a_deleted_domain_keeps_its_mail(platform: Platform, alice: Account) -> None:
     kept = manifest("MailDomain", platform.namespace, "kept.test", {"delivery": "Local"})
     platform.kube.apply(kept)
-    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready", timeout=30)
+    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready")
     message = letter("stranger@outside.test", "alice@kept.test")
     with platform.smtp() as session:
         session.send_message(message)
@@ -73,7 +73,7 @@ def test_a_deleted_domain_keeps_its_mail(platform: Platform, alice: Account) -> 
     eventually(lambda: platform.answer("alice@kept.test") == 554, "the deleted domain is refused")
     wait_for_message(alice, message["Message-ID"])
     platform.kube.apply(kept)
-    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready", timeout=30)
+    platform.kube.wait_condition("MailDomain", platform.namespace, "kept.test", "Ready")
     wait_for_message(alice, message["Message-ID"])
     platform.kube.delete(GROUP, "MailDomain", platform.namespace, "kept.test")
 
@@ -117,11 +117,11 @@ def test_a_given_key_is_used_and_a_broken_one_is_refused(platform: Platform, ali
     )
     platform.kube.apply(secret, domain)
     try:
-        refusal = platform.kube.wait_condition("MailDomain", name, "own.test", "Accepted", "False", timeout=30)
+        refusal = platform.kube.wait_condition("MailDomain", name, "own.test", "Accepted", "False")
         assert "own-dkim" in refusal["message"]
         assert "no key at all" not in refusal["message"]
         platform.kube.apply(password_secret(name, "own-dkim", {"mine.key": good}))
-        platform.kube.wait_condition("MailDomain", name, "own.test", "Ready", timeout=30)
+        platform.kube.wait_condition("MailDomain", name, "own.test", "Ready")
         message = letter("alice@own.test", "bob@example.org")
         with alice.submission() as session:
             session.send_message(message)
@@ -262,7 +262,7 @@ def test_two_domains_are_handed_to_one_server_each_as_it_asks(platform: Platform
 
     def ready(*names: str) -> None:
         for name in names:
-            platform.kube.wait_condition("MailDomain", platform.namespace, f"{name}.shared.test", "Ready", timeout=30)
+            platform.kube.wait_condition("MailDomain", platform.namespace, f"{name}.shared.test", "Ready")
 
     def unknown(name: str) -> str:
         """An address that the peer was not yet asked about: answers are remembered."""
@@ -271,7 +271,7 @@ def test_two_domains_are_handed_to_one_server_each_as_it_asks(platform: Platform
     def arrived(name: str) -> str:
         """Tell how a message came that is for an address of a domain."""
         recipient = unknown(name)
-        eventually(lambda: platform.answer(recipient) == 250, f"the peer takes mail for {recipient}", timeout=60)
+        eventually(lambda: platform.answer(recipient) == 250, f"the peer takes mail for {recipient}")
         message = post(platform, recipient)
         (received,) = other.wait(where=lambda one: message["Message-ID"].encode() in one.content)
         return received.tls
@@ -287,7 +287,7 @@ def test_two_domains_are_handed_to_one_server_each_as_it_asks(platform: Platform
                 assert arrived("younger")
                 platform.kube.delete("v1", "Secret", platform.namespace, "older-ca")
                 assert "spec.relay.caSecret" in verdict(platform, "MailDomain", "older.shared.test", "SecretNotFound")
-                eventually(lambda: platform.answer(unknown("older")) == 450, "its own mail waits", timeout=60)
+                eventually(lambda: platform.answer(unknown("older")) == 450, "its own mail waits")
                 ready("younger")
                 assert arrived("younger"), "the other domain has lost nothing"
                 platform.kube.apply(domain("older", "None"))
@@ -333,15 +333,15 @@ def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: Wor
             assert copies(platform, message) == {}, "a user has no address in a domain of another server"
             platform.kube.apply(relay("Verified"))
             platform.kube.wait_condition("MailDomain", platform.namespace, "relayed.test", "Ready")
-            eventually(lambda: platform.answer("third@relayed.test") == 450, "its certificate is nobody's", timeout=60)
+            eventually(lambda: platform.answer("third@relayed.test") == 450, "its certificate is nobody's")
             platform.kube.apply(relay("Verified", caSecret=authority))
             assert "spec.relay.caSecret" in verdict(platform, "MailDomain", "relayed.test", "SecretNotFound")
             secret = password_secret(platform.namespace, "relayed-ca", {"ca.crt": other.authority.read_text()})
             platform.kube.apply(secret)
             platform.kube.wait_condition("MailDomain", platform.namespace, "relayed.test", "Ready")
-            eventually(lambda: platform.answer("fourth@relayed.test") == 250, "its certificate is right", timeout=60)
+            eventually(lambda: platform.answer("fourth@relayed.test") == 250, "its certificate is right")
             other.drop(at="connect")
-            code = eventually(lambda: platform.answer("later@relayed.test"), "an answer while it is away", timeout=60)
+            code = eventually(lambda: platform.answer("later@relayed.test"), "an answer while it is away")
             assert code == 450
             known = post(platform, "fourth@relayed.test")
             eventually(lambda: "fourth@relayed.test" in queue(platform), "what is for a known recipient waits")

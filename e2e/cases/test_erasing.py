@@ -93,8 +93,8 @@ def test_erasing_waits_for_a_store_that_is_down(platform: Platform, alice: Accou
             conditions = (mailbox(platform, user).get("status") or {}).get("conditions") or []
             return any(one["type"] == "Erased" and one["reason"] == "StoreUnavailable" for one in conditions)
 
-        eventually(waits, "the Mailbox says what it waits for", timeout=30)
-        eventually(lambda: events_of(platform, user, "StoreUnavailable"), "and an Event does", timeout=30)
+        eventually(waits, "the Mailbox says what it waits for")
+        eventually(lambda: events_of(platform, user, "StoreUnavailable"), "and an Event does")
         other = platform.add_mailbox(wait=False)
         eventually(lambda: platform.answer(f"{other.user}@example.test") == 250, "others go on meanwhile")
         platform.remove_mailbox(other.user)
@@ -113,13 +113,13 @@ def test_an_orphan_is_erased_on_request(platform: Platform) -> None:
     user = account.user
     wait_for_message(account, deliver(platform, user))
     platform.remove_mailbox(user)
-    eventually(lambda: orphan(platform, user), "the orphan is listed", timeout=30)
+    eventually(lambda: orphan(platform, user), "the orphan is listed")
     listed = shell(platform, user, documented("orphanCount"))
     assert any(line.startswith(f"{user}\t") for line in listed.splitlines()), listed
     shell(platform, user, documented("reclaimPolicy: Delete"))
     assert platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None
     assert not folder_there(platform, user)
-    eventually(lambda: orphan(platform, user) is None, "it is listed no more", timeout=30)
+    eventually(lambda: orphan(platform, user) is None, "it is listed no more")
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def pending_platform(kube: Kube, operator: Operator, kube_namespace: str) -> str
         found = kube.get(GROUP, "Mailbox", kube_namespace, "carol")
         return found is not None and FINALIZER in (found["metadata"].get("finalizers") or [])
 
-    eventually(held, "the finalizer", timeout=60)
-    eventually(lambda: kube.pods(kube_namespace, "store"), "pods that wait", timeout=60)
+    eventually(held, "the finalizer")
+    eventually(lambda: kube.pods(kube_namespace, "store"), "pods that wait")
     return kube_namespace
 
 
@@ -155,9 +155,9 @@ def test_a_mailbox_whose_server_has_gone_is_held_by_nothing(kube: Kube, pending_
         assert found is not None
         return any(one["type"] == "Erased" for one in (found.get("status") or {}).get("conditions") or [])
 
-    eventually(waits, "it waits for its store", timeout=30)
+    eventually(waits, "it waits for its store")
     kube.delete(GROUP, "MailServer", pending_platform, "mail")
-    eventually(lambda: kube.get(GROUP, "Mailbox", pending_platform, "carol") is None, "it goes", timeout=30)
+    eventually(lambda: kube.get(GROUP, "Mailbox", pending_platform, "carol") is None, "it goes")
 
 
 @pytest.mark.row("B4")

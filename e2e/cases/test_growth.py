@@ -138,7 +138,7 @@ def test_a_mailbox_fills_up_alike_on_every_store(grown: Growth, settlers: dict[i
     for limit in ("20Ki", None):
         platform.kube.apply(*(platform.mailbox(one.user, **({"quota": limit} if limit else {})) for one in accounts))
         for account in accounts:
-            platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+            platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
             if limit:
                 fill(platform, account, 24)
                 assert (quota(account) or (0, 0))[1] == 20
@@ -182,11 +182,11 @@ def test_an_object_is_not_ready_while_one_replica_lags(grown: Growth) -> None:
             with smtplib.SMTP(pod_ip(platform, f"{platform.name}-smtp-{number}"), 10025, timeout=20) as session:
                 return rcpt(session, address)[0]
 
-        eventually(lambda: taken_by(0) == 250, "the replica that works takes the address", timeout=30)
+        eventually(lambda: taken_by(0) == 250, "the replica that works takes the address")
         assert taken_by(1) == 550
         ready = platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", "False")
         assert ready["reason"] == "Pending"
-    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=60)
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
     assert taken_by(1) == 250
     platform.remove_mailbox(account.user)
 
@@ -222,7 +222,7 @@ def test_a_store_stays_while_it_holds_a_mailbox(grown: Growth, settlers: dict[in
     fewer = {"spec": {"storage": {"shards": 1}}}
     try:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, fewer)
-        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
         assert stores(platform) == STORES
         with platform.smtp() as session:
             session.send_message(message)
@@ -232,7 +232,7 @@ def test_a_store_stays_while_it_holds_a_mailbox(grown: Growth, settlers: dict[in
         platform.remove_mailbox(newcomer.user)
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
-        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
 
 @pytest.mark.alone
@@ -252,7 +252,7 @@ def test_a_store_stays_for_mail_of_nobody_and_until_it_is_erased(
     try:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, fewer)
         platform.remove_mailbox(account.user)
-        eventually(lambda: orphans(platform).get(account.user) == STORES - 1, "its mail is listed", timeout=30)
+        eventually(lambda: orphans(platform).get(account.user) == STORES - 1, "its mail is listed")
         operator.scale(0)
         operator.scale(1)
         newcomer = platform.add_mailbox()
@@ -264,7 +264,7 @@ def test_a_store_stays_for_mail_of_nobody_and_until_it_is_erased(
         assert store_of(platform, again.user) == STORES - 1, "beyond the stores that are asked for"
         wait_for_message(again, message["Message-ID"])
         erase(platform, account.user)
-        eventually(lambda: account.user not in orphans(platform), "nothing is left of it", timeout=30)
+        eventually(lambda: account.user not in orphans(platform), "nothing is left of it")
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": GROWN})
         platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)

@@ -43,7 +43,7 @@ class Settings:
 
 def switch(platform: Platform, spec: dict[str, object]) -> None:
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": spec})
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def test_what_the_master_user_may_not(platform: Platform, settings: Settings) ->
     with ManageSieve(master) as session, pytest.raises(RefusedError):
         session.login()
     platform.kube.apply(platform.mailbox(account.user, access={"imap": False}))
-    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
     with pytest.raises(LoginError):
         plain_login(master)
     platform.remove_mailbox(account.user)
@@ -266,13 +266,13 @@ def test_a_master_user_without_a_password_is_named_and_harms_nobody(
         assert SECRET in refusal["message"]
         assert "spec.masterUser.passwordSecret" in refusal["message"]
         alice.imap().logout()
-        eventually(lambda: not _opens(settings.as_user(alice)), "nobody is the master any more", timeout=60)
+        eventually(lambda: not _opens(settings.as_user(alice)), "nobody is the master any more")
         with platform.smtp() as session:
             assert rcpt(session, "alice@example.test")[0] == 250
     finally:
         platform.kube.apply(password_secret(platform.namespace, SECRET, {"word": settings.master}))
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Accepted")
-    eventually(lambda: _opens(settings.as_user(alice)), "the master is back", timeout=60)
+    eventually(lambda: _opens(settings.as_user(alice)), "the master is back")
 
 
 @pytest.mark.row("M10")

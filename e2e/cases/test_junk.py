@@ -23,10 +23,10 @@ def no_move(platform: Platform) -> Iterator[None]:
     """A server that leaves spam in the inbox unless a mailbox says otherwise, and keeps Junk for 20 seconds."""
     given = {"mailboxes": {"junk": {"move": False, "retention": "20s"}}}
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": given})
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
     yield
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"mailboxes": None}})
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
 
 def honest(platform: Platform, recipient: str, *headers: str) -> str:
@@ -76,7 +76,7 @@ def test_flagged_mail_goes_to_junk_unless_the_user_says_no(platform: Platform) -
         session.select_folder("INBOX", readonly=True)
         assert session.search(["HEADER", "X-Spam", "Yes"]), "the flag is there for scripts of the user's own"
     platform.kube.apply(platform.mailbox(keeper.user, junk={"move": True}))
-    platform.kube.wait_condition("Mailbox", platform.namespace, keeper.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, keeper.user, "Ready")
     assert wait_where(keeper, spam(platform, f"{keeper.user}@example.test")) == "Junk"
     for account in (mover, keeper):
         platform.remove_mailbox(account.user)

@@ -35,7 +35,7 @@ def test_mail_outlives_its_mailbox_and_is_found_again(platform: Platform) -> Non
     sent = deliver(platform, user)
     wait_for_message(account, sent)
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
-    eventually(lambda: (orphan(platform, user) or {}).get("bytes"), "the orphan is listed with its size", timeout=60)
+    eventually(lambda: (orphan(platform, user) or {}).get("bytes"), "the orphan is listed with its size")
     listed = orphan(platform, user) or {}
     assert listed["store"] == 0
     assert listed["bytes"] > 0
@@ -46,10 +46,10 @@ def test_mail_outlives_its_mailbox_and_is_found_again(platform: Platform) -> Non
     )
     assert "store 0" in said[0]
     platform.kube.apply(platform.mailbox(user))
-    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready")
     wait_for_message_when_back(account, sent)  # a session that comes at once may end with those of before
-    eventually(lambda: orphan(platform, user) is None, "it is no orphan any more", timeout=60)
-    eventually(lambda: usage(platform, user).get("messages") == 1, "usage is on show again", timeout=60)
+    eventually(lambda: orphan(platform, user) is None, "it is no orphan any more")
+    eventually(lambda: usage(platform, user).get("messages") == 1, "usage is on show again")
     platform.remove_mailbox(user)
 
 
@@ -61,18 +61,18 @@ def test_kept_mail_is_listed_though_a_group_takes_its_name(platform: Platform, a
     wait_for_message(account, sent)
     wait_for_message(other, deliver(platform, other.user))
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
-    eventually(lambda: orphan(platform, user), "the orphan is listed", timeout=30)
+    eventually(lambda: orphan(platform, user), "the orphan is listed")
     with present(platform, group(platform, user, alice.user)):
         assert copies(platform, post(platform, f"{user}@example.test")) == {alice.user: 1}
         platform.remove_mailbox(other.user)
-        eventually(lambda: orphan(platform, other.user), "the list is written anew", timeout=30)
+        eventually(lambda: orphan(platform, other.user), "the list is written anew")
         listed = orphan(platform, user)
         assert listed is not None, "a group of that name has no mail of its own"
         assert (listed["type"], listed["store"]) == ("User", 0)
     platform.kube.apply(platform.mailbox(user))
-    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready")
     wait_for_message(account, sent)
-    eventually(lambda: orphan(platform, user) is None, "it is no orphan any more", timeout=30)
+    eventually(lambda: orphan(platform, user) is None, "it is no orphan any more")
     platform.remove_mailbox(user)
 
 
@@ -93,7 +93,7 @@ def test_whose_mailbox_is_deleted_is_logged_out_and_nobody_else(platform: Platfo
             idle.idle()
 
         platform.remove_mailbox(account.user)
-        eventually(lambda: ended(session.noop), "the session of the deleted Mailbox ends", timeout=60)
+        eventually(lambda: ended(session.noop), "the session of the deleted Mailbox ends")
         eventually(lambda: ended(listen_again), "and one that listens")
         session.shutdown()
         idle.shutdown()
@@ -111,7 +111,7 @@ def test_delete_erases_and_ends_sessions(platform: Platform) -> None:
     session = account.imap()
     session.select_folder("INBOX")
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
-    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes", timeout=60)
+    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it goes")
     assert not folder_there(platform, user)
     assert user not in trash(platform)
     eventually(lambda: ended(session.noop), "the session ends")
@@ -137,7 +137,7 @@ def test_a_mailbox_in_conflict_erases_nothing(platform: Platform) -> None:
     assert not mailbox(platform, copy)["metadata"].get("finalizers")
     for name in (copy, user):
         platform.kube.delete(GROUP, "Mailbox", platform.namespace, name)
-    eventually(lambda: orphan(platform, user), "the mail is kept and listed", timeout=30)
+    eventually(lambda: orphan(platform, user), "the mail is kept and listed")
     assert folder_there(platform, user)
 
 
@@ -154,7 +154,7 @@ def test_who_takes_over_a_name_never_reads_what_was_to_be_erased(platform: Platf
     platform.kube.apply(waiting)
     assert user in verdict(platform, "Mailbox", heir, "Conflict")
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, user)
-    platform.kube.wait_condition("Mailbox", platform.namespace, heir, "Ready", timeout=60)
+    platform.kube.wait_condition("Mailbox", platform.namespace, heir, "Ready")
     assert platform.kube.get(GROUP, "Mailbox", platform.namespace, user) is None, "it went first"
     with account.imap() as session:
         session.select_folder("INBOX")
@@ -180,9 +180,7 @@ def test_the_next_of_a_name_has_none_of_the_rights_of_the_last(platform: Platfor
         with folders.session(account) as imap:
             assert shared in folders.folders(imap)
     platform.remove_mailbox(guest.user)
-    eventually(
-        lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, guest.user) is None, "it goes", timeout=60
-    )
+    eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, guest.user) is None, "it goes")
     again = platform.add_mailbox(guest.user)
     with folders.session(again) as imap:
         assert shared not in folders.folders(imap)

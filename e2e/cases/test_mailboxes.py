@@ -48,6 +48,7 @@ def test_login_by_name_or_by_any_address(platform: Platform, alice: Account) -> 
     for user in ("alice@elsewhere.test", "nobody", "alice'--", 'alice"', "alice\\", "' OR '1'='1"):
         with pytest.raises((LoginError, imaplib.IMAP4.error)):
             replace(alice, user=user).imap()
+        alice.imap().logout()  # each refusal lets the next login of this address wait longer, until one succeeds
 
 
 @pytest.mark.row("M1")
@@ -76,7 +77,7 @@ def test_a_changed_password_counts_at_once(platform: Platform) -> None:
             return False
         return True
 
-    eventually(look, "the new password works", timeout=15)
+    eventually(look, "the new password works")
     with pytest.raises(LoginError):
         account.imap()
     platform.remove_mailbox(account.user)
@@ -102,7 +103,7 @@ def test_a_hash_is_accepted_as_it_is(platform: Platform, prefix: str) -> None:
             return False
         return True
 
-    eventually(look, "the hashed password works", timeout=15)
+    eventually(look, "the hashed password works")
     with pytest.raises(LoginError):
         replace(account, password=value).imap()
     platform.remove_mailbox(account.user)
@@ -123,7 +124,7 @@ def test_any_character_may_stand_in_a_password(platform: Platform) -> None:
                 return False
             return True
 
-    eventually(look, "the password works with IMAP", timeout=15)
+    eventually(look, "the password works with IMAP")
     with account.secure() as session:
         session.ehlo()
         assert session.docmd("AUTH PLAIN", response)[0] == 235
@@ -151,11 +152,11 @@ def test_a_service_switched_off_refuses_the_login_and_keeps_the_mail(platform: P
         finally:
             session.quit()
 
-    eventually(look, "POP3 shows the message", timeout=30)
+    eventually(look, "POP3 shows the message")
     platform.kube.apply(
         platform.mailbox(account.user, access={"imap": True, "pop3": False, "smtp": True, "sieve": True})
     )
-    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
     wait_for_message(account, message["Message-ID"])
     account.submission().quit()
     with pytest.raises(poplib.error_proto):
@@ -170,8 +171,15 @@ def test_a_deleted_mailbox_is_closed_at_once(platform: Platform) -> None:
         assert rcpt(session, f"{account.user}@example.test")[0] == 250
     platform.remove_mailbox(account.user)
     eventually(lambda: platform.answer(f"{account.user}@example.test") == 550, "the deleted mailbox is refused")
-    with pytest.raises(LoginError):
-        account.imap()
+    eventually(partial(refuses, account), "and so is its user")
+
+
+def refuses(account: Account) -> bool:
+    try:
+        account.imap().logout()
+    except LoginError:
+        return True
+    return False
 
 
 @pytest.mark.row("M2")
@@ -198,25 +206,32 @@ def test_who_may_send_no_more_is_shown_out_of_an_open_session(platform: Platform
         return code == 421
 
     for session in sessions:
-        eventually(partial(shown_out, session), "the session is over", timeout=15)
+        eventually(partial(shown_out, session), "the session is over")
         with pytest.raises(smtplib.SMTPServerDisconnected):
             session.noop()
-    with pytest.raises(smtplib.SMTPAuthenticationError):
-        account.submission()
+    eventually(partial(refuses_to_send, account), "no session begins")
     assert rcpt(other, "bob@example.test", sender="alice@example.test")[0] == 250, "others notice nothing"
     other.quit()
     platform.remove_mailbox(account.user)
+
+
+def refuses_to_send(account: Account) -> bool:
+    try:
+        account.submission().quit()
+    except smtplib.SMTPAuthenticationError:
+        return True
+    return False
 
 
 @pytest.mark.row("M1")
 def test_a_missing_password_secret_is_named_and_mended_by_its_coming(platform: Platform) -> None:
     user = "late-secret"
     platform.kube.apply(platform.mailbox(user))
-    refusal = platform.kube.wait_condition("Mailbox", platform.namespace, user, "Accepted", "False", timeout=30)
+    refusal = platform.kube.wait_condition("Mailbox", platform.namespace, user, "Accepted", "False")
     assert refusal["reason"] == "SecretNotFound"
     assert f"{user}-password" in refusal["message"]
     platform.kube.apply(password_secret(platform.namespace, f"{user}-password", {"password": "here at last"}))
-    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, user, "Ready")
     platform.account(user, "here at last").imap().logout()
     platform.remove_mailbox(user)
 
@@ -286,10 +301,13 @@ def test_clear_text_and_protocols_by_switch(platform: Platform, alice: Account) 
     def switch(*protocols: str) -> None:
         changed = {"imap": {"allowClearText": True, "protocols": protocols}}
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": changed})
-        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
     def open_in_clear_text(port: int) -> bool:
-        return not closed(platform, port) and login_in_clear_text(alice, port)
+        try:
+            return not closed(platform, port) and login_in_clear_text(alice, port)
+        except (imaplib.IMAP4.error, OSError):  # listeners change right now
+            return False
 
     def all_closed(*ports: int) -> bool:
         with ThreadPoolExecutor(len(ports)) as at_once:
@@ -297,19 +315,19 @@ def test_clear_text_and_protocols_by_switch(platform: Platform, alice: Account) 
 
     try:
         switch("IMAP")
-        eventually(lambda: open_in_clear_text(143), "a login in clear text works", timeout=30)
-        eventually(lambda: all_closed(110, 995, 4190), "POP3 and ManageSieve are off", timeout=30)
+        eventually(lambda: open_in_clear_text(143), "a login in clear text works")
+        eventually(lambda: all_closed(110, 995, 4190), "POP3 and ManageSieve are off")
         alice.imap(993).logout()
         switch("POP3", "ManageSieve")
-        eventually(lambda: open_in_clear_text(110), "a login in clear text works", timeout=30)
-        eventually(lambda: all_closed(143, 993), "IMAP is off", timeout=30)
+        eventually(lambda: open_in_clear_text(110), "a login in clear text works")
+        eventually(lambda: all_closed(143, 993), "IMAP is off")
         assert login_in_clear_text(alice, 4190)
         alice.pop3(995).quit()
         demands_tls(platform)
     finally:
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"imap": None}})
-        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
-    eventually(lambda: not closed(platform, 143), "IMAP is back", timeout=30)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
+    eventually(lambda: not closed(platform, 143), "IMAP is back")
     alice.imap().logout()
     assert [login_in_clear_text(alice, port) for port in (143, 110, 4190)] == [False, False, False]
 

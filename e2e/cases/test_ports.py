@@ -72,9 +72,10 @@ def test_pop3(platform: Platform, alice: Account, port: int) -> None:
         session.send_message(message)
     wait_for_message(alice, message["Message-ID"])
     pop3 = alice.pop3(port)
-    newest = b"\n".join(pop3.retr(pop3.stat()[0])[1])
+    count = pop3.stat()[0]
+    newest = [b"\n".join(pop3.retr(number)[1]) for number in range(max(1, count - 4), count + 1)]
     pop3.quit()
-    assert message["Message-ID"].encode() in newest
+    assert [one for one in newest if message["Message-ID"].encode() in one], "it is among the newest"
 
 
 @pytest.mark.row("P1")
@@ -82,6 +83,7 @@ def test_managesieve(alice: Account, tmp_path: Path, monkeypatch: pytest.MonkeyP
     authority = tmp_path / "ca.crt"
     authority.write_text(alice.ca)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setattr(SieveClient, "read_timeout", 30)
     client = SieveClient(alice.hostname)
     assert client.connect(alice.user, alice.password, starttls=True)
     assert client.putscript(
@@ -119,12 +121,18 @@ def test_tls_policy_is_mozilla_intermediate(platform: Platform, port: int) -> No
     service = platform.service_address(f"{platform.name}-{'smtp' if port in {25, 465, 587} else 'imap'}")
     starttls = [f"--starttls={STARTTLS[port]}"] if port in STARTTLS else []
     command = [sys.executable, "-m", "sslyze", "--mozilla_config=intermediate", *starttls, f"{service}:{port}"]
-    checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-    findings = re.findall(r"^\s+\* (.+)$", checked.stdout.partition("COMPLIANCE AGAINST")[2], re.MULTILINE)
+
+    def scan() -> str:
+        checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+        assert "did not run successfully" not in checked.stdout, "a scan with gaps says nothing"
+        return checked.stdout.partition("COMPLIANCE AGAINST")[2]
+
+    told = eventually(scan, "a whole scan", timeout=300)
+    findings = re.findall(r"^\s+\* (.+)$", told, re.MULTILINE)
+    assert findings or "OK - Compliant" in told, told
     # A certificate of a private authority never validates against public trust stores; that is not the policy.
     serious = [finding for finding in findings if not finding.startswith("certificate")]
-    assert not serious, checked.stdout
-    assert "COMPLIANCE AGAINST" in checked.stdout, checked.stdout + checked.stderr
+    assert not serious, told
 
 
 @pytest.mark.row("P1")

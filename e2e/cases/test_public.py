@@ -47,7 +47,7 @@ def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: 
     platform.kube.apply(
         manifest("MailAddress", platform.namespace, other, {"localPart": other, "destinations": destinations})
     )
-    platform.kube.wait_condition("MailAddress", platform.namespace, other, "Ready", timeout=30)
+    platform.kube.wait_condition("MailAddress", platform.namespace, other, "Ready")
     for domain in platform.domains:
         assert platform.answer(f"{name}@{domain}") == 550
     office.send(f"{other}@{platform.domains[0]}", "by another way")
@@ -207,6 +207,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
         office.public(office.name, office.owners())
         platform.restart(f"{platform.name}-store-0")
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"imap": None}})
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
         def look() -> bool:
             try:
@@ -342,6 +343,7 @@ def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> 
 def grown(office: Office) -> Iterator[Account]:
     """The platform with a second store, and somebody who lives there."""
     platform = office.platform
+    before = {pod["metadata"]["name"] for pod in platform.kube.pods(platform.namespace, "store", platform.name)}
     more = {"spec": {"storage": {"shards": 2}}}
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, more)
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
@@ -354,6 +356,11 @@ def grown(office: Office) -> Iterator[Account]:
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"storage": None}})
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
     eventually(lambda: freed(platform, 1), "the second store goes when nothing is left on it", timeout=120)
+
+    def standing() -> set[str]:
+        return {pod["metadata"]["name"] for pod in platform.kube.pods(platform.namespace, "store", platform.name)}
+
+    eventually(lambda: standing() == before, "and its pod", timeout=180)
 
 
 @pytest.mark.row("M5", "B8")
@@ -431,7 +438,7 @@ def test_the_example_of_the_page_applies_and_works(office: Office) -> None:
         for document in documents:
             name = document["metadata"]["name"]
             if document["kind"] == "Mailbox":
-                platform.kube.wait_condition("Mailbox", platform.namespace, name, "Ready", timeout=30)
+                platform.kube.wait_condition("Mailbox", platform.namespace, name, "Ready")
         account = platform.account("maria", "correct horse battery staple")
         office.send(f"helpdesk@{platform.domains[0]}", "an example")
         arrived(account, "Public/helpdesk", "an example")

@@ -36,7 +36,7 @@ class Counter:
         self.platform.kube.apply(
             manifest("Mailbox", self.platform.namespace, self.name, {"type": "Public", "owners": owners, **spec})
         )
-        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, self.name, "Ready", timeout=30)
+        self.platform.kube.wait_condition("Mailbox", self.platform.namespace, self.name, "Ready")
 
     def remove(self) -> None:
         self.platform.kube.delete(GROUP, "Mailbox", self.platform.namespace, self.name)
@@ -85,7 +85,7 @@ def test_flagged_mail_of_a_public_mailbox_is_in_its_junk_in_time(counter: Counte
         with session(counter.owner) as imap:
             return subjects(imap, f"Public/{counter.name}/Junk")
 
-    eventually(lambda: junk() == [], "its time is over", timeout=60)
+    eventually(lambda: junk() == [], "its time is over", timeout=180)
     counter.arrived("honest")
     counter.declare(junk={"move": False})
     bad = spam(counter.platform, counter.address)
@@ -119,10 +119,10 @@ def test_mail_without_its_public_mailbox_is_listed_and_erased_on_request(counter
     counter.arrived("kept")
     assert counter.finalizers() == []
     counter.remove()
-    listed = eventually(counter.orphan, "the orphan is listed", timeout=30)
+    listed = eventually(counter.orphan, "the orphan is listed")
     assert (listed["type"], listed["store"]) == ("Public", 0)
     counter.declare(reclaimPolicy="Delete")
-    eventually(lambda: counter.orphan() is None, "it is no orphan any more", timeout=30)
+    eventually(lambda: counter.orphan() is None, "it is no orphan any more")
     counter.arrived("kept")
     eventually(lambda: counter.finalizers() == [FINALIZER], "its mail goes with it")
     counter.remove()

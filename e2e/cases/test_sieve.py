@@ -79,7 +79,7 @@ def test_managesieve_switched_off_for_a_user(platform: Platform) -> None:
         session.login()
     account.imap().logout()
     platform.kube.apply(platform.mailbox(account.user, access={"sieve": True, "imap": False}))
-    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
     with ManageSieve(account) as session:
         session.login()
     platform.remove_mailbox(account.user)

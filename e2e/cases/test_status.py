@@ -147,14 +147,14 @@ def test_a_field_not_in_force_is_named(platform: Platform) -> None:
 def test_a_conflict_harms_only_the_younger(platform: Platform, alice: Account) -> None:
     thief = platform.mailbox("thief", username="alice")
     platform.kube.apply(password_secret(platform.namespace, "thief-password", {"password": "stolen"}), thief)
-    refusal = platform.kube.wait_condition("Mailbox", platform.namespace, "thief", "Accepted", "False", timeout=30)
+    refusal = platform.kube.wait_condition("Mailbox", platform.namespace, "thief", "Accepted", "False")
     assert refusal["reason"] == "Conflict"
     assert "alice" in refusal["message"]
     alice.imap().logout()
     platform.kube.apply(
         manifest("MailDomain", platform.namespace, "copy", {"domain": "example.test", "delivery": "Local"})
     )
-    refusal = platform.kube.wait_condition("MailDomain", platform.namespace, "copy", "Accepted", "False", timeout=30)
+    refusal = platform.kube.wait_condition("MailDomain", platform.namespace, "copy", "Accepted", "False")
     assert refusal["reason"] == "Conflict"
     platform.kube.delete(GROUP, "MailDomain", platform.namespace, "copy")
     platform.remove_mailbox("thief")
@@ -226,7 +226,7 @@ def test_a_hostile_value_changes_nothing_but_its_own_status(platform: Platform, 
 @pytest.mark.row("B1")
 def test_an_object_without_a_server_says_so(kube_namespace: str, platform: Platform) -> None:
     platform.kube.apply(manifest("MailDomain", kube_namespace, "lonely.test", {"delivery": "Local"}))
-    refusal = platform.kube.wait_condition("MailDomain", kube_namespace, "lonely.test", "Accepted", "False", timeout=30)
+    refusal = platform.kube.wait_condition("MailDomain", kube_namespace, "lonely.test", "Accepted", "False")
     assert refusal["reason"] == "ServerNotFound"
 
 
@@ -235,7 +235,7 @@ def test_a_second_server_takes_nothing_away_from_the_first(platform: Platform, a
     kube, space = platform.kube, platform.namespace
     kube.apply(manifest("MailServer", space, "second", {"hostname": "second.example.test", "paused": True}))
     try:
-        kube.wait_condition("MailServer", space, "second", "Accepted", timeout=30)
+        kube.wait_condition("MailServer", space, "second", "Accepted")
         account = platform.add_mailbox()
         assert platform.answer(f"{account.user}@example.test") == 250
         assert platform.answer(f"{alice.user}@example.test") == 250

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 
-from e2e.clients import Account, Directory, letter, wait_for_message
+from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Kube, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
@@ -58,11 +58,11 @@ def test_a_recreated_platform_finds_its_mail_where_it_lies(own_platform: tuple[P
         ),
     )  # fmt: skip
     kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=240)
-    kube.wait_condition("Mailbox", platform.namespace, user, "Ready", timeout=60)
+    kube.wait_condition("Mailbox", platform.namespace, user, "Ready")
     assert mailbox(platform, user)["status"]["store"] == 0, "it is where its mail is, not where its name leads"
     platform.locate()
-    wait_for_message(replace(account, ca=platform.ca()), str(message["Message-ID"]))
-    eventually(lambda: usage(platform, user).get("messages") == 1, "usage is known", timeout=30)
+    wait_for_message_when_back(replace(account, ca=platform.ca()), str(message["Message-ID"]))
+    eventually(lambda: usage(platform, user).get("messages") == 1, "usage is known")
 
 
 @pytest.mark.row("B4")
@@ -113,7 +113,7 @@ def test_uninstalling_the_operator_leaves_no_finalizer(platform: Platform, opera
     cluster = install.at_hand()
     install.uninstall(cluster)
     try:
-        eventually(lambda: not operator.pods(), "the operator is gone", timeout=60)
+        eventually(lambda: not operator.pods(), "the operator is gone")
         assert not mailbox(platform, user)["metadata"].get("finalizers")
         wait_for_message(account, deliver(platform, user))  # mail goes on
         platform.remove_mailbox(user)
@@ -121,4 +121,4 @@ def test_uninstalling_the_operator_leaves_no_finalizer(platform: Platform, opera
     finally:
         install.install(cluster)
     eventually(operator.leader, "the operator acts again", timeout=90)
-    eventually(lambda: orphan(platform, user), "its mail was kept", timeout=60)
+    eventually(lambda: orphan(platform, user), "its mail was kept")

@@ -38,7 +38,7 @@ def test_usage_on_show_is_what_the_user_is_told(platform: Platform) -> None:
     with appended.imap() as session:
         session.append("INBOX", letter("alice@example.test", "bob@example.test", body=body).as_bytes())
     for account in (delivered, appended):
-        eventually(partial(agrees_with_imap, platform, account), "usage", timeout=30)
+        eventually(partial(agrees_with_imap, platform, account), "usage")
         with account.imap() as session:
             session.select_folder("INBOX")
             session.delete_messages(session.search(["ALL"]))
@@ -67,7 +67,7 @@ def test_a_flood_of_deliveries_is_a_few_writes_and_rest_is_none(platform: Platfo
         versions.add(mailbox(platform, account.user)["metadata"]["resourceVersion"])
         return usage(platform, account.user).get("messages") == 30
 
-    eventually(all_counted, "all deliveries are counted", timeout=60)
+    eventually(all_counted, "all deliveries are counted")
     assert len(versions) < 10, "not a write for each delivery"
 
     def state() -> list[str]:

@@ -39,7 +39,7 @@ def platform(client: Client, tmp_path: Path) -> Iterator[Platform]:
     platform.put("MailServer", "mail", hostname="mail.example.test")
     platform.put("MailDomain", "example.test")
     try:
-        eventually(lambda: platform.ready("MailServer", "mail"), 30)
+        eventually(lambda: platform.ready("MailServer", "mail"))
         yield platform
         assert platform.operators[0].complaints() == []
     finally:

@@ -40,10 +40,16 @@ CONTAINERS = {
 }
 
 
+def _loopback(number: int) -> str:
+    """An address of this process alone, since cases run side by side."""
+    pid = os.getpid()
+    return f"127.{(pid >> 8) % 128 + 100}.{pid % 256}.{number}"
+
+
 class FakePods:
     """The pods of one platform and their agents."""
 
-    def __init__(self, client: Client, namespace: str, name: str, *, pause: float = 0.6, subnet: int = 77) -> None:
+    def __init__(self, client: Client, namespace: str, name: str, *, pause: float = 0.6) -> None:
         self.client, self.namespace, self.name = client, namespace, name
         self.pause = pause
         self.refuse: set[str] = set()
@@ -54,7 +60,7 @@ class FakePods:
         self._servers: list[ThreadingHTTPServer] = []
         self._lock = threading.Lock()
         for number, component in enumerate(CONTAINERS, start=1):
-            self._addresses[component] = f"127.{os.getpid() % 254 + 1}.{subnet}.{number}"  # cases run side by side
+            self._addresses[component] = _loopback(number)
             self._serve(component)
             self.create(component)
         selector = "app.kubernetes.io/instance=" + name

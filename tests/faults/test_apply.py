@@ -86,9 +86,20 @@ class Stage:
     def settled(self) -> int:
         """Let the watch catch up, then give the number of writes so far and begin to count anew."""
         time.sleep(0.7)
+        assert eventually(self._caught_up)
         count = len(self.client.writes)
         self.client.writes.clear()
         return count
+
+    def _caught_up(self) -> bool:
+        kinds = (CONFIG_MAP, SECRET, STATEFUL_SET)
+        there = {
+            (kind.kind, raw["metadata"]["name"]): raw["metadata"]["resourceVersion"]
+            for kind in kinds
+            for raw in self.client.pages(kind, self.namespace, selector="app.kubernetes.io/instance=mail")
+        }
+        known = self.children.of_instance(self.namespace, "mail")
+        return there == {(kind.kind, child.name): child.version for kind, child in known}
 
 
 def eventually(condition: Callable[[], object], seconds: float = 10) -> bool:

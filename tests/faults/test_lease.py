@@ -19,8 +19,8 @@ from .test_reflector import KUBECONFIG, config_map, through
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = [pytest.mark.api, pytest.mark.timeout(60)]
-QUICK = Terms(duration=3.0, deadline=2.0, period=0.3)
+pytestmark = [pytest.mark.api, pytest.mark.timeout(120)]
+QUICK = Terms(duration=9.0, deadline=6.0, period=0.3)
 
 
 def client() -> Client:
@@ -61,7 +61,7 @@ def test_one_holds_and_a_release_hands_over_at_once() -> None:
     first.join(5)
     with pytest.raises(FencedError):
         first_client.apply(config_map("default", name, "late"), CONFIG_MAP)
-    assert eventually(lambda: second.held, 2)
+    assert eventually(lambda: second.held, 6)
     second_client.apply(config_map("default", name, "second"), CONFIG_MAP)
     second_client.delete(CONFIG_MAP, "default", name)
     second.stop()
@@ -78,9 +78,9 @@ def test_a_holder_that_loses_the_server_stops_before_another_starts() -> None:
     proxy.behave = False
     both = 0
     took_over = False
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not took_over:
-        both += first.held and second.held
+        both += second.held and first.held  # in this order: a pause in between must not look like both
         took_over = second.held
         time.sleep(0.005)
     assert took_over

@@ -119,7 +119,7 @@ def held(reflector: Reflector[Seen], namespace: str, names: set[Key]) -> dict[Ke
 
 
 def await_truth(direct: Client, reflector: Reflector[Seen], journal: Journal, namespace: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while True:
         expected = truth(direct, namespace)
         if journal.state == expected and held(reflector, namespace, set(expected)) == expected:

@@ -59,7 +59,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
             platform.put("MailDomain", "example.test")
             platform.mailbox("alice")
             platform.put("MailAddress", "info", destinations=[{"mailbox": "alice"}])
-            eventually(lambda: all(platform.ready(*one) for one in OBJECTS), 30)
+            eventually(lambda: all(platform.ready(*one) for one in OBJECTS))
             for path in sorted((ROOT / "crds").glob("*.yaml")):
                 client.apply(newer(yaml.safe_load(path.read_text())), CRD)
             yield platform
