@@ -17,7 +17,8 @@ from kubernetes.client import ApiException
 
 from e2e.clients import SECONDS, Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, TimedOutError, eventually
-from e2e.platform import Platform
+from e2e.platform import Platform, manifest
+from e2e.post import address, answer, group, present
 
 KIB = 1024
 FULL = "552"
@@ -28,10 +29,10 @@ def defaults(platform: Platform) -> Iterator[None]:
     """A default quota, and a warning at half of it."""
     given = {"mailboxes": {"quota": "40Ki", "quotaWarning": 50}}
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": given})
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
     yield
     platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": {"mailboxes": None}})
-    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=60)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
 
 def heavy(recipient: str, kib: int, sender: str = "stranger@outside.test") -> EmailMessage:
@@ -69,6 +70,14 @@ def fill(platform: Platform, account: Account, kib: int) -> None:
     wait_for_message(account, message["Message-ID"])
 
 
+def empty(account: Account, *folders: str) -> None:
+    with account.imap() as session:
+        for folder in folders:
+            session.select_folder(folder)
+            session.delete_messages(session.search())
+            session.expunge()
+
+
 def logs_in(account: Account) -> bool:
     try:
         account.imap().logout()
@@ -102,12 +111,50 @@ def test_a_full_mailbox_is_refused_at_rcpt_on_every_port(platform: Platform, ali
             session.copy(session.search(), "Sent")
         with pytest.raises(IMAPClientError, match="OVERQUOTA"):
             session.append("INBOX", heavy(address, 1).as_bytes())
-        for folder in ("INBOX", "Trash"):
-            session.select_folder(folder)
-            session.delete_messages(session.search())
-            session.expunge()
+    empty(account, "INBOX", "Trash")
     assert refusal(platform, address).startswith("250"), "there is room again"
     platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7")
+@pytest.mark.row("A1")
+def test_an_address_of_one_full_mailbox_is_refused_and_one_of_several_is_not(
+    platform: Platform, alice: Account, bob: Account
+) -> None:
+    account = platform.add_mailbox(quota="20Ki")
+    name = account.user
+    forwarding = platform.add_mailbox(forward={"to": [f"{name}@example.test"]})
+    with present(
+        platform,
+        manifest("MailDomain", platform.namespace, "umlaut", {"domain": "größe.test"}),
+        address(platform, f"{name}-a", name),
+        address(platform, f"{name}-b", name, localPart="here", domain="example.org"),
+        address(platform, f"{name}-c", name, "bob"),
+        group(platform, f"{name}-g", name),
+    ):
+        alone = [f"{local}@example.test" for local in (f"{name}-a", f"{name}-g", forwarding.user)]
+        others = (f"{name}-a+tag@example.org", f"{name}-A@EXAMPLE.ORG", "here@example.org")
+        for recipient in (*alone, *others):
+            assert refusal(platform, recipient, size=10 * KIB).startswith("250"), recipient
+            assert refusal(platform, recipient, size=30 * KIB).startswith(f"{FULL} 5.2.2"), recipient
+        fill(platform, account, 24)
+        for recipient in (*alone, *others):
+            assert refusal(platform, recipient).startswith(f"{FULL} 5.2.2"), recipient
+        with platform.smtp() as session:
+            for local in (name, f"{name}-a"):
+                assert answer(session, f"{local}@größe.test", "SMTPUTF8")[0] == 552, local
+        with alice.submission() as session:
+            assert rcpt(session, alone[0], sender="alice@example.test")[0] == 552
+        message = letter("stranger@outside.test", f"{name}-c@example.test")
+        with platform.smtp() as session:
+            session.send_message(message)
+        wait_for_message(bob, message["Message-ID"])
+        empty(account, "INBOX")
+        for recipient in (*alone, *others):
+            assert refusal(platform, recipient).startswith("250"), "there is room again"
+        wait_for_message(account, message["Message-ID"], timeout=120)
+    platform.remove_mailbox(forwarding.user)
+    platform.remove_mailbox(name)
 
 
 @pytest.mark.row("M7")
@@ -140,7 +187,7 @@ def test_what_was_taken_at_rcpt_is_never_bounced(platform: Platform, alice: Acco
         eventually(place, "the first message comes, and the other one waits in the queue")
     assert refusal(platform, address).startswith(FULL)
     platform.kube.apply(platform.mailbox(account.user, quota="0"))
-    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
 
     def both() -> bool:
         platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-f"])
@@ -160,12 +207,16 @@ def test_a_store_that_is_away_refuses_nothing(platform: Platform) -> None:
         for pod in platform.kube.pods(platform.namespace, "store", platform.name)
         if pod["metadata"]["name"].endswith("-0")
     )
-    platform.kube.delete("v1", "Pod", platform.namespace, store)
-    eventually(lambda: not logs_in(account), "the store is away", every=0.05)
-    message = letter("stranger@outside.test", address)
-    with platform.smtp() as session:
-        session.send_message(message)
-    assert not logs_in(account), "it was away all the time"
+
+    def sent_while_it_was_away() -> EmailMessage | None:
+        platform.kube.delete("v1", "Pod", platform.namespace, store)
+        eventually(lambda: not logs_in(account), "the store is away", every=0.05)
+        message = letter("stranger@outside.test", address)
+        with platform.smtp() as session:
+            session.send_message(message)
+        return None if logs_in(account) else message
+
+    message = eventually(sent_while_it_was_away, "a store that was away all the time", timeout=300)
     eventually(lambda: logs_in(account), "the store is back", timeout=90)
     smtp = platform.kube.pods(platform.namespace, "smtp", platform.name)[0]["metadata"]["name"]
     platform.kube.exec(platform.namespace, smtp, "postfix", ["postqueue", "-f"])
@@ -187,7 +238,7 @@ def test_the_default_counts_where_a_mailbox_says_nothing(platform: Platform) -> 
     assert refusal(platform, f"{plain.user}@example.test").startswith(f"{FULL} 5.2.2")
     assert refusal(platform, f"{free.user}@example.test").startswith("250")
     platform.kube.apply(platform.mailbox(plain.user, quota="1Mi"))
-    platform.kube.wait_condition("Mailbox", platform.namespace, plain.user, "Ready", timeout=30)
+    platform.kube.wait_condition("Mailbox", platform.namespace, plain.user, "Ready")
     eventually(lambda: refusal(platform, f"{plain.user}@example.test").startswith("250"), "the new limit counts")
     for account in (plain, own, free):
         platform.remove_mailbox(account.user)
@@ -216,7 +267,7 @@ def warns(platform: Platform) -> bool:
 @pytest.mark.row("M7")
 @pytest.mark.usefixtures("defaults")
 def test_the_user_is_warned_once_when_the_level_is_passed(platform: Platform) -> None:
-    eventually(lambda: warns(platform), "deliveries know the level", timeout=60)
+    eventually(lambda: warns(platform), "deliveries know the level")
     account = platform.add_mailbox()
     fill(platform, account, 10)
     assert subjects(account) == ["A letter"], "below the level nothing is said"

@@ -139,7 +139,15 @@ def settle(
             shard = _placement(user, winner, frame.shards, whereabouts)
             verdict = _WAITING if shard == UNPLACED else verdict
             mailbox = _account(winner, user, spec, frame, password=password, shard=shard)
-    return Outcome(mailbox, node(winner.name, user, spec), _verdicts(winner, verdict, losers, conflict))
+    return Outcome(
+        mailbox, node(winner.name, user, spec, _limit(mailbox)), _verdicts(winner, verdict, losers, conflict)
+    )
+
+
+def _limit(mailbox: Mailbox) -> int | None:
+    if isinstance(mailbox, Group) or not mailbox.quota or mailbox.shard == UNPLACED:
+        return None
+    return mailbox.shard
 
 
 def _verdicts(

@@ -3,13 +3,14 @@
 The unit of decision is a local part, since a Mailbox and the MailAddresses of its name answer to each other.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from postboat.api.mailbox import MailboxType
+from postboat.model import names
 from postboat.model.addresses import AddressBook, AddressNode, Destination
 from postboat.model.facts import Reading
-from postboat.model.platform import Domain, Route
+from postboat.model.platform import Domain, Limit, Route
 from postboat.model.relations import Node
 from postboat.model.routes import (
     MOST_TARGETS,
@@ -159,7 +160,14 @@ def _route(
     internal: bool,  # noqa: FBT001 - as it is written
     reading: Reading,
 ) -> Route:
-    return Route(local, domain, _targets(starts, reading), internal)
+    found = _targets(starts, reading)
+    return Route(local, domain, found, internal, _limit(local, found, reading))
+
+
+def _limit(local: str, found: Sequence[str], reading: Reading) -> Limit | None:
+    user = names.mailbox_user(found[0]) if len(found) == 1 else local if names.canonical(local) in found else None
+    node = reading.node(user) if user is not None else None
+    return Limit(node.user, node.limit) if node is not None and node.limit is not None else None
 
 
 def _targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ...]:

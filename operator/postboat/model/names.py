@@ -80,6 +80,12 @@ def canonical(user: str) -> str:
     return f"{user}@{MAILBOX_DOMAIN}"
 
 
+def mailbox_user(address: str) -> str | None:
+    """Give the user whose mailbox an address stands for, None for every other address."""
+    user, _, domain = address.rpartition("@")
+    return user if domain == MAILBOX_DOMAIN else None
+
+
 def reserved(name: str) -> bool:
     """Whether a normalised domain is one of those that mail inside the platform travels under."""
     return name.endswith(RESERVED)

@@ -269,17 +269,27 @@ Mailbox = Account | Group | PublicMailbox
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """The mailbox that a message must fit into for an address to take it, by user name, and the store that keeps it."""
+
+    user: str
+    store: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """An address with the finished list of those who get its mail: final mailboxes and addresses elsewhere, sorted.
 
     The empty domain is all local domains that have no route of their own under this local part. Without targets the
-    address exists, but mail to it is refused.
+    address exists, but mail to it is refused. Only where the mailbox of that name gets a copy, or nobody else than one
+    mailbox does, can there be a limit: who shares an address with a full mailbox gets his mail all the same.
     """
 
     local: str
     domain: str
     targets: tuple[str, ...]
     internal: bool
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)

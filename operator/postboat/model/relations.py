@@ -22,10 +22,12 @@ class Node:
     keep_copy: bool = False
     address: bool | None = None
     internal: bool = False
+    limit: int | None = None
+    """The store that knows whether a message still fits; None without a quota, and while there is no store."""
 
 
-def node(resource: str, user: str, spec: MailboxSpec) -> Node:
-    """Take from a Mailbox what others see of it."""
+def node(resource: str, user: str, spec: MailboxSpec, limit: int | None = None) -> Node:
+    """Take from a Mailbox what others see of it; `limit` is as in Node."""
     owners = tuple((owner.name, (owner.rights or "Full")) for owner in spec.owners)
     forward = spec.forward
     return Node(
@@ -38,6 +40,7 @@ def node(resource: str, user: str, spec: MailboxSpec) -> Node:
         keep_copy=forward is not None and bool(forward.keep_copy),
         address=None if spec.address is None else spec.address is Switch.ENABLED,
         internal=bool(spec.internal),
+        limit=limit,
     )
 
 

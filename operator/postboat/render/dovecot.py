@@ -65,7 +65,12 @@ _USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
 _STORE_QUERY: Final = (
     "SELECT user, quota AS quota_storage_size, spam,"
     " retention || ' secs' AS \"namespace/inbox/mailbox/Junk/autoexpunge\""
-    ", {fields} FROM users WHERE user = '%{{user | username}}'"
+    ", {fields} FROM users WHERE user = CASE '%{{protocol}}' WHEN 'quota-status' THEN {asked} ELSE {own} END"
+)
+_STORE_NAME: Final = "'%{user | username}'"
+# Postfix asks about the address that a message is sent to, which may be of another name than the mailbox.
+_ADDRESSED: Final = (
+    "coalesce((SELECT user FROM addresses WHERE address = lower('%{original_user}')), '%{user | username}')"
 )
 _EMPTIED: Final = frozenset({"Junk", "Trash"})
 _LARGEST_MESSAGE: Final = 2**53
@@ -237,7 +242,8 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         hostname=escape.dovecot(platform.hostname),
         postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
-        query=_STORE_QUERY.format(fields=public.fields(platform)),
+        name_characters=_NAME_CHARACTERS,
+        query=_STORE_QUERY.format(fields=public.fields(platform), asked=_ADDRESSED, own=_STORE_NAME),
         folders=tuple(Folder(name, max(message_size, _DELETION_ROOM) if name in _EMPTIED else 0) for name in FOLDERS),
         plugins=_imap_plugins(platform.imap),
         imapsieve="yes" if platform.imap.deleted_to_trash else "no",

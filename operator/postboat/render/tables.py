@@ -6,6 +6,7 @@ A new table is one entry of `TABLES`; agents learn of it by the manifest and bui
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from re import compile as pattern
 from typing import Final
 
 from postboat.model import names
@@ -20,6 +21,8 @@ _OURS_ALONE: Final = (names.COPY_DOMAIN, names.LIST_DOMAIN, names.MAILBOX_DOMAIN
 """Domains that mail travels under inside the platform; to everybody else they are foreign."""
 _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
+_LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
+"""The addresses that Dovecot looks up: it is told to take no name with any other character for one."""
 DELIVERY: Final = "unix:/run/edge/lmtp"
 """Where Postfix delivers mail for all stores: to the edge beside it."""
 _WAYS: Final[Mapping[str, str]] = {
@@ -190,15 +193,22 @@ def _here(directory: Directory) -> Iterator[Domain]:
 
 
 def _quotas(directory: Directory) -> Iterable[Row]:
-    """Lead each address of a mailbox with a limit to the restriction class of its store; others cost no question.
-
-    A store knows a mailbox by the local part of its own address, so addresses of other names are not among them.
-    """
-    limited = {mailbox.user: mailbox for mailbox in directory.stored if mailbox.quota and mailbox.shard != UNPLACED}
+    """Lead each address of a mailbox with a limit to the restriction class of its store; others cost no question."""
     for route in directory.shard.routes:
-        mailbox = limited.get(route.local)
-        if mailbox is not None and names.canonical(mailbox.user) in route.targets:
-            yield from ((address, quota_class(mailbox.shard)) for address in _asked(directory, route))
+        if route.limit is not None:
+            yield from ((address, quota_class(route.limit.store)) for address in _told_to_stores(directory, route))
+
+
+def _told_to_stores(directory: Directory, route: Route) -> Iterator[str]:
+    """Write the forms of an address that Dovecot looks up."""
+    return (address for address in _asked(directory, route) if _LOOKED_UP.fullmatch(address))
+
+
+def _limited_addresses(directory: Directory) -> Iterable[Row]:
+    """Write whose mailbox a store is asked about where the address has another name."""
+    for route in directory.shard.routes:
+        if route.limit is not None and route.limit.user != route.local:
+            yield from ((address, route.limit.user) for address in _told_to_stores(directory, route))
 
 
 def quota_class(store: int) -> str:
@@ -257,5 +267,6 @@ TABLES: Final = (
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
     Table("users", "sqlite", "store", ("user", "quota", "spam", "retention", *public.COLUMNS), _store_users),
+    Table("addresses", "sqlite", "store", ("address", "user"), _limited_addresses),
     Table("rights", "acl", "store", ("mailbox", "owners"), _rights),
 )

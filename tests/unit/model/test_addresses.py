@@ -3,7 +3,7 @@
 import pytest
 
 from postboat.api import Resource
-from postboat.model.platform import Platform, Route
+from postboat.model.platform import Limit, Platform, Route
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason
@@ -31,6 +31,7 @@ def _address(name: str, *mailboxes: str, **spec: object) -> Resource:
     return world.resource("MailAddress", name, {"destinations": [{"mailbox": to} for to in mailboxes], **spec})
 
 
+_DOMAIN = world.resource("MailDomain", "example.org", {})
 ANNA = world.resource("Mailbox", "anna", {})
 BERT = world.resource("Mailbox", "bert", {"address": "Disabled"})
 
@@ -40,6 +41,32 @@ def test_a_name_whose_address_is_off_has_no_targets_and_may_be_taken() -> None:
     taken = _resolved(ANNA, BERT, _address("bert", "anna"))
     assert taken.verdicts["MailAddress", "bert"].accepted
     assert _route(taken, "bert") == Route("bert", "", ("anna@mailbox.invalid",), internal=False)
+
+
+def test_an_address_has_the_limit_of_the_one_mailbox_that_it_leads_to() -> None:
+    full = world.resource("Mailbox", "full", {"quota": "1Gi"}, status={"store": 2})
+    limit = Limit("full", 2)
+    group = world.resource("Mailbox", "crew", {"type": "Group", "members": ["full"], "address": "Enabled"})
+    on = world.resource("Mailbox", "on", {"quota": "1Gi", "forward": {"to": ["full@example.org"]}})
+    copied = world.resource("Mailbox", "copied", {"quota": "1Gi", "forward": {"to": ["a@b.example"], "keepCopy": True}})
+    found = _resolved(ANNA, full, group, on, copied, _address("info", "full"), _address("both", "full", "anna"))
+    asked = ("full", "info", "crew", "on", "anna", "both", "copied")
+    limits = {name: route.limit for name in asked if (route := _route(found, name))}
+    alone = {"full": limit, "info": limit, "crew": limit, "on": limit, "anna": None}
+    # Of two, the other one gets his mail all the same; beside a copy that goes out, whose name it is decides.
+    assert limits == {**alone, "both": None, "copied": Limit("copied", 0)}
+
+
+def test_an_address_follows_the_limit_and_the_store_of_its_mailbox() -> None:
+    def full(store: int, **spec: object) -> Resource:
+        return world.resource("Mailbox", "full", spec, status={"store": store})
+
+    resolver = Resolver(world.of(world.server(), [full(2), _address("info", "full"), _DOMAIN], OWN))
+    limits = []
+    for change in (full(2, quota="1Gi"), full(3, quota="1Gi"), full(3, quota="0")):
+        route = _route(resolver.apply([change]), "info")
+        limits.append(route and route.limit)
+    assert limits == [Limit("full", 2), Limit("full", 3), None]
 
 
 def test_an_address_in_one_domain_shadows_the_mailbox_there_even_when_it_leads_nowhere() -> None:

@@ -55,17 +55,16 @@ def test_amounts_stay_within_what_dovecot_can_read() -> None:
     assert account.junk.retention < 2**31
 
 
+def table(found: Platform, table: str) -> list[tuple[str, ...]]:
+    """The rows of a table over all shards, without its name."""
+    files = (shard for number in range(SHARDS) for shard in shard_files(found, number).values())
+    lines = (line for shard in files for line in gzip.decompress(shard.content).decode().splitlines())
+    return [tuple(line.split("\t")[1:]) for line in lines if line.startswith(f"{table}\t")]
+
+
 def test_only_a_mailbox_with_a_limit_costs_a_question() -> None:
     def rows(spec: dict[str, object]) -> list[tuple[str, ...]]:
-        found = platform(resolution(world.resource("Mailbox", "anna", spec, status={"store": 2})))
-        lines = (
-            line
-            for number in range(SHARDS)
-            for (_, key), shard in shard_files(found, number).items()
-            if key == "smtp"
-            for line in gzip.decompress(shard.content).decode().splitlines()
-        )
-        return [tuple(line.split("\t")[1:]) for line in lines if line.startswith("quotas\t")]
+        return table(platform(resolution(world.resource("Mailbox", "anna", spec, status={"store": 2}))), "quotas")
 
     assert rows({}) == rows({"quota": "0"}) == []
     assert rows({"quota": "1Gi"}) == [("anna@example.org", "store2_quota")]
@@ -73,6 +72,18 @@ def test_only_a_mailbox_with_a_limit_costs_a_question() -> None:
     assert rows({"quota": "1Gi", "forward": away}) == [], "the mailbox gets none of it"
     assert rows({"quota": "1Gi", "forward": {**away, "keepCopy": True}}) == [("anna@example.org", "store2_quota")]
     assert rows({"quota": "1Gi", "type": "Public"}) == [("anna@example.org", "store0_quota")]
+
+
+def test_a_store_is_told_whose_mailbox_an_address_of_another_name_is_about() -> None:
+    anna = world.resource("Mailbox", "anna", {"quota": "1Gi"}, status={"store": 2})
+    to = {"destinations": [{"mailbox": "anna"}]}
+    strange = world.resource("MailAddress", "strange", {"localPart": "o'info", **to})
+    domain = world.resource("MailDomain", "example.org", {"dkim": {"enabled": False}})
+    info = world.resource("MailAddress", "info", to)
+    found = platform(resolve(world.of(world.server(), [anna, info, strange, domain], OWN)))
+    asked = [("anna@example.org", "store2_quota"), ("info@example.org", "store2_quota")]
+    assert sorted(table(found, "quotas")) == asked, "Dovecot looks for no name with a quote"
+    assert table(found, "addresses") == [("info@example.org", "anna")]
 
 
 def test_a_public_mailbox_has_a_quota_and_junk_like_any_other() -> None:
