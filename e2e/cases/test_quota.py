@@ -126,7 +126,7 @@ def test_an_address_of_one_full_mailbox_is_refused_and_one_of_several_is_not(
     forwarding = platform.add_mailbox(forward={"to": [f"{name}@example.test"]})
     with present(
         platform,
-        manifest("MailDomain", platform.namespace, "umlaut", {"domain": "größe.test"}),
+        manifest("MailDomain", platform.namespace, "umlaut", {"domain": "höhe.test"}),
         address(platform, f"{name}-a", name),
         address(platform, f"{name}-b", name, localPart="here", domain="example.org"),
         address(platform, f"{name}-c", name, "bob"),
@@ -142,7 +142,7 @@ def test_an_address_of_one_full_mailbox_is_refused_and_one_of_several_is_not(
             assert refusal(platform, recipient).startswith(f"{FULL} 5.2.2"), recipient
         with platform.smtp() as session:
             for local in (name, f"{name}-a"):
-                assert answer(session, f"{local}@größe.test", "SMTPUTF8")[0] == 552, local
+                assert answer(session, f"{local}@höhe.test", "SMTPUTF8")[0] == 552, local
         with alice.submission() as session:
             assert rcpt(session, alone[0], sender="alice@example.test")[0] == 552
         message = letter("stranger@outside.test", f"{name}-c@example.test")
