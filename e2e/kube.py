@@ -148,10 +148,11 @@ class Kube:
         )
 
     def logs(self, namespace: str, pod: str, container: str, since_seconds: int | None = None) -> str:
-        return cast(
-            "str",
-            self.core.read_namespaced_pod_log(pod, namespace, container=container, since_seconds=since_seconds),
+        """The lines as they are; the client by itself gives the notation of the bytes, in which quotes are escaped."""
+        answer = self.core.read_namespaced_pod_log(
+            pod, namespace, container=container, since_seconds=since_seconds, _preload_content=False
         )
+        return bytes(answer.data).decode(errors="replace")
 
     def columns(self, kind: str, namespace: str, name: str) -> Object:
         """What `kubectl get -o wide` shows of a postboat object: column -> cell."""
