@@ -295,7 +295,7 @@ def test_a_store_that_hangs_holds_up_mail_to_no_other(grown: Growth, settlers: d
         waiting = [send(settlers[1]) for _ in range(25)]
         eventually(lambda: deliverers() >= 5, "as many as Postfix begins with wait for it")
         for account in (settlers[0], settlers[2]):
-            wait_for_message(account, send(account), timeout=25)
+            wait_for_message(account, send(account), timeout=15)
     for message in waiting[::12]:
         wait_for_message_when_back(settlers[1], message)
     drained(platform)

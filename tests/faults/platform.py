@@ -83,12 +83,3 @@ def eventually(condition: Callable[[], object], seconds: float = 90) -> float:
         assert time.monotonic() - begun < seconds, "this should have become true"
         time.sleep(0.02)
     return time.monotonic() - begun
-
-
-def quickest(platform: Platform, *names: str) -> float:
-    """Make mailboxes one after the other; the result is how long the one took that nothing else delayed."""
-    waits = []
-    for name in names:
-        platform.mailbox(name)
-        waits.append(eventually(lambda name=name: platform.ready("Mailbox", name)))  # type: ignore[misc]
-    return min(waits)

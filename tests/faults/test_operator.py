@@ -37,7 +37,7 @@ def test_a_change_is_in_force_within_two_seconds_and_then_all_is_quiet(platform:
         platform.mailbox(f"user{number}")
         eventually(lambda name=f"user{number}": platform.ready("Mailbox", name))  # type: ignore[misc]
         waits.append(time.monotonic() - begun)
-    assert sorted(waits)[len(waits) // 2] < 2.0 + platform.pods.pause
+    assert max(waits) < 2.0 + platform.pods.pause
     eventually(lambda: platform.ready("MailServer", "mail"))
     before = platform.settled()
     time.sleep(5)
@@ -58,7 +58,7 @@ def test_a_missing_secret_is_noticed_when_it_comes(platform: Platform) -> None:
     platform.put("Mailbox", "late", passwordSecret={"name": "late", "key": "password"})
     eventually(lambda: condition(platform.get("Mailbox", "late"), "Accepted") == "False")
     platform.password("late", "at last")
-    eventually(lambda: platform.ready("Mailbox", "late"), 20)
+    assert eventually(lambda: platform.ready("Mailbox", "late")) < 6
 
 
 def test_a_deleted_mailbox_leaves_its_shard(platform: Platform) -> None:

@@ -83,7 +83,7 @@ def stage(client: Client) -> Iterator[Stage]:
 def test_an_absent_secret_is_a_fact_and_its_arrival_is_noticed(stage: Stage) -> None:
     assert stage.read("later") == [None]
     stage.put("later", "hello")
-    eventually(lambda: stage.knows("later", "hello"), 15)
+    eventually(lambda: stage.knows("later", "hello"), 3)
     assert [content.name for content in stage.told] == ["later"]
 
 
@@ -95,7 +95,7 @@ def test_a_change_is_noticed_in_rotation_and_an_equal_read_says_nothing(stage: S
     assert stage.cache.known(stage.namespace)["a"] is first
     assert stage.told == []
     stage.put("a", "two")
-    eventually(lambda: stage.knows("a", "two"), 15)
+    eventually(lambda: stage.knows("a", "two"), 4)
 
 
 def test_a_labelled_secret_counts_at_once_and_a_lost_label_is_no_loss(stage: Stage) -> None:
@@ -104,11 +104,11 @@ def test_a_labelled_secret_counts_at_once_and_a_lost_label_is_no_loss(stage: Sta
     stage.put("a", "two", watched=True)
     eventually(lambda: stage.knows("a", "two"), 1)
     stage.put("a", "three")
-    eventually(lambda: stage.knows("a", "three"), 15)
+    eventually(lambda: stage.knows("a", "three"), 3)
     stage.put("a", "four")
-    eventually(lambda: stage.knows("a", "four"), 15)
+    eventually(lambda: stage.knows("a", "four"), 4)
     stage.client.delete(SECRET, stage.namespace, "a")
-    eventually(lambda: not stage.cache.known(stage.namespace)["a"].exists, 15)
+    eventually(lambda: not stage.cache.known(stage.namespace)["a"].exists, 4)
 
 
 def test_what_nobody_refers_to_is_neither_kept_nor_read(stage: Stage) -> None:
