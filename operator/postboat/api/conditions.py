@@ -4,7 +4,7 @@ A status is written by the operator only; these models exist for the schema, so 
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -24,7 +24,8 @@ class ConditionStatus(StrEnum):
 ConditionType = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=64)]
 Timestamp = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,18}Z$", max_length=32)]
 Word = Annotated[str, StringConstraints(max_length=320)]
-Sentence = Annotated[str, StringConstraints(max_length=4096)]
+LONGEST_MESSAGE: Final = 4096
+Sentence = Annotated[str, StringConstraints(max_length=LONGEST_MESSAGE)]
 
 
 class Condition(Model):

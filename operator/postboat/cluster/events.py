@@ -25,7 +25,9 @@ log = logging.getLogger(__name__)
 REMEMBERED = 4096
 PER_SECOND = 5.0
 BACKLOG = 200
-LONGEST_NOTE = 1000
+LONGEST_NOTE = 1024
+"""Bytes, as the API server counts them."""
+LONGEST_STEM = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,16 @@ class Notice:
         """What makes it the same notice as another one."""
         said = "\0".join((self.uid, self.reason, self.note, str(self.generation)))
         return blake2b(said.encode(), digest_size=8).hexdigest()
+
+    @property
+    def event_name(self) -> str:
+        """The name of the Event; however long that of the object is, a DNS subdomain (RFC 1123)."""
+        return f"{self.name[:LONGEST_STEM].rstrip('.-')}.{self.mark}"
+
+    @property
+    def cut(self) -> str:
+        """The note, as far as the API server takes it."""
+        return self.note.encode()[:LONGEST_NOTE].decode(errors="ignore")
 
 
 class EventRecorder:
@@ -100,12 +112,12 @@ def _body(notice: Notice, identity: str) -> Json:
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
-        "metadata": {"name": f"{notice.name[:200]}.{notice.mark}", "namespace": notice.namespace},
+        "metadata": {"name": notice.event_name, "namespace": notice.namespace},
         "eventTime": moment,
         "type": "Normal" if notice.normal else "Warning",
         "reason": notice.reason,
         "action": "Reconcile",
-        "note": notice.note[:LONGEST_NOTE],
+        "note": notice.cut,
         "reportingController": "postboat.dev/operator",
         "reportingInstance": identity,
         "regarding": {

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FEW = 5
-_LONGEST = 300
+LONGEST = 300
 """Letters of what the server says about one object."""
 
 
@@ -165,7 +165,7 @@ def _fault(outcome: Outcome) -> str:
     if any(isinstance(failure, ApiError) and failure.ending for failure in failures.values()):
         raise NamespaceEndsError
     several = f"{len(failures)} objects" if len(failures) > 1 else "1 object"
-    told = [f"{kind}/{name} ({str(failure)[:_LONGEST]})" for (kind, name), failure in failures.items()]
+    told = [f"{kind}/{name} ({str(failure)[:LONGEST]})" for (kind, name), failure in failures.items()]
     fault = f"{several} could not be written: {_few(told)}"
     if outcome.waiting:
         fault += f"; {_few([f'{kind}/{name}' for kind, name in outcome.waiting])} must wait"

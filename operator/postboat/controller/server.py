@@ -21,7 +21,7 @@ from postboat.cluster.types import (
     Key,
 )
 from postboat.controller import keys
-from postboat.controller.execution import FEW, Execution, paused
+from postboat.controller.execution import FEW, LONGEST, Execution, paused
 from postboat.controller.intake import Inbox, View
 from postboat.controller.keeper import Hands, Keeper
 from postboat.controller.lookups import Standing, standing
@@ -291,7 +291,7 @@ class MailServerControl:
         self._touched |= self._planner.take_touched()
         touched = {key: self._view.resources.get(key) for key in self._touched}
         lacking = "; ".join(
-            f"Secret {name} could not be made: {why}" for name, why in sorted(self._unmade.items())[:FEW]
+            f"Secret {name} could not be made: {why[:LONGEST]}" for name, why in sorted(self._unmade.items())[:FEW]
         )
         self.keeper.follow(decided.plan.platform, (name for kind, name in self._touched if kind == "Mailbox"))
         server = self._view.resources["MailServer", self.key.name]

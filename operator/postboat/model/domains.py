@@ -98,6 +98,8 @@ def _signed(
 ) -> tuple[Verdict, Domain]:
     if not signs(spec):
         return fields_verdict(resource), domain
+    if fault := signing.unpublishable(domain.name, spec):
+        return fault, domain
     key = signing.from_secret(secrets.get(dkim_secret(resource.name, spec)), resource.name, spec)
     if isinstance(key, Verdict):
         return key, domain
@@ -107,5 +109,7 @@ def _signed(
 def _wanted(resource: Resource, domain: Domain) -> Iterator[Wanted]:
     spec = resource.spec
     if not isinstance(spec, MailDomainSpec) or not signs(spec) or domain.dkim is not None:
+        return
+    if signing.unpublishable(domain.name, spec):
         return
     yield Wanted(WantedKind.DKIM, dkim_secret(resource.name, spec), selector=signing.selector(spec))

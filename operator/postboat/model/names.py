@@ -29,6 +29,8 @@ _USER: Final = pattern(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", ASCII)
 _ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = pattern(rf"{_ATOM}(?:\.{_ATOM})*", ASCII)
 _LONGEST_LOCAL: Final = 64
+_LONGEST_DOMAIN: Final = 255
+"""Octets of a domain in SMTP (RFC 5321, 4.5.3.1.2)."""
 
 
 @lru_cache(maxsize=4096)
@@ -53,7 +55,8 @@ def spellings(name: str) -> tuple[str, ...]:
         unicode = idna.decode(name)
     except (idna.IDNAError, UnicodeError):
         return (name,)
-    return tuple(sorted({name, unicode})) if unicode.casefold() == unicode else (name,)
+    fits = len(unicode.encode()) <= _LONGEST_DOMAIN  # a longer one comes over no SMTP, and is no key of LMDB (511)
+    return tuple(sorted({name, unicode})) if fits and unicode.casefold() == unicode else (name,)
 
 
 def user(text: str) -> str | None:
@@ -84,6 +87,14 @@ def mailbox_user(address: str) -> str | None:
     """Give the user whose mailbox an address stands for, None for every other address."""
     user, _, domain = address.rpartition("@")
     return user if domain == MAILBOX_DOMAIN else None
+
+
+def bounded(name: str, longest: int) -> str:
+    """Shorten a name for use in another one: what is longer ends in a hash, so that no two become one."""
+    if len(name) <= longest:
+        return name
+    mark = blake2b(name.encode(), digest_size=8).hexdigest()
+    return f"{name[: longest - len(mark) - 1].rstrip('.-')}-{mark}"
 
 
 def reserved(name: str) -> bool:

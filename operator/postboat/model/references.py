@@ -3,10 +3,16 @@
 What is read from the cluster follows from here alone.
 """
 
+from typing import Final
+
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
+from postboat.model import names
+
+_LONGEST_STEM: Final = 240
+"""Letters of a MailDomain in the name of a Secret, which has 253 in all."""
 
 
 def secret_names(resource: Resource) -> frozenset[str]:
@@ -48,7 +54,7 @@ def smtp_secret(server: str) -> str:
 
 def dkim_secret(name: str, spec: MailDomainSpec) -> str:
     """Name the Secret with the DKIM key of a domain."""
-    return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{name}-dkim"
+    return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{names.bounded(name, _LONGEST_STEM)}-dkim"
 
 
 def signs(spec: MailDomainSpec) -> bool:

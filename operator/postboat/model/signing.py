@@ -18,11 +18,31 @@ from postboat.model.verdict import Reason, Verdict
 
 DEFAULT_SELECTOR: Final = "default"
 _FEWEST_BITS: Final = 1024
+_LONGEST_NAME: Final = 253
 
 
 def selector(spec: MailDomainSpec) -> str:
     """Give the effective selector of a domain."""
     return (spec.dkim.selector if spec.dkim is not None else None) or DEFAULT_SELECTOR
+
+
+def record_name(selector: str, domain: str) -> str:
+    """Name the DNS record of a key (RFC 6376, 3.6.2.1)."""
+    return f"{selector}._domainkey.{domain}"
+
+
+def unpublishable(domain: str, spec: MailDomainSpec) -> Verdict | None:
+    """Refuse to sign where no DNS can hold the record: verifiers would take each signature for a broken one."""
+    length = len(record_name(selector(spec), domain))
+    if length <= _LONGEST_NAME:
+        return None
+    return Verdict(
+        Reason.TOO_LARGE,
+        f"{selector(spec)}._domainkey.DOMAIN would have {length} characters, and the DNS takes {_LONGEST_NAME}: "
+        "mail is delivered, but not signed; write a shorter selector, or dkim.enabled: false",
+        "spec.dkim.selector",
+        effective=True,
+    )
 
 
 def from_secret(secret: SecretContent | None, name: str, spec: MailDomainSpec) -> Dkim | Verdict | None:

@@ -6,6 +6,7 @@ It works without the internet: lists and feeds are switched on by policies, not 
 from collections.abc import Iterator
 from typing import Final
 
+from postboat.model import names
 from postboat.model.platform import Platform
 from postboat.render import escape
 from postboat.render.files import Effect, File
@@ -14,6 +15,8 @@ from postboat.render.template import fill, script
 FLAG: Final = 6
 DENY: Final = 20
 _WORKERS: Final = 2
+_LONGEST_STEM: Final = 200
+"""Letters of a domain in the key of a ConfigMap, which has 253 in all; the path needs no bound: it has a folder."""
 _DISABLED: Final = ("asn", "fuzzy_check", "greylist", "neural", "phishing", "ratelimit", "rbl", "rspamd_update")
 
 
@@ -21,10 +24,11 @@ def _keys(platform: Platform) -> Iterator[File]:
     """Give selector and key of each domain that signs; they are looked up for each message, by dkim.lua."""
     for domain in platform.domains:
         if domain.dkim is not None:
-            selector, key = f"{domain.name}.selector", f"{domain.name}.key"
+            stem = f"dkim-{names.bounded(domain.name, _LONGEST_STEM)}"
             content = f"{domain.dkim.selector}\n".encode()
-            yield File(f"dkim-{selector}", f"dkim/{selector}", content, effect=Effect.LIVE)
-            yield File(f"dkim-{key}", f"dkim/{key}", domain.dkim.key, effect=Effect.LIVE, secret=True, mode="0600")
+            yield File(f"{stem}.selector", f"dkim/{domain.name}/selector", content, effect=Effect.LIVE)
+            key = domain.dkim.key
+            yield File(f"{stem}.key", f"dkim/{domain.name}/key", key, effect=Effect.LIVE, secret=True, mode="0600")
 
 
 def files(platform: Platform) -> tuple[File, ...]:

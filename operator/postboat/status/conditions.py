@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from postboat.api.conditions import LONGEST_MESSAGE
 from postboat.model.verdict import Reason, Verdict
 
 
@@ -54,6 +55,11 @@ def timestamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _bounded(message: str) -> str:
+    """Cut what the schema would refuse together with the whole status."""
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 4]} ..."
+
+
 def _sentence(verdict: Verdict) -> str:
     """Name the field before what is to be said about it."""
     return verdict.message if verdict.accepted or not verdict.path else f"{verdict.path}: {verdict.message}"
@@ -66,7 +72,7 @@ def _written(condition: Condition, before: Mapping[str, Any], generation: int, n
         "type": condition.type,
         "status": status,
         "reason": condition.reason.value,
-        "message": condition.message,
+        "message": _bounded(condition.message),
         "lastTransitionTime": kept or timestamp(now),
         "observedGeneration": generation,
     }

@@ -13,6 +13,7 @@ from postboat.api.quantity import write_quantity
 from postboat.api.resource import Resource
 from postboat.model import names
 from postboat.model.platform import UNPLACED, Group, Platform
+from postboat.model.signing import record_name
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment
@@ -127,7 +128,7 @@ def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dic
         return facts
     dkim = {
         "selector": domain.dkim.selector,
-        "name": f"{domain.dkim.selector}._domainkey.{domain.name}",
+        "name": record_name(domain.dkim.selector, domain.name),
         "record": domain.dkim.record,
         "secretName": domain.dkim.secret,
     }

@@ -4,10 +4,10 @@
 local folder = '/run/postboat/active/dkim/'
 
 local function selector(domain)
-  if not domain:match('^[%w.-]+$') then
+  if not domain:match('^%w[%w.-]*$') then
     return nil -- a header can say anything; this becomes a path
   end
-  local file = io.open(folder .. domain .. '.selector')
+  local file = io.open(folder .. domain .. '/selector')
   local found = file and file:read('*l')
   if file then
     file:close()
@@ -25,7 +25,7 @@ rspamd_config:register_symbol({
     local found = domain and selector(domain)
     if found then
       task:get_mempool():set_variable('dkim_selector', found)
-      task:get_mempool():set_variable('dkim_key', folder .. domain .. '.key')
+      task:get_mempool():set_variable('dkim_key', folder .. domain .. '/key')
     end
   end,
 })
