@@ -11,7 +11,7 @@ from postboat.api import values
 from postboat.api.duration import parse_duration
 from postboat.api.exposure import Service
 from postboat.api.pods import PodSettings, Workload
-from postboat.api.quantity import parse_quantity
+from postboat.api.quantity import canonical, parse_quantity
 from postboat.api.values import Switch
 from postboat.model.addresses import Destination
 from postboat.model.facts import Policy
@@ -141,13 +141,20 @@ def _scheduling(given: PodSettings | None) -> Scheduling:
         return Scheduling()
     plain: dict[str, Any] = given.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
     return Scheduling(
-        resources=plain.get("resources"),
+        resources=_resources(plain.get("resources")),
         node_selector=plain.get("nodeSelector"),
         tolerations=tuple(plain.get("tolerations", ())),
         affinity=plain.get("affinity"),
         priority_class=plain.get("priorityClassName"),
         spread=tuple(plain.get("topologySpreadConstraints", ())),
     )
+
+
+def _resources(given: Mapping[str, Mapping[str, int | str]] | None) -> Mapping[str, Mapping[str, str]] | None:
+    """Write each amount in one form, so that another spelling of it restarts no pod."""
+    if given is None:
+        return None
+    return {part: {name: canonical(value) for name, value in amounts.items()} for part, amounts in given.items()}
 
 
 def _volume(given: api.Volume | None, size: str) -> Volume:

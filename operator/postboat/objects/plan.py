@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from postboat.agent.digest import content_digest
+from postboat.api.quantity import amount
 from postboat.model.platform import Platform, Volume, Wanted
 from postboat.model.resolve import Counts, Resolution
 from postboat.model.verdict import Reason, Verdict, Verdicts
@@ -175,4 +176,4 @@ def _differs(platform: Platform, component: Component, kept: Mapping[str, Volume
     wanted, held = volume(platform, component), kept.get(component.name)
     if wanted is None or held is None:
         return False
-    return wanted.size != held.size or wanted.storage_class not in {None, held.storage_class}
+    return amount(wanted.size) != amount(held.size) or wanted.storage_class not in {None, held.storage_class}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from postboat.api import parse_duration, parse_quantity, values, write_quantity
+from postboat.api.quantity import amount, canonical
 
 Word = Any
 GOOD = {
@@ -94,11 +95,43 @@ def test_bytes_are_written_as_people_write_them(text: str) -> None:
     assert write_quantity(parse_quantity(text)) == text
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        ("1Gi", "1024Mi", "1048576Ki", "1073741824", 1 << 30, "1073741824e0", "1073741824000m"),
+        ("21m", "0.021", "21000u", ".021", "21e-3"),
+        ("500m", "0.5", "0.500", "5e-1"),
+        ("2", 2, "2000m", "2.0", "2."),
+        ("1k", "1000", "1e3", "1E3", 1000),
+        ("1536Mi", "1.5Gi"),
+        ("1Ei", "1024Pi"),
+        ("0", 0, "0m", "0Gi"),
+    ],
+)
+def test_equal_amounts_are_equal_in_every_spelling(same: tuple[int | str, ...]) -> None:
+    assert len({amount(value) for value in same}) == 1
+    assert {canonical(value) for value in same} == {same[0]}
+
+
+@given(st.from_regex(values.AMOUNT, fullmatch=True).filter(lambda text: not text.endswith("\n")))
+def test_every_amount_of_the_schema_has_one_form_that_the_schema_takes(text: str) -> None:
+    form = canonical(text)
+    assert amount(form) == amount(text)
+    assert canonical(form) == form
+    assert len(form) <= 60
+
+
+@pytest.mark.parametrize("word", ["", "1 Gi", "-1", "1gi", "Gi", "1e", "1Gi\n", "\u0661"])
+def test_no_other_word_is_an_amount(word: str) -> None:
+    with pytest.raises(ValueError, match="not an amount"):
+        amount(word)
+
+
 @given(st.integers(0, 10**15 - 1))
-def test_what_is_written_is_exact_and_valid(amount: int) -> None:
-    text = write_quantity(amount)
-    assert parse_quantity(text) == amount
-    assert len(text) <= len(str(amount))
+def test_what_is_written_is_exact_and_valid(count: int) -> None:
+    text = write_quantity(count)
+    assert parse_quantity(text) == count
+    assert len(text) <= len(str(count))
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("4d", 345600), ("1h30m", 5400), ("90s", 90), ("2w", 1209600)])

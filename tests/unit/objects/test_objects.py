@@ -144,6 +144,30 @@ def test_volumes_that_exist_are_kept_and_the_server_says_so() -> None:
     assert template["storageClassName"] == "standard"
 
 
+@pytest.mark.parametrize("spelling", ["1Gi", "1024Mi", "1048576Ki", "1073741824"])
+def test_volumes_are_compared_by_amount(spelling: str) -> None:
+    raws = [dict(raw) for raw in world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")]
+    for raw in raws:
+        if raw["kind"] == "MailServer":
+            sizes = {"storage": {"size": spelling}, "valkey": {"size": spelling}, "smtp": {"queue": {"size": spelling}}}
+            raw["spec"] = raw["spec"] | sizes
+    claims = {f"mail-{name}": Volume("1Gi", "standard") for name in ("store", "valkey", "smtp")}
+    assert plan(resolve(world.snapshot(raws)), claims=claims).verdicts["MailServer", "mail"].accepted
+
+
+def test_another_spelling_of_an_amount_changes_no_pod() -> None:
+    def templates(*amounts: int | str) -> list[Any]:
+        cpu, memory, limit = amounts
+        resources = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
+        server = world.server(pods={name: {"resources": resources} for name in ("smtp", "store", "valkey")})
+        secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+        objects = plan(resolve(world.of(server, (), secrets))).objects
+        return [item.body["spec"]["template"] for item in objects if item.kind == "StatefulSet"]
+
+    assert templates("21m", "1Gi", "2Gi") == templates("0.021", "1024Mi", 2 << 30)
+    assert templates("21m", "1Gi", "2Gi") != templates("22m", "1Gi", "2Gi")
+
+
 def test_names_are_valid_for_the_longest_server() -> None:
     name = "m" * 40
     secrets = {content.name: content for content in (world.internal("mail", name), world.self_signed("mail", name))}
