@@ -52,6 +52,22 @@ def test_the_least_object_is_taken_as_it_is(server: Server, name: str) -> None:
 
 
 @every_kind
+def test_an_object_that_nobody_has_judged_says_so(server: Server, name: str) -> None:
+    kind, (called, spec) = KINDS[name], MINIMAL[name]
+    given = {**raw_object(kind, called, spec), "status": {"observedGeneration": 1}}
+    assert server.create(given, dry=False).taken
+    try:
+        found = server.ask("GET", server.path(kind, called)).body
+        assert found["status"] == {"observedGeneration": -1}
+        assert found["spec"] == spec
+        assert server.ask("PATCH", f"{server.path(kind, called)}/status", {"status": None},
+                          content="application/merge-patch+json").taken  # fmt: skip
+        assert server.ask("GET", server.path(kind, called)).body["status"] == {"observedGeneration": -1}
+    finally:
+        server.delete(kind, called)
+
+
+@every_kind
 def test_an_unknown_field_is_refused(server: Server, name: str) -> None:
     called, spec = MINIMAL[name]
     answer = server.create(raw_object(KINDS[name], called, {**spec, "nonsense": 1}))

@@ -6,7 +6,7 @@ A status is written by the operator only; these models exist for the schema, so 
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, Strict, StringConstraints
 
 from postboat.api.base import Model
 from postboat.api.listing import keyed_by
@@ -48,7 +48,7 @@ class Condition(Model):
 class Status(Model):
     """The part of the status that all kinds share."""
 
-    observed_generation: Count | None = None
-    """The newest generation that the operator has judged; it is in force once Ready is True for it."""
+    observed_generation: Annotated[int, Strict(), Field(ge=-1, le=2**53)] | None = None
+    """The newest generation that the operator has judged, -1 before the first; in force once Ready is True for it."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), keyed_by("type")] = ()
     """Accepted, Ready and the conditions of single kinds, each with reason and message."""

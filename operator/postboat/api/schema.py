@@ -1,7 +1,7 @@
 """From the models to CustomResourceDefinitions with structural schemas.
 
-A schema is written inline, without defaults and without null, and in the same order each time, so that `crds/` can be
-compared byte by byte with what the models say.
+A schema is written inline, without null and without defaults in a spec, and in the same order each time, so that `crds/`
+can be compared byte by byte with what the models say.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,9 @@ _KEPT: Final = frozenset(
     }
 )
 _LARGEST_INT32: Final = 2**31 - 1
+
+_UNJUDGED: Final = {"observedGeneration": -1}
+"""The status of an object that the operator has not seen: kstatus (Helm, Flux) takes one without status for finished."""
 
 Schema = dict[str, Any]
 
@@ -101,7 +104,7 @@ def _object_schema(kind: Kind) -> Schema:
             "kind": {"type": "string", "description": f"Always {kind.kind}.", "maxLength": 64},
             "metadata": {"type": "object"},
             "spec": model_schema(kind.spec_model),
-            "status": model_schema(kind.status_model),
+            "status": {"default": dict(_UNJUDGED), **model_schema(kind.status_model)},
         },
     }
     if kind.name_rules:

@@ -66,7 +66,15 @@ def test_the_names_are_those_of_the_contract(name: str) -> None:
 @every_kind
 def test_no_field_has_a_default_or_takes_null(name: str) -> None:
     for path, node in fields(name):
-        assert not node.keys() & {"default", "nullable", "title", "anyOf", "allOf", "oneOf", "$ref"}, path
+        unwanted = {"default", "nullable", "title", "anyOf", "allOf", "oneOf", "$ref"}
+        assert not node.keys() & (unwanted - {"default"} if path == ".status" else unwanted), path
+
+
+@every_kind
+def test_a_status_that_nobody_wrote_says_so(name: str) -> None:
+    (status,) = (node for path, node in fields(name) if path == ".status")
+    assert status["default"] == {"observedGeneration": -1}
+    assert status["properties"]["observedGeneration"]["minimum"] == -1
 
 
 @every_kind
