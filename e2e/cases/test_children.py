@@ -1,4 +1,4 @@
-"""Children: the objects that the operator makes stay as planned, whatever others write, and equal wishes change nothing."""
+"""Children: what the operator makes stays as planned, whatever others write, and equal wishes change nothing."""
 
 from __future__ import annotations
 

@@ -189,6 +189,11 @@ def lost() -> list[Layout]:
     return [Layout(Path(path), slot) for path, slot in _read_slots().items() if not Path(path).exists()]
 
 
+def alone(layout: Layout) -> bool:
+    """Tell whether no other checkout of this machine has a slot."""
+    return not _read_slots().keys() - {str(layout.checkout)}
+
+
 def claim(checkout: Path = CHECKOUT) -> Layout:
     """Return the layout of a checkout, taking the first free slot when it has none."""
     with locked(state_home() / "slots.lock"):

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from e2e.cluster import bootstrap, build, certificates, cgroups, components, configuration, images, network, packages
-from e2e.cluster.layout import SOURCES, Layout, claim, find, locked, lost, release, state_home
+from e2e.cluster.layout import SOURCES, Layout, alone, claim, find, locked, lost, release, state_home
 from e2e.cluster.steps import StepError, attempt, run, step, wait_for
 
 # Folders that some program insists on; in the node they are the cluster's own.
@@ -152,7 +152,8 @@ def clear(layout: Layout) -> None:
     for folder in (layout.state, layout.run):
         if folder.exists():
             shutil.rmtree(folder)
-    for leftover in HOST_LEFTOVERS:
+    # Removing a folder takes away what is mounted on it in other mount namespaces: the nodes of other checkouts.
+    for leftover in HOST_LEFTOVERS if alone(layout) else ():
         with suppress(OSError):
             Path(leftover).rmdir()
 
