@@ -1,6 +1,6 @@
 """From the models to CustomResourceDefinitions with structural schemas.
 
-A schema is written inline, without null and without defaults in a spec, and in the same order each time, so that `crds/`
+A schema is written inline, without null, without defaults in a spec, and in the same order each time, so that `crds/`
 can be compared byte by byte with what the models say.
 """
 
@@ -43,7 +43,7 @@ _KEPT: Final = frozenset(
 _LARGEST_INT32: Final = 2**31 - 1
 
 _UNJUDGED: Final = {"observedGeneration": -1}
-"""The status of an object that the operator has not seen: kstatus (Helm, Flux) takes one without status for finished."""
+"""The status of an object that the operator has not seen: kstatus (Helm, Flux) takes one without status for done."""
 
 Schema = dict[str, Any]
 
