@@ -23,7 +23,8 @@ def release(platform: Platform, name: str, folder: Path, objects: Sequence[Mappi
     (folder / "Chart.yaml").write_text("apiVersion: v2\nname: users\nversion: 1.0.0\n")
     for number, one in enumerate(objects):
         (folder / "templates" / f"{number}.yaml").write_text(json.dumps(one))
-    command = [programs.installed("helm"), "upgrade", "--install", name, folder, "--wait", "--timeout", patience]
+    helm = programs.installed("helm")
+    command: list[str | Path] = [helm, "upgrade", "--install", name, folder, "--wait", "--timeout", patience]
     told = subprocess.run(
         [*command, "--namespace", platform.namespace], env=os.environ | {"KUBECONFIG": platform.kube.kubeconfig},
         capture_output=True, text=True, check=False,
