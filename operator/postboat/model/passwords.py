@@ -10,58 +10,13 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha512
-from re import ASCII
-from re import compile as pattern
 from typing import Final
 
 from postboat.api.values import SecretKeyRef
+from postboat.model.hashes import Plain, Unusable, recognised
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
-_SCHEMES: Final = frozenset(
-    {
-        "ARGON2I",
-        "ARGON2ID",
-        "BLF-CRYPT",
-        "CRYPT",
-        "MD5-CRYPT",
-        "PBKDF2",
-        "SCRAM-SHA-1",
-        "SCRAM-SHA-256",
-        "SHA256",
-        "SHA256-CRYPT",
-        "SHA512",
-        "SHA512-CRYPT",
-        "SSHA",
-        "SSHA256",
-        "SSHA512",
-    }
-)
-_PLAIN_DIGESTS: Final = frozenset({"SHA256", "SHA512", "SSHA", "SSHA256", "SSHA512"})
-_CRYPT_PREFIXES: Final = (
-    ("$argon2id$", "ARGON2ID"),
-    ("$argon2i$", "ARGON2I"),
-    ("$2a$", "BLF-CRYPT"),
-    ("$2b$", "BLF-CRYPT"),
-    ("$2y$", "BLF-CRYPT"),
-    ("$5$", "SHA256-CRYPT"),
-    ("$6$", "SHA512-CRYPT"),
-    ("$y$", "CRYPT"),
-)
-_SCHEME: Final = pattern(r"\{([A-Z0-9-]+)(\.(?:B64|HEX|b64|hex))?\}(.*)", ASCII)
-_COSTS: Final = (
-    (pattern(r"\$argon2id?\$(?:v=[0-9]+\$)?m=([0-9]+)", ASCII), 262_144),
-    (pattern(r"\$argon2id?\$(?:v=[0-9]+\$)?m=[0-9]+,t=([0-9]+)", ASCII), 16),
-    (pattern(r"\$2[aby]\$([0-9]+)", ASCII), 15),
-    (pattern(r"\$[56]\$rounds=([0-9]+)", ASCII), 2_000_000),
-    (pattern(r"\$1\$[^$]*\$([0-9]+)\$", ASCII), 2_000_000),
-    (pattern(r"([0-9]+),", ASCII), 2_000_000),
-)
-"""What a hash may ask for: whoever writes one must not keep the processes busy that check everybody's password."""
-_BY_CRYPT: Final = frozenset({"BLF-CRYPT", "CRYPT", "MD5-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT"})
-# crypt(3) knows other forms as well, some of them with costs without an end; yescrypt at D takes 256 MiB.
-_CRYPT_FORMS: Final = pattern(r"\$(?:1|5|6|2[aby])\$.*|\$y\$j[7-9A-D][5T]\$.*|[./0-9A-Za-z]{13}", ASCII)
-_HASH: Final = pattern(r"[!-~]{8,1024}", ASCII)
 _LONGEST: Final = 1024
 _SALT_BYTES: Final = 16
 
@@ -98,43 +53,25 @@ def referenced_password(
 def stored_password(content: bytes, user: str, key: bytes) -> str | Verdict:
     """Turn the content of a password Secret into what the directory holds, or say what is wrong with it."""
     text = content.removesuffix(b"\n").removesuffix(b"\r")
-    if not text:
-        return _invalid("the password is empty")
     if len(text) > _LONGEST:
         return _invalid(f"the password is longer than {_LONGEST} bytes")
+    unfit = _unfit(text)
+    if unfit:
+        return unfit
+    read = recognised(text)
+    if isinstance(read, Unusable):
+        return _invalid(read.message)
+    if isinstance(read, str):
+        return read
+    plain = read.text if isinstance(read, Plain) else text
+    return _unfit(plain) or _hashed(plain, user, key)
+
+
+def _unfit(text: bytes) -> Verdict | None:
+    if not text:
+        return _invalid("the password is empty")
     if b"\0" in text or b"\n" in text or b"\r" in text:
         return _invalid("the password holds more than one line")
-    return _given_hash(text) or _hashed(text, user, key)
-
-
-def _given_hash(text: bytes) -> str | Verdict | None:
-    try:
-        known = text.decode("ascii")
-    except UnicodeDecodeError:
-        return None
-    match = _SCHEME.fullmatch(known)
-    if match and match[1] in _SCHEMES:
-        hidden = match[2] and match[1] not in _PLAIN_DIGESTS
-        if hidden or not _HASH.fullmatch(match[3]):
-            return _invalid(f"what follows {{{match[1]}}} is no hash")
-        return _costly(match[1], match[3]) or known
-    for prefix, scheme in _CRYPT_PREFIXES:
-        if known.startswith(prefix):
-            if not _HASH.fullmatch(known):
-                return _invalid(f"what begins with {prefix} is no hash")
-            return _costly(scheme, known) or f"{{{scheme}}}{known}"
-    return None
-
-
-def _costly(scheme: str, known: str) -> Verdict | None:
-    if scheme in _BY_CRYPT and not _CRYPT_FORMS.fullmatch(known):
-        return _invalid(
-            "the hash is of a kind that is not taken, or takes too much to check: write {BLF-CRYPT} or {ARGON2ID}"
-        )
-    for cost, limit in _COSTS:
-        match = cost.match(known)
-        if match and int(match[1]) > limit:
-            return _invalid(f"the hash takes too much to check: {limit} is the most where it asks for more")
     return None
 
 
