@@ -126,6 +126,27 @@ def test_the_master_user_opens_any_mailbox(platform: Platform, settings: Setting
     platform.remove_mailbox(account.user)
 
 
+@pytest.mark.row("M1")
+@pytest.mark.row("M9")
+@pytest.mark.parametrize("name", ["edge", "visitor", "root"])
+def test_a_user_with_a_name_like_that_of_a_technical_login_reads_his_mail(
+    platform: Platform, settings: Settings, name: str
+) -> None:
+    account = platform.add_mailbox(name)
+    (message_id,) = delivered(platform, account)
+    pop3 = account.pop3()
+    assert message_id.encode() in b"\n".join(pop3.retr(1)[1])
+    pop3.quit()
+    with ManageSieve(account) as session:
+        assert session.login().scripts() == {}
+    master = settings.as_user(replace(account, user=f"{name}@example.test"))
+    with plain_login(master) as session:
+        session.select_folder("INBOX")
+        assert session.search(), "the master user opens this mailbox as any other"
+    assert f"user=<{name}>,master=<root>" in logs(platform, "imap")
+    platform.remove_mailbox(name)
+
+
 @pytest.mark.row("M9")
 def test_the_master_user_has_all_rights_of_the_user(platform: Platform, settings: Settings) -> None:
     account = platform.add_mailbox()

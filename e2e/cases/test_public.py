@@ -329,8 +329,7 @@ def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> 
     secret = office.platform.kube.secret(office.platform.namespace, f"{office.platform.name}-internal")
     password = secret["master-password"].decode()
     for user, word in (
-        (f"{office.owner.user}*edge", password),
-        (f"{office.owner.user}*visitor", password),
+        *((f"{office.owner.user}*{who}", password) for who in ("edge", ".edge", "visitor", ".visitor")),
         (office.name, password),
         (f"staff-{office.mark}", office.owner.password),
     ):

@@ -14,6 +14,10 @@ import idna
 DELIMITER: Final = "+"
 MASTER_USER: Final = "root"
 """The master user, as in `john*root`."""
+EDGE_LOGIN: Final = ".edge"
+VISITOR_LOGIN: Final = ".visitor"
+"""Technical logins at stores, of edges and of other stores, by names that no user can have: Dovecot takes `edge*edge`
+for the user himself, who could never read his mail."""
 SHARDS: Final = 64
 """Count of the directory shards; fixed for ever, since it decides where a row lives."""
 RESERVED: Final = ".invalid"

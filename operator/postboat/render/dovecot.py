@@ -44,6 +44,7 @@ _KNOWN: Final = (
 _LOGIN_NAME: Final = _KNOWN.format(own="")
 _RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
 _ALLOWED: Final = "{who} AND access LIKE '%%,{protocol},%%'"
+_MASTER: Final = f"master = {names.EDGE_LOGIN}"
 _OWN: Final = "password != ''"
 # Dovecot names the master user only after it has checked his password, and asks for no other one then.
 _OWN_OR_MASTER: Final = f"({_OWN} OR '%{{master_user}}' = '{names.MASTER_USER}')"
@@ -148,7 +149,7 @@ def _query(columns: str, protocol: str, who: str = _OWN) -> str:
 def _proxied(protocol: Protocol, who: str) -> Lookup:
     columns = f"user, password, host, {STORE_PORTS[protocol]} AS port"
     # Dovecot 2.4.1 mixes a side channel into trusted proxy sessions; within TLS, replies then get stuck in every sixth.
-    fields = ("proxy = y", "proxy_no_multiplex = y", "starttls = y", "master = edge", "!include master.conf")
+    fields = ("proxy = y", "proxy_no_multiplex = y", "starttls = y", _MASTER, "!include master.conf")
     return Lookup(protocol, _query(columns, protocol, who), fields)
 
 
@@ -258,13 +259,14 @@ def store_files(platform: Platform) -> tuple[File, ...]:
     )
     internal = platform.internal
     token = f"{internal.operator_token}\n".encode()
+    edges = f"{names.EDGE_LOGIN}:{{PLAIN}}{internal.master_password}\n".encode()
     return (
         File("dovecot.conf", "dovecot.conf", conf),
         File("ca.crt", "ca.crt", internal.ca, secret=True),
         File("client.crt", "client.crt", internal.client_chain, secret=True),
         File("client.key", "client.key", internal.client_key, secret=True, mode="0600"),
         File("operator.token", "operator.token", token, Effect.LIVE, secret=True, mode="0600"),
-        File("edges", "edges", f"edge:{{PLAIN}}{internal.master_password}\n".encode(), secret=True, mode="0600"),
+        File("edges", "edges", edges, secret=True, mode="0600"),
         File("store.crt", "store.crt", internal.store_chain, secret=True),
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),
         *public.files(platform),

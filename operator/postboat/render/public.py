@@ -7,6 +7,7 @@ for delivery. Whoever lives on another store visits the first one by IMAP, as hi
 from collections.abc import Mapping
 from typing import Final
 
+from postboat.model import names
 from postboat.model.platform import PUBLIC_STORE, Account, Platform, PublicMailbox
 from postboat.render import escape
 from postboat.render.files import File
@@ -15,8 +16,6 @@ from postboat.render.template import ACTIVE, TABLES
 COLUMNS: Final = ("groups", "store", "public", "creator")
 ROOT: Final = "/srv/mail/.public"
 """No user name begins with a dot, so no mailbox of a person is ever here."""
-VISITOR: Final = "visitor"
-"""The technical login of other stores; clients cannot use it, for edges know no master user of that name."""
 
 _READ: Final = "lrs"
 _WRITE: Final = "lrswtipek"
@@ -29,7 +28,7 @@ _RIGHTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 _PUBLIC_ROW: Final = "public = 'y'"
-_VISITS: Final = f"'%{{master_user}}' = '{VISITOR}'"
+_VISITS: Final = f"'%{{master_user}}' = '{names.VISITOR_LOGIN}'"
 _AWAY: Final = f"NOT ({_VISITS}) AND public = '' AND store != '{PUBLIC_STORE}'"
 
 # What differs from the settings of a user, each only where its condition holds; NULL leaves a setting as it is.
@@ -99,7 +98,7 @@ def values(platform: Platform) -> dict[str, object]:
         "creator_rights": _FULL + "x",
         "public_host": escape.dovecot(platform.store_host(PUBLIC_STORE)),
         "several": several(platform),
-        "visitor": VISITOR,
+        "visitor": names.VISITOR_LOGIN,
     }
 
 
@@ -112,5 +111,5 @@ def files(platform: Platform) -> tuple[File, ...]:
     return (
         File("away.acl", "away.acl", _AWAY_RIGHTS),
         File("visit.conf", "visit.conf", visit, secret=True, mode="0600"),
-        File("visitors", "visitors", f"{VISITOR}:{{PLAIN}}{password}\n".encode(), secret=True, mode="0600"),
+        File("visitors", "visitors", f"{names.VISITOR_LOGIN}:{{PLAIN}}{password}\n".encode(), secret=True, mode="0600"),
     )

@@ -26,6 +26,13 @@ def test_domain(text: str, form: str | None) -> None:
     assert names.domain(text) == form
 
 
+@pytest.mark.parametrize("name", [names.EDGE_LOGIN, names.VISITOR_LOGIN])
+def test_no_user_has_the_name_of_a_technical_login(name: str) -> None:
+    """Dovecot takes `edge*edge` for the user himself, who has no password at a store: he could never read his mail."""
+    assert names.user(name) is None
+    assert names.user(name.lstrip(".")) is not None
+
+
 def test_spellings_of_an_international_domain() -> None:
     assert names.spellings("xn--bcher-kva.example") == ("bücher.example", "xn--bcher-kva.example")
     assert names.spellings("example.org") == ("example.org",)
