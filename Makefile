@@ -149,7 +149,7 @@ rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tools.rows
 
 .PHONY: bench
-bench: venv ## time to effect, bulk apply and memory on the cluster at hand
+bench: venv ## delivery and reading beside daemons by hand, time to effect, bulk apply and memory on the cluster at hand
 	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); KUBECONFIG=$$kubeconfig $(BIN)/python -m e2e.bench $(ARGS)
 
 # --- cluster and demo -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`python -m e2e.bench`: time to effect, bulk apply and the operator's memory, at several sizes of one platform.
+"""`python -m e2e.bench`: delivery and reading beside daemons started by hand, time to effect, bulk apply, memory.
 
 It uses the cluster of KUBECONFIG with the operator installed, works in namespaces of its own, and removes them at the
 end.
@@ -17,6 +17,7 @@ from pathlib import Path
 from e2e.bench.bulk import Bulk
 from e2e.bench.effect import time_to_effect
 from e2e.bench.figures import Figure, percentile, table, write
+from e2e.bench.mail import Load, compare
 from e2e.clients import Directory
 from e2e.kube import Kube
 from e2e.operator import Operator
@@ -28,13 +29,14 @@ def say(text: str) -> None:
     print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
-def measure(kube: Kube, directory: Directory, sizes: list[int], changes: int) -> list[Figure]:
+def measure(kube: Kube, directory: Directory, sizes: list[int], changes: int, load: Load) -> list[Figure]:
     operator = Operator(kube)
     platform = Platform(kube, directory, namespace=f"bench-{secrets.token_hex(3)}", domains=("example.test",))
     say(f"a platform in namespace {platform.namespace}")
     try:
         platform.create({"first": secrets.token_urlsafe(12)})
-        return at_each_size(platform, operator, sizes, changes)
+        mail = compare(platform, load, say) if load.pairs else []
+        return mail + at_each_size(platform, operator, sizes, changes)
     finally:
         kube.delete("v1", "Namespace", None, platform.namespace)
 
@@ -87,14 +89,20 @@ def grow(platform: Platform, operator: Operator, start: int, end: int) -> list[F
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench", description=__doc__)
-    parser.add_argument("--sizes", default="0,1000,10000", help="numbers of mailboxes, growing (default: %(default)s)")
+    parser.add_argument("--sizes", default="0,1000,10000", help="numbers of mailboxes, growing; may be empty")
+    parser.add_argument("--pairs", type=int, default=5, help="turns beside daemons by hand; 0: none (%(default)s)")
+    parser.add_argument("--messages", type=int, default=600, help="delivered in each turn (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="of reading in each turn, twice (default: %(default)s)"
+    )
     parser.add_argument("--changes", type=int, default=20, help="changes measured at each size (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("reports/bench.jsonl"), help="default: %(default)s")
     options = parser.parse_args()
     directory = Directory()
     with directory.installed():
-        sizes = [int(size) for size in options.sizes.split(",")]
-        figures = measure(Kube(os.environ["KUBECONFIG"]), directory, sizes, options.changes)
+        sizes = [int(size) for size in options.sizes.split(",") if size]
+        load = Load(options.pairs, options.messages, options.seconds)
+        figures = measure(Kube(os.environ["KUBECONFIG"]), directory, sizes, options.changes, load)
     write(figures, options.output)
     print(table(figures))
 

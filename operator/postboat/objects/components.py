@@ -85,7 +85,7 @@ _EDGE: Final = Container(
     shard_key="edge",
     agent=EDGE_AGENT,
     suffix="edge-",
-    sidecar=True,  # what Postfix takes while it drains is still delivered
+    sidecar=True,  # logins still work while Postfix drains
 )
 _IMAP: Final = Container(
     name="dovecot",

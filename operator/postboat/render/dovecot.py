@@ -13,12 +13,13 @@ from postboat.model.platform import Imap, Platform, Protocol
 from postboat.render import escape, public
 from postboat.render.files import Effect, File
 from postboat.render.postfix import LMTP_CONCURRENCY
-from postboat.render.template import fill, script
+from postboat.render.tables import LMTP_PORT
+from postboat.render.template import ACTIVE, fill, script
 from postboat.render.transport_security import CIPHERS
 
 FOLDERS: Final = ("Drafts", "Junk", "Sent", "Trash")
 SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk")
-STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": 10024}
+STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": LMTP_PORT}
 _LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
 _CLIENT_PORTS: Final = {
     Protocol.IMAP: (("imap", 10143), ("imaps", 10993)),
@@ -33,16 +34,15 @@ _LOGIN_SETTINGS: Final = (
     "process_min_avail = 2",
     "restart_request_count = unlimited",
 )
-_WITH_TLS: Final = frozenset({"imaps", "pop3s"})
+_IDLE_DELIVERERS: Final = 2
+_WITH_TLS: Final = frozenset({"imaps", "lmtp", "pop3s"})
 _ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "sieve": ("sieve",)}
 
 # Dovecot quotes what it puts in for a variable, so these texts are finished queries; a percent sign is doubled.
-_KNOWN: Final = (
-    "FROM users WHERE user = '%{{user | username}}' AND ('%{{user | domain}}' = '{own}'"
-    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{{user | domain}}'))"
+_LOGIN_NAME: Final = (
+    "FROM users WHERE user = '%{user | username}' AND ('%{user | domain}' = ''"
+    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
 )
-_LOGIN_NAME: Final = _KNOWN.format(own="")
-_RECIPIENT: Final = _KNOWN.format(own=names.MAILBOX_DOMAIN)
 _ALLOWED: Final = "{who} AND access LIKE '%%,{protocol},%%'"
 _MASTER: Final = f"master = {names.EDGE_LOGIN}"
 _OWN: Final = "password != ''"
@@ -135,6 +135,21 @@ def _port(name: str, port: int) -> Block:
     return Block("inet_listener", name, (f"port = {port}", *tls))
 
 
+def _deliveries(platform: Platform) -> Service:
+    """Make the service that takes mail: processes stay for the next connection, and there is one for all that come.
+
+    No connection ever waits for a process: each deliverer has one open, and may have given one up that still occupies
+    a process. What was given up never stands before what is tried now.
+    """
+    settings = (
+        f"process_limit = {2 * LMTP_CONCURRENCY * platform.smtp.replicas + 10}",
+        f"process_min_avail = {_IDLE_DELIVERERS}",
+        "restart_request_count = 1000",
+        f"executable = /usr/bin/env OPENSSL_CONF={ACTIVE}/lmtp.cnf /usr/lib/dovecot/lmtp",
+    )
+    return Service("lmtp", settings, (_port("lmtp", LMTP_PORT),))
+
+
 def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
     open_ports = tuple(_port(name, port) for name, port in ports)
     used = {block.name for block in open_ports}
@@ -154,12 +169,6 @@ def _proxied(protocol: Protocol, who: str) -> Lookup:
 
 
 _LOGINS: Final = Lookup("smtp", _query("user, password", "smtp"), ())
-# Postfix names mailboxes in a domain of ours; mail that waits since another version may name them otherwise.
-_DELIVERIES: Final = Lookup(
-    "lmtp",
-    f"SELECT NULL AS password, 'y' AS nopassword, host, {STORE_PORTS['lmtp']} AS port {_RECIPIENT}",
-    ("proxy = y", "starttls = y"),
-)
 
 
 def _edge(platform: Platform, lookups: tuple[Lookup, ...], services: tuple[Service, ...], **values: object) -> bytes:
@@ -186,26 +195,21 @@ def _edge_secrets(platform: Platform) -> tuple[File, ...]:
 
 
 def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
-    """Render the edge beside Postfix: logins for submission, and the way of each message to its store."""
-    socket = Block("unix_listener", "/run/edge/lmtp", ("mode = 0666",))
-    # As many as Postfix may deliver at once to stores that all hang, and some for connections that it keeps.
-    limit = f"process_limit = {LMTP_CONCURRENCY * (platform.store.replicas + 4)}"
-    services = (Service("lmtp", ("process_min_avail = 1", limit), (socket,)),)
-    lookups = (_LOGINS, _DELIVERIES)
+    """Render the edge beside Postfix: it checks the passwords of who submits, and nothing else."""
     # Dovecot delays all logins from an address with wrong passwords. Postfix waits 10 seconds only, and behind a load
     # balancer the address may be everybody's: two wrong passwords would keep all users out. A failure costs 2 s anyway.
     conf = _edge(
         platform,
-        lookups,
-        services,
-        protocols=("lmtp",),
-        ssl="yes",
+        (_LOGINS,),
+        (),
+        protocols=(),
+        ssl="no",
         allow_cleartext="yes",
         masters=(),
         auth_sockets=("/run/edge/auth",),
         closed_sockets=("anvil-auth-penalty",),
     )
-    return (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+    return (File("dovecot.conf", "dovecot.conf", conf),)
 
 
 def imap_files(platform: Platform) -> tuple[File, ...]:
@@ -235,7 +239,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
     """Render a store; all stores are alike but for their volume."""
     services = (
         *(_login_service(protocol, ((protocol, STORE_PORTS[protocol]),)) for protocol in _LOGIN),
-        Service("lmtp", ("process_limit = 200",), (_port("lmtp", STORE_PORTS["lmtp"]),)),
+        _deliveries(platform),
     )
     message_size = min(platform.smtp.message_size, _LARGEST_MESSAGE)
     conf = fill(
@@ -262,6 +266,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
     edges = f"{names.EDGE_LOGIN}:{{PLAIN}}{internal.master_password}\n".encode()
     return (
         File("dovecot.conf", "dovecot.conf", conf),
+        File("lmtp.cnf", "lmtp.cnf", fill("lmtp.cnf")),
         File("ca.crt", "ca.crt", internal.ca, secret=True),
         File("client.crt", "client.crt", internal.client_chain, secret=True),
         File("client.key", "client.key", internal.client_key, secret=True, mode="0600"),

@@ -12,7 +12,7 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import DELIVERY, authority_file, quota_class, transport, ways
+from postboat.render.tables import authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -90,7 +90,7 @@ LISTENERS: Final = (
 def files(platform: Platform) -> tuple[File, ...]:
     """Render everything that the container `postfix` reads besides its tables."""
     checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
-    transports = tuple(transport(store) for store in range(1, platform.store.replicas))
+    transports = tuple(transport(store) for store in range(platform.store.replicas))
     main = fill(
         "main.cf",
         hostname=escape.postfix_word(platform.hostname),
@@ -105,7 +105,6 @@ def files(platform: Platform) -> tuple[File, ...]:
         within_quota=_WITHIN_QUOTA,
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
-        delivery=DELIVERY,
         transports=transports,
         ways=ways(),
         quota_checks=checks,
@@ -118,6 +117,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("master.cf", "master.cf", master),
         File("tls.pem", "tls.pem", certificate.key + certificate.chain, secret=True, mode="0600"),
         File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
+        File("client.pem", "client.pem", internal.client_key + internal.client_chain, secret=True, mode="0600"),
         File("ca.pem", "ca.pem", internal.ca, secret=True),
         *_authorities(platform),
     )

@@ -23,8 +23,8 @@ _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
 _LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
 """The addresses that Dovecot looks up: it is told to take no name with any other character for one."""
-DELIVERY: Final = "unix:/run/edge/lmtp"
-"""Where Postfix delivers mail for all stores: to the edge beside it."""
+LMTP_PORT: Final = 10024
+"""Where a store takes mail, over TLS and from who has a certificate of the platform."""
 _WAYS: Final[Mapping[str, str]] = {
     "Opportunistic": "may",
     "None": "none",
@@ -143,12 +143,15 @@ def _transports(directory: Directory) -> Iterable[Row]:
         if domain.relay is not None:
             yield from ((spelling, f"relay:{_next_hop(domain.relay)}") for spelling in domain.spellings)
     for mailbox in directory.stored:
-        if mailbox.shard > 0:  # what is not placed yet, and the first store, go the way of all mail
-            yield names.canonical(mailbox.user), f"{transport(mailbox.shard)}:{DELIVERY}"
+        if (
+            mailbox.shard != UNPLACED
+        ):  # without a row mail waits: any store would take it, and keep it where nobody looks
+            host = directory.platform.store_host(mailbox.shard)
+            yield names.canonical(mailbox.user), f"{transport(mailbox.shard)}:inet:[{host}]:{LMTP_PORT}"
 
 
 def transport(store: int) -> str:
-    """Name the processes of Postfix that deliver to a store beyond the first: one that hangs holds up no other."""
+    """Name the processes of Postfix that deliver to a store: one that hangs holds up no other."""
     return f"store{store}"
 
 

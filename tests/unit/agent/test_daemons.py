@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -15,9 +18,11 @@ from postboat.agent.daemons.base import Daemon
 from postboat.agent.daemons.dovecot import Dovecot
 from postboat.agent.daemons.dovecot import listeners as dovecot_listeners
 from postboat.agent.daemons.postfix import listeners, refusing
-from postboat.agent.probe import Probe
+from postboat.agent.probe import Probe, Tls
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.status import Status
+from postboat.controller.certificates import authority, leaf
+from tests.unit.render.test_render import file, rendered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +78,23 @@ def test_every_listener_refuses_and_nothing_else_changes() -> None:
 
 def test_only_plain_listeners_are_probed() -> None:
     assert dovecot_listeners(EDGE) == {10143, "/run/edge/auth"}
+    assert dovecot_listeners(EDGE, tls=True) == {10993}
+
+
+def test_a_store_is_asked_for_deliveries_and_called_by_the_name_that_postfix_has_for_it(tmp_path: Path) -> None:
+    (tmp_path / "dovecot.conf").write_bytes(file(rendered(), "store", "dovecot.conf").content)
+    login, probe = Dovecot(tmp_path, tmp_path, Children()).probes()
+    assert login.address == 10143
+    main = file(rendered(), "smtp", "main.cf").content.decode()
+    assert probe.tls is not None
+    assert f"\nlmtp_tls_servername = {probe.tls.name}\n" in main
+    assert probe.address == 10024
+
+
+def test_an_edge_beside_postfix_is_asked_for_logins_alone(tmp_path: Path) -> None:
+    (tmp_path / "dovecot.conf").write_bytes(file(rendered(), "smtp-edge", "dovecot.conf").content)
+    (probe,) = Dovecot(tmp_path, tmp_path, Children()).probes()
+    assert probe.address == "/run/edge/auth"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +113,41 @@ def test_a_probe_wants_the_banner_not_a_connection(banner: bytes, *, answers: bo
         assert Probe(server.getsockname()[1], (b"220",)).answers(2) is answers
         thread.join()
     assert not Probe("/no/such/socket", (b"220",)).answers(1)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_probe_within_tls_shows_a_certificate_and_wants_one(tmp_path: Path, *, known: bool) -> None:
+    now = dt.datetime.now(dt.UTC)
+    ours, other = authority("ours", now), authority("other", now)
+    store = leaf(ours if known else other, ("store.example",), now)
+    client = leaf(ours, (), now, client=True, name="client")
+    pieces = {
+        "ca": ours.certificate,
+        "crt": client.certificate,
+        "key": client.key,
+        "pem": store.key + store.certificate,
+    }
+    for name, content in pieces.items():
+        (tmp_path / name).write_bytes(content)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pem")
+    context.load_verify_locations(tmp_path / "ca")
+    context.verify_mode = ssl.CERT_REQUIRED
+    called: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: called.append(name)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                secured.sendall(b"220 store\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        tls = Tls("mail.example", tmp_path / "ca", tmp_path / "crt", tmp_path / "key")
+        assert Probe(server.getsockname()[1], (b"220",), tls=tls).answers(5) is known
+        thread.join()
+    assert called == ["mail.example"]
 
 
 def test_the_server_serves_get_and_survives_a_page_that_fails() -> None:
@@ -141,7 +198,8 @@ def test_status_and_metrics_tell_the_same() -> None:
 def test_a_store_does_not_wait_for_idle_sessions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, seconds: float
 ) -> None:
-    (tmp_path / "dovecot.conf").write_text(f"service x {{\n  inet_listener y {{\n    port = {port}\n  }}\n}}\n")
+    listener = f"  inet_listener y {{\n    port = {port}\n    ssl = yes\n  }}\n"
+    (tmp_path / "dovecot.conf").write_text(f"service x {{\n{listener}}}\n")
     waited: list[float] = []
     monkeypatch.setattr(Daemon, "stop", lambda _self, _main, given: waited.append(given))
     children = Children()

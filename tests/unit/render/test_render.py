@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from gzip import decompress
 
+import pytest
+
 from postboat.agent import manifest
 from postboat.api import Resource
 from postboat.model import names
@@ -144,13 +146,22 @@ def test_amounts_stay_within_what_postfix_can_read() -> None:
     assert int(main["bounce_queue_lifetime"].removesuffix("s")) < 2**31
 
 
-def test_a_user_whom_an_edge_does_not_know_yet_is_no_bounce() -> None:
+@pytest.mark.parametrize(
+    ("told", "means"),
+    [
+        ("5.1.1 <a@b> no such user", "4.1.1 <a@b> no such user"),  # the store has not heard yet
+        ("5.4.4 Host or domain name not found", "4.4.4 Host or domain name not found"),  # its pod is away
+        ("5.4.6 mail loops back to myself", "4.4.6 mail loops back to myself"),
+        ("5.2.2 mailbox is full", "5.2.2 mailbox is full"),
+        ("5.7.1 refused by a script", "5.7.1 refused by a script"),
+        ("2.0.0 saved 5.1.1 times", "2.0.0 saved 5.1.1 times"),
+    ],
+)
+def test_what_a_store_does_not_know_yet_is_no_bounce(told: str, means: str) -> None:
     main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
     rule = re.fullmatch(r"regexp:\{\{/(.*)/ (.*)\}\}", main["lmtp_delivery_status_filter"])
     assert rule is not None
-    result = rule[2].replace("$1", r"\1")
-    assert re.sub(rule[1], result, "5.1.1 <a@b> no such user") == "4.1.1 <a@b> no such user"
-    assert re.sub(rule[1], result, "5.2.2 mailbox is full") == "5.2.2 mailbox is full"
+    assert re.sub(rule[1], rule[2].replace("$1", r"\1"), told) == means
 
 
 def test_wrong_passwords_of_one_keep_no_other_from_sending() -> None:
@@ -271,27 +282,53 @@ def test_a_long_list_is_written_once_for_all_domains() -> None:
     assert sorted(whole.split(",")) == sorted(f"{name}@mailbox.invalid" for name in people)
 
 
-def test_each_store_has_deliverers_of_its_own_and_the_edge_enough_for_all() -> None:
-    files = rendered(storage={"shards": 4})
+def test_each_store_has_deliverers_of_its_own_and_processes_for_all_of_them() -> None:
+    files = rendered(storage={"shards": 4}, smtp={"replicas": 3})
     master = file(files, "smtp", "master.cf").content.decode()
     main = postfix_main(file(files, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
     limits = {line.split()[0]: int(line.split()[6]) for line in master.splitlines() if line.endswith(" lmtp flags=O")}
-    assert limits.keys() == {"lmtp", "store1", "store2", "store3"}
+    assert limits.keys() == {"store0", "store1", "store2", "store3"}
     assert all(main[f"{name}_destination_recipient_limit"] == "1" for name in limits)
-    edge = file(files, "smtp-edge", "dovecot.conf").content.decode()
-    (enough,) = re.findall(r"process_limit = (\d+)", edge)
-    assert int(enough) > sum(limits.values())
-    rows = [line for (_, key), shard in files.shards.items() if key == "smtp" for line in lines(shard.content)]
-    (way,) = (line.split("\t")[2] for line in rows if line.startswith("transports\talice@"))
-    assert way.partition(":")[0] in limits
-    assert way.partition(":")[2] == main["virtual_transport"].partition(":")[2]
+    service = re.search(
+        r"^service lmtp \{\n(.*?)^\}", file(files, "store", "dovecot.conf").content.decode(), re.MULTILINE | re.DOTALL
+    )
+    assert service is not None
+    (enough,) = re.findall(r"process_limit = (\d+)", service[1])
+    assert int(enough) > 2 * 3 * limits["store0"], "also when those that were given up still occupy theirs"
+    ((_, way),) = rows(files, "transports")
+    name, _, hop = way.partition(":")
+    assert re.fullmatch(rf"inet:\[mail-store-{name[-1]}\.mail-store\.mail\.svc\.cluster\.local\]:10024", hop)
+    assert name in limits
 
 
-def test_mail_to_the_first_store_goes_the_common_way() -> None:
+def test_mail_waits_for_a_mailbox_that_no_store_has_yet() -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    assert main["virtual_transport"].startswith("retry:4."), "any store would take it, and keep it where nobody looks"
+    assert {key for key, _ in rows(rendered(), "transports")} == {key for key, _ in rows(rendered(), "mailboxes")}
+
+
+def test_deliveries_need_tls_and_a_certificate_at_both_ends() -> None:
     files = rendered()
-    rows = [line for (_, key), shard in files.shards.items() if key == "smtp" for line in lines(shard.content)]
-    assert not [line for line in rows if line.startswith("transports\t")]
+    store, main = file(files, "store", "dovecot.conf").content.decode(), file(files, "smtp", "main.cf").content.decode()
+    service = re.search(r"^service lmtp \{\n(.*?)^\}", store, re.MULTILINE | re.DOTALL)
+    assert service is not None
+    assert re.search(r"port = 10024\n +ssl = yes\n", service[1]), "no word is taken in clear"
+    assert "OPENSSL_CONF=/run/postboat/active/lmtp.cnf " in service[1]
+    assert b"VerifyMode = Require\n" in file(files, "store", "lmtp.cnf").content
+    assert 'local_name "mail.example.org" {\n  ssl_server_request_client_cert = yes\n' in store
+    for line in (
+        "lmtp_tls_wrappermode = yes",
+        "lmtp_tls_security_level = secure",
+        "lmtp_tls_servername = mail.example.org",
+        "lmtp_tls_chain_files = /run/postboat/active/client.pem",
+        "lmtp_tls_CAfile = /run/postboat/active/ca.pem",
+    ):
+        assert f"\n{line}\n" in main
 
 
-def lines(content: bytes) -> list[str]:
-    return decompress(content).decode().splitlines()
+def test_the_edge_beside_postfix_knows_passwords_and_no_way_to_a_store() -> None:
+    files = rendered()
+    edge = file(files, "smtp-edge", "dovecot.conf").content.decode()
+    assert "proxy" not in edge
+    assert "lmtp" not in edge
+    assert {entry.key for entry in files.units["smtp-edge"]} == {"dovecot.conf", "manifest.json"}

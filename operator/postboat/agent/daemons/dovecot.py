@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.dismissal import Dismissal
-from postboat.agent.probe import Probe
+from postboat.agent.probe import Probe, Tls
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.sweep import Sweep
 
@@ -32,6 +32,7 @@ _LMTP = 10024  # the port that only a store has
 _STORE_SECONDS = 6.0
 _MAIL = Path("/srv/mail")
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
+_NAME = re.compile(r'^local_name "?(?P<name>[^\s"]+)"? \{$', re.MULTILINE)
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
 # The first login protocol that is there stands for all of them: each probe is a line in the log.
 _LOGIN = (
@@ -39,11 +40,7 @@ _LOGIN = (
     Probe(10110, (b"+OK",), farewell=b"QUIT\r\n"),
     Probe(14190, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
 )
-_OTHERS = (
-    Probe(10024, (b"220",), farewell=b"QUIT\r\n"),
-    Probe("/run/edge/lmtp", (b"220",), farewell=b"QUIT\r\n"),
-    Probe("/run/edge/auth", (b"VERSION",)),
-)
+_OTHERS = (Probe("/run/edge/auth", (b"VERSION",)),)
 
 
 class Dovecot(Daemon):
@@ -83,7 +80,7 @@ class Dovecot(Daemon):
 
     def _keeps_mail(self) -> bool:
         try:
-            return _LMTP in listeners((self.active / "dovecot.conf").read_text())
+            return _LMTP in listeners((self.active / "dovecot.conf").read_text(), tls=True)
         except FileNotFoundError:  # nothing is in force yet, so nobody has a session
             return False
 
@@ -106,17 +103,26 @@ class Dovecot(Daemon):
     @override
     def probes(self) -> tuple[Probe, ...]:
         """Return the greetings to expect: one login protocol, LMTP and SASL, as far as the configuration has them."""
-        there = listeners((self.active / "dovecot.conf").read_text())
+        configuration = (self.active / "dovecot.conf").read_text()
+        there = listeners(configuration)
         login = [probe for probe in _LOGIN if probe.address in there][:1]
-        return (*login, *(probe for probe in _OTHERS if probe.address in there))
+        return (*login, *self._deliveries(configuration), *(probe for probe in _OTHERS if probe.address in there))
+
+    def _deliveries(self, configuration: str) -> tuple[Probe, ...]:
+        """Return the probe of LMTP: a store lets in who calls it by its name and shows a certificate of ours."""
+        name = _NAME.search(configuration)
+        if name is None or _LMTP not in listeners(configuration, tls=True):
+            return ()
+        tls = Tls(name["name"], self.active / "ca.crt", self.active / "client.crt", self.active / "client.key")
+        return (Probe(_LMTP, (b"220",), farewell=b"QUIT\r\n", tls=tls),)
 
 
-def listeners(configuration: str) -> frozenset[int | str]:
-    """Return the ports and socket paths that a rendered configuration listens on in plain, without TLS or PROXY."""
+def listeners(configuration: str, *, tls: bool = False) -> frozenset[int | str]:
+    """Return the ports and socket paths that a configuration listens on without TLS and PROXY, or those with TLS."""
     found: set[int | str] = set()
     for listener in _LISTENER.finditer(configuration):
         settings = {setting["name"]: setting["value"] for setting in _SETTING.finditer(listener["settings"])}
-        if "yes" not in (settings.get("ssl"), settings.get("haproxy")):
+        if settings.get("haproxy") != "yes" and (settings.get("ssl") == "yes") == tls:
             port = settings.get("port", "")
             found.add(int(port) if port.isdecimal() else settings.get("path", listener["name"]))
     return frozenset(found - {0})

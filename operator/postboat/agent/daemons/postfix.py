@@ -18,6 +18,7 @@ from postboat.agent.children import wait_until
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.lmdb import LmdbDriver
 from postboat.agent.probe import Probe
+from postboat.agent.recovery import Recovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,6 +68,11 @@ class Postfix(Daemon):
         """Return the banner of smtpd."""
         there = frozenset(listeners((self.active / "master.cf").read_text()))
         return (Probe(_INNER if _INNER in there else _PORT, (b"220",), farewell=b"QUIT\r\n"),)
+
+    @override
+    def begin(self) -> None:
+        """Look after mail that waits for a store."""
+        Recovery(self.active, self.children, _QUEUE / "flush").start()
 
     @override
     def clean(self) -> None:
