@@ -5,6 +5,7 @@ They are plain values, so every other module of this layer can speak about the A
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -47,6 +48,32 @@ class ResourceType:
             parts.append(subresource)
         asked = urlencode({key: value for key, value in query.items() if value})
         return "/".join(parts) + (f"?{asked}" if asked else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPatch:
+    """Fields to write into the status of the object with this uid; a field that is None is taken away."""
+
+    uid: str
+    fields: Mapping[str, Any]
+    blank: bool = False
+    """The object has no status yet."""
+
+    def operations(self) -> list[Json]:
+        """Give the JSON patch, which fails as a whole on another object of the same name."""
+        test: Json = {"op": "test", "path": "/metadata/uid", "value": self.uid}
+        fields = {name: lean(value) for name, value in self.fields.items()}
+        if self.blank:
+            nothing: Json = {"op": "test", "path": "/status", "value": None}
+            return [test, nothing, {"op": "add", "path": "/status", "value": lean(fields)}]
+        return [test, *({"op": "add", "path": f"/status/{name}", "value": value} for name, value in fields.items())]
+
+
+def lean(value: Any) -> Any:  # noqa: ANN401 - JSON of any form
+    """Leave out of objects what is None, at any depth."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: lean(one) for name, one in value.items() if one is not None}
 
 
 CONFIG_MAP = ResourceType("", "v1", "configmaps", "ConfigMap")

@@ -9,10 +9,10 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from postboat.cluster.types import Key
+from postboat.cluster.types import Key, lean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from postboat.api import Resource
 
@@ -32,8 +32,23 @@ class Echoes:
         with self._lock:
             self._written[resource.kind, Key(resource.namespace, resource.name)] = (resource.uid, status)
 
+    def shown(self, old: Resource | None, new: Resource | None, fields: Iterable[str]) -> bool:
+        """Take in what the watch shows, and tell whether all that differs in these fields was written here."""
+        known = new or old
+        if known is None:
+            return True
+        with self._lock:
+            _, written = self._written.pop((known.kind, Key(known.namespace, known.name)), ("", {}))
+        if old is None or new is None:
+            return True
+        return all(
+            old.status.get(field) == new.status.get(field)
+            or (field in written and lean(written[field]) == new.status.get(field))
+            for field in fields
+        )
+
     def forget(self, kind: str, key: Key) -> None:
-        """Forget it, now that the watch has shown the object or the write has failed."""
+        """Forget it, now that the write has failed."""
         with self._lock:
             self._written.pop((kind, key), None)
 
@@ -43,5 +58,4 @@ class Echoes:
             written = self._written.get((resource.kind, Key(resource.namespace, resource.name)))
         if written is None or written[0] != resource.uid:
             return resource
-        status = {**resource.status, **written[1]}
-        return replace(resource, status={field: value for field, value in status.items() if value is not None})
+        return replace(resource, status=lean({**resource.status, **written[1]}))

@@ -122,10 +122,16 @@ class Observer(threading.Thread):
             if self._stopping:
                 return
             try:
-                interval = self._round() if self._allowed() and self._ledger.sequence else self._beat.slow
+                interval = self._once() if self._allowed() else self._beat.slow
             except Exception:
                 log.exception("a look at the pods failed", extra={"mailserver": self._key.name})
                 interval = self._beat.slow
+
+    def _once(self) -> float:
+        if self._ledger.sequence:
+            return self._round()
+        self._advance(NEVER, ())  # nothing was applied yet, and that may last
+        return self._beat.slow
 
     def _round(self) -> float:
         """Look once; the result is when to look again."""

@@ -31,6 +31,7 @@ from postboat.controller.world import RESOURCES, World
 from postboat.controller.writer import Judgement, StatusWriter
 from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import Gone
+from postboat.status.report import LASTING, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -155,7 +156,7 @@ class Operator:
     def _ensure(self, key: Key) -> MailServerControl:
         control = self._servers.get(key)
         if control is None:
-            control = self._servers[key] = MailServerControl(key, self.means)
+            control = self._servers[key] = MailServerControl(key, self.means, newborn=self.lease.held)
             self.health.beats[control.worker.name] = control.beat
             self.health.beats[control.observer.name] = lambda: control.observer.heartbeat
             self.health.beats[control.keeper.name] = lambda: control.keeper.heartbeat
@@ -181,19 +182,34 @@ class Operator:
         known = new or old
         if known is None:
             return
-        self.echoes.forget(known.kind, Key(known.namespace, known.name))
+        ours = self.echoes.shown(old, new, (*fields_of(known.kind), "usage"))
         if not self._running:
             return
-        quiet = _only_status(old, new)
-        if quiet and (old is None or new is None or old.status.get("store") == new.status.get("store")):
+        if old is not None and new is not None and _only_status(old, new):
+            self._status_changed(old, new, ours=ours)
             return
         if known.kind == "MailServer" and (old is None or new is None or old.uid != new.uid):
             self._servers_changed(known, new)
         change = new if new is not None else Gone(known.kind, known.name)
         for control in self._of_namespace(known.namespace):
-            control.hear(change, wake=not quiet)
-        if new is not None and not quiet and self.lease.held:
+            control.hear(change, wake=True)
+        if new is not None and self.lease.held:
             self._judge_strays((new,), self.world.servers(new.namespace))
+
+    def _status_changed(self, old: Resource, new: Resource, *, ours: bool) -> None:
+        """Keep in mind what a status alone remembers, and put right what somebody else has written there."""
+        controls = self._of_namespace(new.namespace)
+        if old.finalizers != new.finalizers:
+            for control in controls:
+                control.keeper.hear(new.kind, new.name)
+        if not ours and self.lease.held:
+            as_planned = [control.restore(old, new) for control in controls]
+            self._judge_strays((new,), self.world.servers(new.namespace))
+            if not all(as_planned):
+                return
+        if any(old.status.get(field) != new.status.get(field) for field in LASTING):
+            for control in controls:
+                control.hear(new, wake=False)
 
     def _servers_changed(self, known: Resource, new: Resource | None) -> None:
         """A MailServer has come or gone: that may change to whom the objects of its namespace belong."""
@@ -276,9 +292,8 @@ class Operator:
             telemetry.QUEUE_DEPTH.set(sum(control.worker.pending for control in self._servers.values()))
 
 
-def _only_status(old: Resource | None, new: Resource | None) -> bool:
-    if old is None or new is None:
-        return False
+def _only_status(old: Resource, new: Resource) -> bool:
+    """Whether no decision about the platform can follow from what changed; finalizers are the keeper's matter."""
     return (old.uid, old.generation, old.deleting, old.annotations) == (
         new.uid,
         new.generation,

@@ -17,17 +17,18 @@ from postboat.cluster.types import Key
 from postboat.controller.rollout import AFTER_ALL, NEVER
 from postboat.controller.statuses import Due, StatusBoard
 from postboat.controller.world import RESOURCES
-from postboat.controller.writer import Judgement
+from postboat.controller.writer import Judgement, patch_of
 from postboat.model.belonging import belonging
 from postboat.model.verdict import Reason, Verdict
 from postboat.status.observation import Moment, Observation, Workload
-from postboat.status.report import report
+from postboat.status.report import LASTING, fields_of, report
 from postboat.status.server import report_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.events import EventRecorder
+    from postboat.cluster.types import StatusPatch
     from postboat.controller.echoes import Echoes
     from postboat.controller.reconcile import Decided
     from postboat.controller.rollout import Progress
@@ -60,13 +61,26 @@ class Facts:
 class Reporter:
     """The statuses of one MailServer and of everything that belongs to it."""
 
-    def __init__(self, key: Key, world: World, writer: StatusWriter, events: EventRecorder, echoes: Echoes) -> None:
+    def __init__(  # noqa: PLR0913 - what a status is made from, and who takes it
+        self,
+        key: Key,
+        world: World,
+        writer: StatusWriter,
+        events: EventRecorder,
+        echoes: Echoes,
+        *,
+        begun: bool = False,
+    ) -> None:
         self._key = key
+        self._begun = begun
+        """Whether an object that comes cannot have been served by these pods before, whatever its status says."""
+        self._members: dict[ObjectKey, tuple[str, int]] = {}
+        """Uid and generation of each object as it was last judged here."""
         self._world, self._writer, self._events, self._echoes = world, writer, events, echoes
         self._lock = threading.RLock()
         self._board = StatusBoard()
         self._facts = Facts()
-        self._generation = 0
+        self._version = ("", 0)
         self._sequence = 0
         self._in_force = NEVER
         self._reported: Facts | None = None
@@ -87,7 +101,14 @@ class Reporter:
             self._planned(decided)
             self._facts = replace(self._facts, sync_error=sync_error, held=held, in_force=self._done())
             self._judge(decided.plan, touched, sequence)
+            self._begun = True
         self._server_due()
+
+    def take_over(self) -> None:
+        """Begin to write: another operator may have had everything in force until now."""
+        with self._lock:
+            self._begun = False
+            self._members.clear()
 
     def unwritten(self, decided: Decided, waiting: Mapping[ObjectKey, Resource | None]) -> None:
         """Take in objects of which something could not be written: they are not in force until they are judged."""
@@ -100,10 +121,36 @@ class Reporter:
             verdict = plan.verdicts.get(key)
             if resource is None or verdict is None or verdict.reason is Reason.SERVER_NOT_FOUND or resource.deleting:
                 self._board.gone((key,))
+                self._members.pop(key, None)
             elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
-                due = self._board.changed(key, resource.generation, verdict, sequence, now)
+                uid, generation = resource.uid, resource.generation
+                anew = self._begun and key not in self._members and _served(resource)
+                self._members[key] = uid, generation
+                due = self._board.changed(key, uid, generation, verdict, sequence, now, anew=anew)
                 if due is not None:
                     self._put(due)
+
+    def restore(self, old: Resource, new: Resource) -> bool:
+        """Put right a status that somebody else has written, and tell whether its lasting facts are as planned."""
+        key = (new.kind, new.name)
+        with self._lock:
+            if new.kind == "MailServer":
+                self._reported = None
+            elif self._members.get(key) != (new.uid, new.generation) or self._facts.plan is None:
+                return True  # a plan that knows it is still to come
+            elif all(old.status.get(field) == new.status.get(field) for field in fields_of(new.kind)):
+                return True
+            else:
+                verdict = self._facts.plan.verdicts.get(key)
+                if verdict is None:
+                    return True
+                in_force = verdict.effective and (not self._board.waits(key) or _served(old))
+                due = Due(key, new.uid, new.generation, verdict, in_force, anew=True)
+                made = self._made(due, new)
+                self._put(due)
+                return made is None or not LASTING & made.keys()
+        self._server_due()
+        return True
 
     def failed(self, decided: Decided | None, sentence: str) -> None:
         """Take in that a plan could not be made or applied."""
@@ -138,7 +185,7 @@ class Reporter:
         self._server_due()
 
     def _planned(self, decided: Decided) -> None:
-        self._generation = decided.resolution.server.generation
+        self._version = (decided.resolution.server.uid, decided.resolution.server.generation)
         self._facts = replace(self._facts, plan=decided.plan, revision=self._facts.revision + 1)
 
     def _done(self) -> bool:
@@ -164,27 +211,38 @@ class Reporter:
         status = self._status_of(due)
         self._writer.judge(Judgement(RESOURCES[kind], self._key.namespace, name, status))
 
-    def _status_of(self, due: Due) -> Callable[[], Mapping[str, Any] | None]:
-        def status() -> Mapping[str, Any] | None:
+    def _status_of(self, due: Due) -> Callable[[], StatusPatch | None]:
+        def status() -> StatusPatch | None:
             kind, name = due.key
             resource = self._world.get(kind, Key(self._key.namespace, name))
-            if resource is None or resource.deleting or resource.generation != due.generation:
+            if (
+                resource is None
+                or resource.deleting
+                or (resource.uid, resource.generation) != (due.uid, due.generation)
+            ):
                 return None
             known = self._echoes.newest(resource)
-            with self._lock:
-                facts = self._facts
-            platform = facts.plan.platform if facts.plan is not None else None
-            in_force, paused = due.in_force or _served(known), facts.held is not None
-            made = report(known, due.verdict, platform, _moment(), in_force=in_force, paused=paused)
-            return told(known, made, self._events, self._echoes)
+            return told(known, self._made(due, known), self._events, self._echoes)
 
         return status
 
-    def _server_status(self) -> Mapping[str, Any] | None:
+    def _made(self, due: Due, known: Resource) -> dict[str, Any] | None:
         with self._lock:
-            facts, generation = self._facts, self._generation
+            facts = self._facts
+        platform = facts.plan.platform if facts.plan is not None else None
+        in_force = due.in_force or (not due.anew and _served(known) and self._some_pod_serves(facts))
+        return report(known, due.verdict, platform, _moment(), in_force=in_force, paused=facts.held is not None)
+
+    @staticmethod
+    def _some_pod_serves(facts: Facts) -> bool:
+        """Whether any pod is there that may serve what was in force; nobody has looked yet while nothing is known."""
+        return not facts.progress or any(part.ready for part in facts.progress)
+
+    def _server_status(self) -> StatusPatch | None:
+        with self._lock:
+            facts, version = self._facts, self._version
         server = self._world.get("MailServer", self._key)
-        if server is None or facts.plan is None or server.generation != generation:
+        if server is None or facts.plan is None or (server.uid, server.generation) != version:
             return None
         known = self._echoes.newest(server)
         seen = Observation(
@@ -202,12 +260,12 @@ class Reporter:
 
 def stray_status(
     world: World, echoes: Echoes, events: EventRecorder, resource: Resource
-) -> Callable[[], Mapping[str, Any] | None]:
+) -> Callable[[], StatusPatch | None]:
     """Make the status of an object that belongs to no MailServer."""
 
-    def status() -> Mapping[str, Any] | None:
+    def status() -> StatusPatch | None:
         newest = world.get(resource.kind, Key(resource.namespace, resource.name))
-        if newest is None or newest.deleting or newest.generation != resource.generation:
+        if newest is None or newest.deleting or (newest.uid, newest.generation) != (resource.uid, resource.generation):
             return None
         verdict = belonging(newest, world.servers(newest.namespace))
         if not isinstance(verdict, Verdict):
@@ -220,7 +278,7 @@ def stray_status(
 
 def told(
     resource: Resource, status: Mapping[str, Any] | None, events: EventRecorder, echoes: Echoes
-) -> Mapping[str, Any] | None:
+) -> StatusPatch | None:
     """Pass a status on to be written, and tell of conditions that turn with it."""
     if status is None:
         return None
@@ -242,7 +300,7 @@ def told(
                 )
             )
     echoes.wrote(resource, status)
-    return status
+    return patch_of(resource, status)
 
 
 def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:

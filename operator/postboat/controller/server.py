@@ -79,7 +79,7 @@ class Means:
 class MailServerControl:
     """The threads and the memory of one MailServer."""
 
-    def __init__(self, key: Key, means: Means) -> None:
+    def __init__(self, key: Key, means: Means, *, newborn: bool = False) -> None:
         self.key = key
         self._means = means
         self._inbox = Inbox()
@@ -93,7 +93,7 @@ class MailServerControl:
         self._unmade: dict[str, str] = {}
         self._standing = Standing()
         self._standing_due = True
-        self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes)
+        self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes, begun=newborn)
         self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._fresh.set)
         self.observer = Observer(
             key,
@@ -135,7 +135,14 @@ class MailServerControl:
         """Begin to write, or end it at once."""
         self.worker.pause(paused=not held)
         if held:
+            self._reporter.take_over()
             self.start_over()
+
+    def restore(self, old: Resource, new: Resource) -> bool:
+        """Put right a status that somebody else has written, and tell whether its lasting facts are as planned."""
+        if new.kind == "Mailbox" and old.status.get("usage") != new.status.get("usage"):
+            self.keeper.hear(new.kind, new.name)
+        return (new.kind == "MailServer" and new.name != self.key.name) or self._reporter.restore(old, new)
 
     def beat(self) -> float | None:
         """Give the worker's last sign of life, or None while it rests."""

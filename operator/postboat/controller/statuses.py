@@ -22,18 +22,26 @@ class Due:
     """A status to judge and, if it differs, to write."""
 
     key: Key
+    uid: str
     generation: int
     verdict: Verdict
     in_force: bool
+    anew: bool = False
+    """What the status says so far counts for nothing: these pods never served the object."""
 
 
 @dataclass(slots=True)
 class _Waiting:
+    uid: str
     generation: int
     verdict: Verdict
     sequence: int
     since: float
     told: bool = False
+    anew: bool = False
+
+    def due(self, key: Key, *, in_force: bool) -> Due:
+        return Due(key, self.uid, self.generation, self.verdict, in_force, self.anew)
 
 
 class StatusBoard:
@@ -48,18 +56,29 @@ class StatusBoard:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def changed(self, key: Key, generation: int, verdict: Verdict, sequence: int, now: float) -> Due | None:
-        """Take in an object that a plan changed; what is refused as a whole need not wait for anybody."""
+    def waits(self, key: Key) -> bool:
+        """Tell whether an object waits for the pods."""
+        return key in self._waiting
+
+    def changed(  # noqa: PLR0913, PLR0917 - an object, what became of it, in which plan and when
+        self, key: Key, uid: str, generation: int, verdict: Verdict, sequence: int, now: float, *, anew: bool = False
+    ) -> Due | None:
+        """Take in an object that a plan changed; what is refused as a whole need not wait for anybody.
+
+        `anew` says that its status claims what these pods never served, so that it is told at once that it waits.
+        """
         if not verdict.effective:
             self._waiting.pop(key, None)
-            return Due(key, generation, verdict, in_force=False)
+            return Due(key, uid, generation, verdict, in_force=False)
         if sequence <= self._in_force:
             self._waiting.pop(key, None)
-            return Due(key, generation, verdict, in_force=True)
+            return Due(key, uid, generation, verdict, in_force=True)
         known = self._waiting.get(key)
-        told = known is not None and known.told
-        self._waiting[key] = _Waiting(generation, verdict, sequence, now, told=told)
-        return Due(key, generation, verdict, in_force=False) if told else None
+        same = known is not None and known.uid == uid
+        told = anew or (same and known is not None and known.told)
+        anew = anew or (same and known is not None and known.anew)
+        waiting = self._waiting[key] = _Waiting(uid, generation, verdict, sequence, now, told, anew)
+        return waiting.due(key, in_force=False) if told else None
 
     def gone(self, keys: Iterable[Key]) -> None:
         """Forget objects that exist no more."""
@@ -73,7 +92,7 @@ class StatusBoard:
         self._in_force = in_force
         ready = [key for key, waiting in self._waiting.items() if waiting.sequence <= in_force]
         taken = [(key, self._waiting.pop(key)) for key in ready]
-        due = [Due(key, waiting.generation, waiting.verdict, in_force=True) for key, waiting in taken]
+        due = [waiting.due(key, in_force=True) for key, waiting in taken]
         return due + self._overdue(now)
 
     def _overdue(self, now: float) -> list[Due]:
@@ -83,5 +102,5 @@ class StatusBoard:
         for key, waiting in self._waiting.items():
             if not waiting.told and now - waiting.since >= self._patience:
                 waiting.told = True
-                due.append(Due(key, waiting.generation, waiting.verdict, in_force=False))
+                due.append(waiting.due(key, in_force=False))
         return due

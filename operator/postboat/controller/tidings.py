@@ -6,14 +6,14 @@ A status is made at the moment it is written, from the newest copy of the object
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from postboat.api import GROUP, VERSION, Resource
 from postboat.api.mailbox import MailboxType
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
 from postboat.controller.world import RESOURCES
-from postboat.controller.writer import Judgement
+from postboat.controller.writer import Judgement, patch_of
 from postboat.model.census import claimed, mailbox_type
 from postboat.model.verdict import Reason
 from postboat.status.conditions import Condition
@@ -21,9 +21,10 @@ from postboat.status.observation import Moment
 from postboat.status.usage import condition_patch, usage, usage_patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from postboat.cluster.events import EventRecorder
+    from postboat.cluster.types import StatusPatch
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
     from postboat.model.census import Census, Orphan
@@ -53,7 +54,7 @@ class Tidings:
         """Let the usage of a mailbox be written if its status says something else; the result is whether it does."""
         key = Key(self._key.namespace, name)
 
-        def patch() -> Mapping[str, Any] | None:
+        def patch() -> StatusPatch | None:
             mailbox = self._world.get("Mailbox", key)
             claim = claimed(mailbox) if mailbox is not None else None
             account = platform.account(claim.user) if claim is not None else None
@@ -61,7 +62,7 @@ class Tidings:
                 return None
             holding = census.holding(account.user, account.shard)
             told = usage(holding, account.quota) if holding is not None else None
-            return usage_patch(mailbox, told) if told is not None else None
+            return patch_of(mailbox, usage_patch(mailbox, told) if told is not None else None)
 
         if patch() is None:
             return False
@@ -100,11 +101,11 @@ class Tidings:
         message = f"The mail is to be erased, which waits: {why}."
         condition = Condition("Erased", holds=False, reason=Reason.STORE_UNAVAILABLE, message=message)
 
-        def patch() -> Mapping[str, Any] | None:
+        def patch() -> StatusPatch | None:
             newest = self._world.get("Mailbox", key)
             if newest is None or newest.uid != mailbox.uid:
                 return None
-            return condition_patch(newest, condition, Moment(dt.datetime.now(dt.UTC)))
+            return patch_of(newest, condition_patch(newest, condition, Moment(dt.datetime.now(dt.UTC))))
 
         if patch() is not None:
             self._writer.judge(Judgement(RESOURCES["Mailbox"], key.namespace, key.name, patch, part="erasing"))

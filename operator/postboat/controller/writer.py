@@ -5,22 +5,26 @@ It shares nothing with the threads that apply objects, so a flood of statuses do
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from postboat import telemetry
-from postboat.cluster.types import ApiError, Key
+from postboat.cluster.types import ApiError, Key, StatusPatch
 from postboat.controller.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from postboat.api import Resource
     from postboat.cluster.client import Client
     from postboat.cluster.types import ResourceType
     from postboat.controller.echoes import Echoes
 
 WRITERS = 6
-NOT_FOUND = 404
+NOT_FOUND, OTHER = 404, 422
+log = logging.getLogger(__name__)
+
 Name = tuple[str, str, str, str]
 """Kind, namespace and name of an object, and the part of its status."""
 
@@ -32,9 +36,14 @@ class Judgement:
     kind: ResourceType
     namespace: str
     name: str
-    status: Callable[[], Mapping[str, Any] | None]
+    status: Callable[[], StatusPatch | None]
     part: str = ""
     """Parts of one status that have nothing to do with each other are judged and written apart."""
+
+
+def patch_of(resource: Resource, fields: Mapping[str, Any] | None) -> StatusPatch | None:
+    """Write fields of a status for this very object, or nothing."""
+    return None if fields is None else StatusPatch(resource.uid, fields, blank=not resource.status)
 
 
 class StatusWriter(Outbox[Name, Judgement]):
@@ -55,14 +64,16 @@ class StatusWriter(Outbox[Name, Judgement]):
             self._echoes.forget(judgement.kind.kind, Key(judgement.namespace, judgement.name))
             if isinstance(failure, ApiError) and failure.status == NOT_FOUND:
                 return True  # the object is gone, and so is its status
+            if isinstance(failure, ApiError) and failure.status == OTHER:
+                log.debug("the status of %s was for an object that is another one now: %s", judgement.name, failure)
+                return False  # judged anew, from what the watch shows then
             telemetry.STATUS_ERRORS.labels(judgement.kind.kind).inc()
             raise
         return True
 
     def _write_status(self, judgement: Judgement) -> None:
-        status = judgement.status()
-        if status is None:
+        patch = judgement.status()
+        if patch is None:
             return
-        body = {"status": dict(status)}
-        self._client.merge(judgement.kind, judgement.namespace, judgement.name, body, subresource="status")
+        self._client.write_status(judgement.kind, judgement.namespace, judgement.name, patch)
         telemetry.STATUS_WRITES.labels(judgement.kind.kind).inc()

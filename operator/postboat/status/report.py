@@ -34,6 +34,8 @@ _FIELDS: Final = {
     "MailDomain": ("conditions", "delivery", "dkim", "domain", "observedGeneration"),
     "Mailbox": ("conditions", "observedGeneration", "quota", "store", "type", "username"),
 }
+LASTING: Final = frozenset({"store", "dkim"})
+"""What decisions are made from later: where the mail of a Mailbox lies, and which key the DNS speaks of."""
 _MOST_ADDRESSES: Final = 32
 """So many does the schema allow; the count is that of all."""
 _COMMON: Final = ("conditions", "observedGeneration")
@@ -73,8 +75,12 @@ def unless_equal(resource: Resource, status: dict[str, Any]) -> dict[str, Any] |
 
 
 def _own(resource: Resource) -> dict[str, Any]:
-    fields = _FIELDS.get(resource.kind, _COMMON)
-    return {field: resource.status[field] for field in fields if field in resource.status}
+    return {field: resource.status[field] for field in fields_of(resource.kind) if field in resource.status}
+
+
+def fields_of(kind: str) -> tuple[str, ...]:
+    """Name the fields of a status that are written from here."""
+    return _FIELDS.get(kind, _COMMON)
 
 
 def _patch(there: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Stage:
     # what is written
     def judge(self, judgement: Judgement) -> None:
         if (status := judgement.status()) is not None:
-            self.written.append(status)
+            self.written.append(status.fields)
 
     def wish(self, mailbox: Resource, *, wanted: bool) -> None:
         self.finalizers[mailbox.name] = wanted

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from postboat.cluster.types import Key
 from postboat.controller import reporter as reporters
 from postboat.controller.echoes import Echoes
@@ -16,7 +18,7 @@ from postboat.objects.plan import plan
 from tests.golden import world
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
 
     from postboat.api import Resource
     from postboat.cluster.events import Notice
@@ -48,14 +50,14 @@ class Stage:
     def statuses(self, name: str) -> list[dict[str, Any]]:
         due, self.due = self.due, []
         made = [judgement.status() for known, judgement in due if known == name]
-        return [dict(status) for status in made if status is not None]
+        return [dict(status.fields) for status in made if status is not None]
 
 
-def begin(anna: Resource = ANNA) -> tuple[Stage, Reporter, Decided]:
+def begin(anna: Resource = ANNA, *, begun: bool = False) -> tuple[Stage, Reporter, Decided]:
     server = world.server()
     resolution = resolve(world.of(server, [anna], OWN))
     stage = Stage({("Mailbox", "anna"): anna, ("MailServer", "mail"): server})
-    reporter = Reporter(Key("mail", "mail"), stage, stage, stage, Echoes())  # type: ignore[arg-type] - all it asks for
+    reporter = Reporter(Key("mail", "mail"), stage, stage, stage, Echoes(), begun=begun)  # type: ignore[arg-type] - all it asks for
     return stage, reporter, Decided(plan(resolution), resolution)
 
 
@@ -140,4 +142,78 @@ def test_a_fault_is_told_with_the_plan_and_the_objects_go_on() -> None:
 
 def _all(stage: Stage) -> list[tuple[str, dict[str, Any]]]:
     made = sorted(((name, judgement.status()) for name, judgement in stage.due), key=lambda pair: pair[0] != "mail")
-    return [(name, dict(status)) for name, status in made if status is not None]
+    return [(name, dict(status.fields)) for name, status in made if status is not None]
+
+
+def test_an_object_made_again_gets_nothing_from_its_predecessor() -> None:
+    stage, reporter, decided = begin()
+    reporter.judged(decided, {("Mailbox", "anna"): ANNA}, 1)
+    stage.held["Mailbox", "anna"] = replace(ANNA, uid="another")
+    reporter.advance(1, WHOLE)
+    assert stage.statuses("anna") == []
+
+
+def test_a_server_made_again_gets_nothing_from_its_predecessor() -> None:
+    stage, reporter, decided = begin()
+    stage.held["MailServer", "mail"] = replace(stage.held["MailServer", "mail"], uid="another")
+    reporter.judged(decided, {}, 1)
+    reporter.advance(1, WHOLE)
+    assert stage.statuses("mail") == []
+
+
+def test_what_comes_from_another_server_is_not_ready_before_these_pods_serve_it() -> None:
+    anna = served()
+    stage, reporter, decided = begin(anna, begun=True)
+    reporter.judged(decided, {("Mailbox", "anna"): anna}, 2)
+    assert [ready(status) for status in stage.statuses("anna")] == [("False", "Pending")]
+    reporter.advance(2, WHOLE)
+    assert [ready(status) for status in stage.statuses("anna")] == [("True", "InForce")]
+    reporter.judged(decided, {("Mailbox", "anna"): anna}, 3)
+    assert stage.statuses("anna") == []
+
+
+def test_without_any_pod_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    anna = served()
+    stage, reporter, decided = begin(anna)
+    reporter.judged(decided, {("Mailbox", "anna"): anna}, 2)
+    monkeypatch.setattr("tests.unit.controller.test_reporter.WHOLE", (replace(WHOLE[0], ready=0),))
+    assert [ready(status) for status in late(stage, reporter, monkeypatch)] == [("False", "Pending")]
+
+
+def _forged(anna: Resource) -> Resource:
+    conditions = [{**one, "status": "False", "reason": "Pending"} for one in anna.status["conditions"]]
+    return replace(anna, status={**anna.status, "conditions": conditions})
+
+
+@pytest.mark.parametrize("harm", [_forged, lambda anna: replace(anna, status={})])
+@pytest.mark.parametrize("in_force", [1, NEVER])
+def test_a_status_that_somebody_else_has_written_is_put_right(
+    harm: Callable[[Resource], Resource], in_force: int
+) -> None:
+    anna = served()
+    stage, reporter, decided = begin(anna)
+    reporter.advance(in_force, WHOLE)
+    reporter.judged(decided, {("Mailbox", "anna"): anna}, 1)
+    stage.due.clear()
+    stage.held["Mailbox", "anna"] = harm(anna)
+    reporter.restore(anna, harm(anna))
+    (status,) = stage.statuses("anna")
+    assert ready(status) == ("True", "InForce")
+
+
+def test_a_forged_ready_is_put_right() -> None:
+    stage, reporter, decided = begin()
+    reporter.judged(decided, {("Mailbox", "anna"): ANNA}, 1)
+    stage.due.clear()
+    stage.held["Mailbox", "anna"] = forged = replace(ANNA, status=served().status)
+    reporter.restore(ANNA, forged)
+    assert [ready(status) for status in stage.statuses("anna")] == [("False", "Pending")]
+
+
+def test_a_forged_place_is_no_fact() -> None:
+    anna = served()
+    _, reporter, decided = begin(anna)
+    reporter.judged(decided, {("Mailbox", "anna"): anna}, 1)
+    assert anna.status["store"] == 0
+    assert not reporter.restore(anna, replace(anna, status={**anna.status, "store": 5}))
+    assert reporter.restore(anna, replace(anna, status={**anna.status, "usage": {}}))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from postboat.cluster.types import ApiError, FencedError, Key, ResourceType
+from postboat.cluster.types import ApiError, FencedError, ResourceType, StatusPatch
 from postboat.controller.echoes import Echoes
 from postboat.controller.world import RESOURCES
 from postboat.controller.writer import Judgement, StatusWriter
 from tests.golden import world
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from postboat.cluster.types import Json
 
 ANNA = world.resource("Mailbox", "anna", {})
@@ -28,36 +27,35 @@ class Server:
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
-        self.taken: list[Json] = []
+        self.taken: list[StatusPatch] = []
         self.done = threading.Event()
 
-    def merge(self, _kind: ResourceType, _namespace: str, _name: str, body: Json, *, subresource: str) -> Json:
-        assert subresource == "status"
+    def write_status(self, _kind: ResourceType, _namespace: str, _name: str, patch: StatusPatch) -> Json:
         if self.failures:
             raise self.failures.pop(0)
-        self.taken.append(body)
+        self.taken.append(patch)
         self.done.set()
         return {}
 
 
 def judge(echoes: Echoes) -> Judgement:
-    def status() -> Mapping[str, Any] | None:
+    def status() -> StatusPatch | None:
         if echoes.newest(ANNA).status == NEW:
             return None
         echoes.wrote(ANNA, NEW)
-        return NEW
+        return StatusPatch(ANNA.uid, NEW)
 
     return Judgement(RESOURCES["Mailbox"], ANNA.namespace, ANNA.name, status)
 
 
-@pytest.mark.parametrize("failure", [ApiError(500, "", "PATCH"), FencedError("no Lease")])
+@pytest.mark.parametrize("failure", [ApiError(500, "", "PATCH"), ApiError(422, "", "PATCH"), FencedError("no Lease")])
 def test_a_status_is_written_after_a_failure(failure: Exception) -> None:
     server, echoes = Server(failure), Echoes()
     writer = StatusWriter(server, echoes)  # type: ignore[arg-type] - it only ever merges
     writer.start()
     writer.judge(judge(echoes))
     assert server.done.wait(5)
-    assert server.taken == [{"status": NEW}]
+    assert server.taken == [StatusPatch(ANNA.uid, NEW)]
     writer.stop()
 
 
@@ -78,5 +76,36 @@ def test_what_was_written_counts_until_the_watch_shows_it() -> None:
     echoes = Echoes()
     echoes.wrote(ANNA, {"store": None, **NEW})
     assert echoes.newest(ANNA).status == NEW
-    echoes.forget("Mailbox", Key(ANNA.namespace, ANNA.name))
+    assert echoes.shown(ANNA, replace(ANNA, status=NEW), ("store", "observedGeneration"))
     assert echoes.newest(ANNA) == ANNA
+
+
+@pytest.mark.parametrize(
+    ("written", "shown", "ours"),
+    [
+        (NEW, NEW, True),
+        (NEW, {"observedGeneration": 7}, False),
+        (NEW, {}, True),
+        ({"dkim": {"name": "x", "record": None}}, {"dkim": {"name": "x"}}, True),
+        (NEW, {"dkim": {"name": "x"}}, False),
+        ({}, {"elsewhere": 1}, True),
+    ],
+)
+def test_a_status_that_somebody_else_has_written_is_known(
+    written: dict[str, Any], shown: dict[str, Any], *, ours: bool
+) -> None:
+    echoes = Echoes()
+    echoes.wrote(ANNA, written)
+    assert echoes.shown(ANNA, replace(ANNA, status=shown), ("observedGeneration", "dkim")) is ours
+
+
+def test_a_status_is_written_into_the_very_object_only() -> None:
+    patch = StatusPatch("uid", {"conditions": [], "dkim": {"name": "x", "record": None}, "store": None})
+    test = {"op": "test", "path": "/metadata/uid", "value": "uid"}
+    assert patch.operations() == [
+        test,
+        {"op": "add", "path": "/status/conditions", "value": []},
+        {"op": "add", "path": "/status/dkim", "value": {"name": "x"}},
+        {"op": "add", "path": "/status/store", "value": None},
+    ]
+    assert replace(patch, blank=True).operations()[0] == test
