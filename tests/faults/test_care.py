@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.cluster.types import CONFIG_MAP, SECRET
+from postboat.cluster.types import CONFIG_MAP, SECRET, ResourceType
+from postboat.controller.certificates import rsa_key
 
 from .platform import eventually
 from .stage import RESOURCES, condition
 from .test_reflector import NAMESPACE_TYPE
 
 if TYPE_CHECKING:
+    from postboat.cluster.types import Json
+
     from .platform import Platform
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
@@ -94,15 +98,80 @@ def test_pods_are_left_alone_when_told_so(platform: Platform) -> None:
     assert platform.pods.versions() == before
 
 
-def test_a_key_that_cannot_be_made_holds_up_nothing_else(platform: Platform) -> None:
-    frozen = {"namespace": platform.namespace, "name": "frozen"}
-    platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": frozen, "immutable": True})
-    platform.put("MailDomain", "frozen.example.test", dkim={"secretName": "frozen"})
-    eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False")
-    platform.mailbox("alice")
-    assert eventually(lambda: platform.ready("Mailbox", "alice")) < 3 + platform.pods.pause
-    platform.client.delete(RESOURCES["MailDomain"], platform.namespace, "frozen.example.test")
-    eventually(lambda: platform.ready("MailServer", "mail"))
+@pytest.mark.parametrize("kind", ["quota", "immutable", "foreign"])
+def test_a_key_that_cannot_be_made_is_told_and_holds_up_nothing_else(platform: Platform, kind: str) -> None:
+    name = "frozen.example.test"
+    meta: Json = {"namespace": platform.namespace, "name": f"{name}-dkim"}
+    match kind:
+        case "quota":
+            quota = ResourceType("", "v1", "resourcequotas", "ResourceQuota")
+            used = len(list(platform.client.pages(SECRET, platform.namespace)))
+            meta = {"namespace": platform.namespace, "name": "small"}
+            spec = {"hard": {"count/secrets": str(used)}}
+            platform.client.create(quota, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec})
+            status = {"hard": spec["hard"], "used": {"count/secrets": str(used)}}
+            platform.client.merge(quota, platform.namespace, "small", {"status": status}, subresource="status")
+            word = "exceeded quota: small"
+        case "immutable":
+            meta["labels"] = {"app.kubernetes.io/managed-by": "postboat"}
+            platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "immutable": True})
+            word = "field is immutable"
+        case _:
+            platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+            word = "not of postboat"
+    platform.put("MailDomain", name)
+    eventually(lambda: _told(platform, name)[:2] == ("False", "KeysMissing"))
+    assert word in _told(platform, name)[2]
+    assert condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False"
+    if kind != "quota":  # a Mailbox may need a shard of its own
+        platform.mailbox("alice")
+        assert eventually(lambda: platform.ready("Mailbox", "alice")) < 3 + platform.pods.pause
+        before = platform.client.get(SECRET, platform.namespace, f"{name}-dkim")
+        assert before is not None
+        assert "data" not in before
+    platform.client.delete(RESOURCES["MailDomain"], platform.namespace, name)
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "True")
+
+
+def _told(platform: Platform, name: str) -> tuple[str, str, str]:
+    raw = platform.get("MailDomain", name) or {}
+    listed = (raw.get("status") or {}).get("conditions", ())
+    found = (one for one in listed if one["type"] == "Ready")
+    return next(((str(one["status"]), str(one["reason"]), str(one["message"])) for one in found), ("", "", ""))
+
+
+@pytest.mark.parametrize("named", [None, "mine"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_key_whose_secret_is_deleted_goes_on_signing(
+    platform: Platform, named: str | None, *, restarted: bool
+) -> None:
+    secret = named or "signed.example.test-dkim"
+    if named is not None:
+        data = {"default.key": base64.b64encode(rsa_key()).decode()}
+        meta = {"namespace": platform.namespace, "name": named}
+        platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
+    platform.put("MailDomain", "signed.example.test", **({"dkim": {"secretName": named}} if named else {}))
+    eventually(lambda: platform.ready("MailDomain", "signed.example.test"))
+    before = (platform.get("MailDomain", "signed.example.test") or {})["status"]["dkim"]
+    whole = platform.client.get(SECRET, platform.namespace, secret)
+    assert whole is not None
+    if restarted:
+        assert platform.operators[0].stop() in {0, -15}
+    platform.client.delete(SECRET, platform.namespace, secret)
+    if restarted:
+        platform.operators.append(platform.operator(identity="two"))
+    eventually(lambda: _told(platform, "signed.example.test")[:2] == ("False", "SecretNotFound"))
+    assert secret in _told(platform, "signed.example.test")[2]
+    time.sleep(2)
+    assert platform.client.get(SECRET, platform.namespace, secret) is None, "it was not made anew"
+    assert (platform.get("MailDomain", "signed.example.test") or {})["status"]["dkim"] == before
+    files = platform.client.get(SECRET, platform.namespace, "mail-filter")
+    assert files is not None
+    assert files["data"]["dkim-signed.example.test.key"]
+    meta = {"namespace": platform.namespace, "name": secret, "labels": whole["metadata"].get("labels") or {}}
+    platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": whole["data"]})
+    eventually(lambda: platform.ready("MailDomain", "signed.example.test"))
+    assert (platform.get("MailDomain", "signed.example.test") or {})["status"]["dkim"] == before
 
 
 def test_a_namespace_that_ends_makes_no_noise(platform: Platform) -> None:

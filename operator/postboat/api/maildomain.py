@@ -89,7 +89,8 @@ class Dkim(Model):
     selector: Selector | None = None
     """Selector of the key in the DNS; `default` when absent. A new selector makes a new key."""
     secret_name: ObjectName | None = None
-    """Secret with the private key under SELECTOR.key (PEM, PKCS#8); NAME-dkim when absent, made when missing."""
+    """Secret with the private key under SELECTOR.key (PEM, PKCS#8); NAME-dkim when absent, which the operator makes.
+    A Secret that is named here is only read."""
 
 
 class DmarcPolicy(StrEnum):

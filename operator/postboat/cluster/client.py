@@ -51,6 +51,11 @@ def encoded(body: Json | list[Json]) -> bytes:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
+_HARMLESS = re.compile(
+    r"exceeded quota: [\w.-]+(, (requested|used|limited): [\w./=,:-]+)+|field is immutable when `immutable` is set"
+)
+
+
 class Fence(Protocol):
     """Says for how many more seconds this process may write."""
 
@@ -257,10 +262,18 @@ def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
         response.status,
         str(answer.get("reason") or response.reason or ""),
         request,
-        "" if "/secrets" in request else str(answer.get("message", ""))[:500],
+        _told(request, str(answer.get("message", ""))),
         float(asked) if asked.isdigit() else None,
         ending=_ending(answer),
     )
+
+
+def _told(request: str, message: str) -> str:
+    """Give what the server said; about a Secret only what cannot quote its content, like which quota is used up."""
+    if "/secrets" not in request:
+        return message[:500]
+    found = _HARMLESS.search(message)
+    return found[0][:500] if found is not None else ""
 
 
 def _ending(answer: Json) -> bool:

@@ -33,6 +33,7 @@ PASSWORDS = (
 )
 PASSWORD_LENGTH = 40
 CONFLICT = 409
+MANAGED = "app.kubernetes.io/managed-by"
 
 
 def additions(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:
@@ -58,6 +59,11 @@ def make(client: Client, server: Resource, wanted: Wanted) -> None:
     missing = additions(wanted, held, now)
     if not missing:
         return
+    if (raw["metadata"].get("labels") or {}).get(MANAGED) != "postboat":
+        lacks = ", ".join(sorted(missing))
+        raise ExpectedError(
+            f"Secret {wanted.name} is there and not of postboat, which writes to none but its own: add {lacks}"
+        )
     meta = {"resourceVersion": raw["metadata"]["resourceVersion"], "uid": raw["metadata"]["uid"]}
     try:
         client.merge(SECRET, server.namespace, wanted.name, {"metadata": meta, "data": _encoded(missing)})
@@ -109,7 +115,7 @@ def _body(server: Resource, wanted: Wanted, entries: Mapping[str, bytes]) -> Jso
     labels = {
         "app.kubernetes.io/name": "postboat",
         INSTANCE: server.name,
-        "app.kubernetes.io/managed-by": "postboat",
+        MANAGED: "postboat",
         KEEP: "true",
         "postboat.dev/watch": "true",
     }

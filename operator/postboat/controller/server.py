@@ -9,12 +9,14 @@ import datetime as dt
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
 from postboat.api import Resource
+from postboat.cluster.secrets import content_of
 from postboat.cluster.types import (
+    SECRET,
     ApiError,
     ConnectionFailedError,
     FencedError,
@@ -32,7 +34,7 @@ from postboat.controller.reporter import Reporter
 from postboat.controller.snapshot import Assembly, assemble
 from postboat.controller.tidings import Tidings
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone
+from postboat.model.snapshot import Gone, SecretContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from postboat.controller.world import World
     from postboat.controller.writer import StatusWriter
     from postboat.model.platform import Environment, Wanted
-    from postboat.model.snapshot import Change, SecretContent
+    from postboat.model.snapshot import Change
     from postboat.model.verdict import Key as ObjectKey
 
 log = logging.getLogger(__name__)
@@ -215,11 +217,14 @@ class MailServerControl:
         self._fed = self._view.referenced
         self._carried = ()
         self._unmade = {}
+        looked: set[str] = set()
         for _ in range(ROUNDS):
+            sought = decided.resolution.sought - looked if decided is not None else frozenset()
             wanted = self._to_make(decided)
-            if not wanted:
+            if not (sought or wanted):
                 return decided
-            decided = self._make_keys(wanted)
+            looked |= sought
+            decided = self._look_for_keys(sought) if sought else self._make_keys(wanted)
         log.error("keys are wanted again and again", extra={"mailserver": self.key.name})
         return decided
 
@@ -277,6 +282,15 @@ class MailServerControl:
             return ()
         return tuple(wanted for wanted in decided.plan.wanted if wanted.name not in self._unmade)
 
+    def _look_for_keys(self, sought: frozenset[str]) -> Decided | None:
+        """Read Secrets of our own that may hold a key in force whose own Secret is gone."""
+        contents = []
+        for name in sorted(sought):
+            raw = self._means.client.get(SECRET, self.key.namespace, name)
+            gone = SecretContent(self.key.namespace, name, exists=False, data={})
+            contents.append(gone if raw is None else content_of(raw))
+        return self._planner.update(contents, dt.datetime.now(dt.UTC))
+
     def _make_keys(self, wanted: tuple[Wanted, ...]) -> Decided | None:
         """Make what is wanted; what the server refuses is told and tried again later, and holds up nothing else."""
         server = self._view.resources["MailServer", self.key.name]
@@ -292,7 +306,9 @@ class MailServerControl:
                 log.info("made keys: %s", one.name, extra={"mailserver": self.key.name, "why": one.why})
         made = frozenset(one.name for one in wanted) - self._unmade.keys()
         contents = self._means.world.secrets.read(self.key.namespace, made, anew=True)
-        return self._planner.update(tuple(contents.values()), dt.datetime.now(dt.UTC))
+        known = self._means.world.secrets.read(self.key.namespace, self._unmade)
+        refused = [replace(known[name], refused=why) for name, why in self._unmade.items() if name in known]
+        return self._planner.update((*contents.values(), *refused), dt.datetime.now(dt.UTC))
 
     def _bring_about(self, decided: Decided) -> None:
         self._touched |= self._planner.take_touched()

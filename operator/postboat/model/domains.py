@@ -3,17 +3,18 @@
 Of two objects for one domain the older counts; a domain never fails because of another one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Refusal, Resource
-from postboat.model import names, signing
+from postboat.model import names
 from postboat.model.in_force import fields_verdict
-from postboat.model.platform import Domain, Wanted, WantedKind
-from postboat.model.references import dkim_secret, signs
+from postboat.model.platform import Domain, Wanted
+from postboat.model.references import signs
 from postboat.model.relays import Relays
+from postboat.model.signing import Signing, settle
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
@@ -34,6 +35,8 @@ class Domains:
     domains: tuple[Domain, ...]
     verdicts: tuple[tuple[Key, Verdict], ...]
     wanted: tuple[Wanted, ...]
+    sought: frozenset[str] = frozenset()
+    """Secrets to be read once, since a key in force may be in them."""
 
 
 def age(resource: Resource) -> tuple[str, str, str]:
@@ -41,16 +44,17 @@ def age(resource: Resource) -> tuple[str, str, str]:
     return resource.created or "9999", resource.uid, resource.name
 
 
-def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> Domains:
+def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent], server: str) -> Domains:
     """Decide about all MailDomains of a server."""
     owners: dict[str, str] = {}
     relays = Relays(secrets)
     domains: list[Domain] = []
     verdicts: list[tuple[Key, Verdict]] = []
     wanted: list[Wanted] = []
+    sought: set[str] = set()
     signed = 0
     for resource in sorted(resources, key=age):
-        verdict, domain = _judge(resource, owners, secrets, relays)
+        verdict, domain, signing = _judge(resource, owners, secrets, (relays, server))
         signed += domain is not None and domain.dkim is not None
         if domain is not None and domain.dkim is not None and signed > _MOST_KEYS:
             verdict, domain = _UNSIGNED, replace(domain, dkim=None)
@@ -58,25 +62,28 @@ def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretC
         if domain is not None:
             owners[domain.name] = resource.name
             domains.append(domain)
-            wanted.extend(() if verdict is _UNSIGNED else _wanted(resource, domain))
-    return Domains(tuple(sorted(domains, key=lambda domain: domain.name)), tuple(verdicts), tuple(wanted))
+            wanted.extend(signing.wanted)
+            sought.update(signing.sought)
+    found = tuple(sorted(domains, key=lambda domain: domain.name))
+    return Domains(found, tuple(verdicts), tuple(wanted), frozenset(sought))
 
 
 def _judge(
-    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent], relays: Relays
-) -> tuple[Verdict, Domain | None]:
+    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent], around: tuple[Relays, str]
+) -> tuple[Verdict, Domain | None, Signing]:
+    relays, server = around
     spec = resource.spec
     if not isinstance(spec, MailDomainSpec):
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailDomain", "")
-        return Verdict(Reason.INVALID, message, path), None
+        return Verdict(Reason.INVALID, message, path), None, Signing()
     if resource.deleting:
-        return DELETING, None
+        return DELETING, None, Signing()
     name = names.domain(spec.domain or resource.name)
     if name is None or names.reserved(name):
-        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain"), None
+        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain"), None, Signing()
     if name in owners:
         message = f"domain {name} belongs to the older MailDomain {owners[name]}"
-        return Verdict(Reason.CONFLICT, message, "spec.domain"), None
+        return Verdict(Reason.CONFLICT, message, "spec.domain"), None, Signing()
     unknown = spec.unknown_recipients
     domain = Domain(
         resource=resource.name,
@@ -86,30 +93,10 @@ def _judge(
         catch_all_mailbox=(unknown.mailbox if unknown is not None else None) or "",
         copy_to=spec.copy_to,
     )
-    verdict, domain = _signed(domain, resource, spec, secrets)
+    signing = settle(name, resource, secrets, server) if signs(spec) else Signing()
+    domain = replace(domain, dkim=signing.key)
+    verdict = signing.fault or fields_verdict(resource)
     if spec.relay is None:
-        return verdict, domain
+        return verdict, domain, signing
     relay, fault = relays.settle(spec.relay)
-    return fault if fault is not None and verdict.accepted else verdict, replace(domain, relay=relay)
-
-
-def _signed(
-    domain: Domain, resource: Resource, spec: MailDomainSpec, secrets: Mapping[str, SecretContent]
-) -> tuple[Verdict, Domain]:
-    if not signs(spec):
-        return fields_verdict(resource), domain
-    if fault := signing.unpublishable(domain.name, spec):
-        return fault, domain
-    key = signing.from_secret(secrets.get(dkim_secret(resource.name, spec)), resource.name, spec)
-    if isinstance(key, Verdict):
-        return key, domain
-    return fields_verdict(resource), replace(domain, dkim=key)
-
-
-def _wanted(resource: Resource, domain: Domain) -> Iterator[Wanted]:
-    spec = resource.spec
-    if not isinstance(spec, MailDomainSpec) or not signs(spec) or domain.dkim is not None:
-        return
-    if signing.unpublishable(domain.name, spec):
-        return
-    yield Wanted(WantedKind.DKIM, dkim_secret(resource.name, spec), selector=signing.selector(spec))
+    return fault if fault is not None and verdict.accepted else verdict, replace(domain, relay=relay), signing

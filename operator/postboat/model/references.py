@@ -52,6 +52,11 @@ def smtp_secret(server: str) -> str:
     return f"{server}-smtp"
 
 
+def filter_secret(server: str) -> str:
+    """Name the Secret of the rendered files of Rspamd, which holds the DKIM keys in force."""
+    return f"{server}-filter"
+
+
 def dkim_secret(name: str, spec: MailDomainSpec) -> str:
     """Name the Secret with the DKIM key of a domain."""
     return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{names.bounded(name, _LONGEST_STEM)}-dkim"

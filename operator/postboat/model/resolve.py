@@ -16,7 +16,7 @@ from postboat.model.directory import Directory
 from postboat.model.domains import Domains, resolve_domains
 from postboat.model.in_force import fields_verdict
 from postboat.model.platform import Platform, Wanted
-from postboat.model.references import secret_names
+from postboat.model.references import filter_secret, secret_names
 from postboat.model.server import policy
 from postboat.model.site import Site, settle_site
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
@@ -56,6 +56,8 @@ class Resolution:
     wanted: tuple[Wanted, ...]
     counts: Counts
     touched: frozenset[Key]
+    sought: frozenset[str] = frozenset()
+    """Secrets to be read once before anything follows from this, since a key in force may be in them."""
 
 
 def resolve(snapshot: Snapshot) -> Resolution:
@@ -134,7 +136,8 @@ class Resolver:
         self._secrets[secret.name] = secret
         self._directory.secret_changed(secret.name)
         site = secret.name in secret_names(self._server)
-        domains = any(secret.name in secret_names(domain) for domain in self._domains.values())
+        in_force = secret.name == filter_secret(self._server.name)
+        domains = in_force or any(secret.name in secret_names(domain) for domain in self._domains.values())
         if site:
             return _Touch.BOTH if domains else _Touch.SITE
         return _Touch.DOMAINS if domains else _Touch.NOTHING
@@ -165,7 +168,7 @@ class Resolver:
             self._told[key] = owner if isinstance(owner, Verdict) else None
             if owner == self._server.name:
                 mine.append(resource)
-        resolved = resolve_domains(mine, self._secrets)
+        resolved = resolve_domains(mine, self._secrets, self._server.name)
         self._told.update(resolved.verdicts)
         verdicts = dict(resolved.verdicts)
         self._directory.put_domains((domain, verdicts["MailDomain", domain.resource]) for domain in resolved.domains)
@@ -199,6 +202,7 @@ class Resolver:
             wanted=(*self._site.wanted, *domains.wanted),
             counts=Counts(len(domains.domains), self._directory.count, self._addresses, self._refused),
             touched=frozenset(told),
+            sought=domains.sought,
         )
 
 

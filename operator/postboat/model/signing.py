@@ -4,6 +4,8 @@ Every verifier knows RSA of at least 1024 bits; anything else is refused.
 """
 
 from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -11,14 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from postboat.api.maildomain import MailDomainSpec
-from postboat.model.platform import Dkim
-from postboat.model.references import dkim_secret
+from postboat.api.resource import Resource
+from postboat.model import names
+from postboat.model.platform import Dkim, Wanted, WantedKind
+from postboat.model.references import dkim_secret, filter_secret
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
 DEFAULT_SELECTOR: Final = "default"
 _FEWEST_BITS: Final = 1024
 _LONGEST_NAME: Final = 253
+_LONGEST_STEM: Final = 200
+"""Letters of a domain in the key of a ConfigMap, which has 253 in all; the path needs no bound: it has a folder."""
 
 
 def selector(spec: MailDomainSpec) -> str:
@@ -45,22 +51,98 @@ def unpublishable(domain: str, spec: MailDomainSpec) -> Verdict | None:
     )
 
 
-def from_secret(secret: SecretContent | None, name: str, spec: MailDomainSpec) -> Dkim | Verdict | None:
-    """Take the key of a domain, or say what is wrong with it; None is a key that has yet to be made."""
-    secret_name = dkim_secret(name, spec)
-    chosen = selector(spec)
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The key of a domain, what is wrong with it, and what has to be made or looked at for there to be one."""
+
+    key: Dkim | None = None
+    fault: Verdict | None = None
+    wanted: tuple[Wanted, ...] = ()
+    sought: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """Why the Secret of a domain gives no key."""
+
+    reason: Reason
+    message: str
+
+
+def settle(domain: str, resource: Resource, secrets: Mapping[str, SecretContent], server: str) -> Signing:
+    """Find the key of a domain that signs.
+
+    A key whose record was shown is never replaced by another one, since the DNS has its record: where its Secret is
+    gone or broken, the key that the filter has stays. A Secret that the user named is only read.
+    """
+    spec = resource.spec
+    if not isinstance(spec, MailDomainSpec):
+        return Signing()
+    if fault := unpublishable(domain, spec):
+        return Signing(fault=fault)
+    name, chosen = dkim_secret(resource.name, spec), selector(spec)
+    secret = secrets.get(name)
     content = secret.data.get(f"{chosen}.key") if secret is not None and secret.exists else None
-    if not content:
-        return None
-    record = _record(content)
-    if record is None:
-        return Verdict(
-            Reason.INVALID_SECRET,
-            f"{chosen}.key in Secret {secret_name} is no key for DKIM: write RSA of at least 1024 bits, as PEM",
-            "spec.dkim",
-            effective=True,
+    record = _record(content) if content else None
+    if content and record is not None:
+        return Signing(Dkim(chosen, content.rstrip() + b"\n", record, name))
+    shown = _shown(domain, resource, name, chosen)
+    if shown:
+        return _lost(
+            domain,
+            _lack(secret, name, chosen),
+            Dkim(chosen, b"", shown, name),
+            secrets.get(filter_secret(server)),
+            server,
         )
-    return Dkim(chosen, content.rstrip() + b"\n", record, secret_name)
+    if content or (spec.dkim is not None and spec.dkim.secret_name):
+        lack = _lack(secret, name, chosen)
+        return Signing(fault=_fault(lack.reason, f"{lack.message}; until then mail is not signed"))
+    refused = f" and could not be made: {secret.refused}" if secret is not None and secret.refused else " yet"
+    message = f"there is no {chosen}.key in Secret {name}{refused}; until then mail is not signed"
+    wanted = Wanted(WantedKind.DKIM, name, selector=chosen)
+    return Signing(fault=_fault(Reason.KEYS_MISSING, message), wanted=(wanted,))
+
+
+def _lack(secret: SecretContent | None, name: str, chosen: str) -> _Lack:
+    if secret is None or not secret.exists:
+        cure = f"put it back with {chosen}.key, from a backup"
+        return _Lack(Reason.SECRET_NOT_FOUND, f"there is no Secret {name}: {cure}")
+    if not secret.data.get(f"{chosen}.key"):
+        return _Lack(Reason.SECRET_KEY_NOT_FOUND, f"Secret {name} has no {chosen}.key: add it")
+    what = f"{chosen}.key in Secret {name} is no key for DKIM: write RSA of at least 1024 bits, as PEM"
+    return _Lack(Reason.INVALID_SECRET, what)
+
+
+def _lost(domain: str, lack: _Lack, shown: Dkim, held: SecretContent | None, server: str) -> Signing:
+    """Go on with the key that the filter has, if it is the one whose record was shown."""
+    content = held.data.get(f"{rendered_stem(domain)}.key", b"") if held is not None else b""
+    if content and _record(content) == shown.record:
+        message = f"{lack.message}, or state another selector for a new key; the key in force goes on signing"
+        return Signing(replace(shown, key=content), _fault(lack.reason, message))
+    message = f"{lack.message}, or state another selector for a new key; until then mail is not signed"
+    return Signing(fault=_fault(lack.reason, message), sought=(filter_secret(server),))
+
+
+def rendered_stem(domain: str) -> str:
+    """Begin the names of the entries of a domain among the rendered files of Rspamd."""
+    return f"dkim-{names.bounded(domain, _LONGEST_STEM)}"
+
+
+def _shown(domain: str, resource: Resource, secret: str, chosen: str) -> str:
+    """Give the record that the status shows of this very key, or nothing."""
+    told = resource.status.get("dkim")
+    told = told if isinstance(told, Mapping) else {}
+    same = (told.get("selector"), told.get("secretName"), told.get("name")) == (
+        chosen,
+        secret,
+        record_name(chosen, domain),
+    )
+    return str(told.get("record") or "") if same else ""
+
+
+def _fault(reason: Reason, message: str) -> Verdict:
+    return Verdict(reason, message, "spec.dkim", effective=True)
 
 
 @lru_cache(maxsize=4096)

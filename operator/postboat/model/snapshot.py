@@ -22,6 +22,8 @@ class SecretContent:
     exists: bool
     data: Mapping[str, bytes]
     type: str = "Opaque"
+    refused: str = ""
+    """What the server said when the platform wanted to make it or to add to it; nothing of its content."""
 
 
 @dataclass(frozen=True, slots=True)

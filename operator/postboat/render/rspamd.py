@@ -6,8 +6,8 @@ It works without the internet: lists and feeds are switched on by policies, not 
 from collections.abc import Iterator
 from typing import Final
 
-from postboat.model import names
 from postboat.model.platform import Platform
+from postboat.model.signing import rendered_stem
 from postboat.render import escape
 from postboat.render.files import Effect, File
 from postboat.render.template import fill, script
@@ -15,8 +15,6 @@ from postboat.render.template import fill, script
 FLAG: Final = 6
 DENY: Final = 20
 _WORKERS: Final = 2
-_LONGEST_STEM: Final = 200
-"""Letters of a domain in the key of a ConfigMap, which has 253 in all; the path needs no bound: it has a folder."""
 _DISABLED: Final = ("asn", "fuzzy_check", "greylist", "neural", "phishing", "ratelimit", "rbl", "rspamd_update")
 
 
@@ -24,7 +22,7 @@ def _keys(platform: Platform) -> Iterator[File]:
     """Give selector and key of each domain that signs; they are looked up for each message, by dkim.lua."""
     for domain in platform.domains:
         if domain.dkim is not None:
-            stem = f"dkim-{names.bounded(domain.name, _LONGEST_STEM)}"
+            stem = rendered_stem(domain.name)
             content = f"{domain.dkim.selector}\n".encode()
             yield File(f"{stem}.selector", f"dkim/{domain.name}/selector", content, effect=Effect.LIVE)
             key = domain.dkim.key

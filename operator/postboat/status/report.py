@@ -100,7 +100,7 @@ def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> d
         case MailboxSpec():
             return _mailbox(resource, resource.spec, platform)
         case MailDomainSpec():
-            return _domain(resource, resource.spec, platform)
+            return _domain(resource, resource.spec, platform, verdict)
         case MailAddressSpec():
             return _address(resource, resource.spec, platform)
         case _:
@@ -108,9 +108,9 @@ def _facts(resource: Resource, verdict: Verdict, platform: Platform | None) -> d
 
 
 def _placement(resource: Resource) -> dict[str, Any]:
-    """Keep what a status alone remembers: the store that holds the mail."""
-    kept = resource.status.get("store") if resource.kind == "Mailbox" else None
-    return {} if kept is None else {"store": kept}
+    """Keep what a status alone remembers: the store that holds the mail, the key that the DNS speaks of."""
+    fields = LASTING & set(fields_of(resource.kind))
+    return {field: resource.status[field] for field in fields if resource.status.get(field) is not None}
 
 
 def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[str, Any]:
@@ -124,14 +124,14 @@ def _mailbox(resource: Resource, spec: MailboxSpec, platform: Platform) -> dict[
     return facts if mailbox.shard == UNPLACED else facts | {"store": mailbox.shard}
 
 
-def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform) -> dict[str, Any]:
+def _domain(resource: Resource, spec: MailDomainSpec, platform: Platform, verdict: Verdict) -> dict[str, Any]:
     domain = platform.domain(names.domain(spec.domain or resource.name) or "")
     if domain is None or domain.resource != resource.name:
         return {}
     delivery = Delivery.LOCAL if domain.relay is None else Delivery.RELAY
     facts = {"domain": domain.name, "delivery": delivery.value}
     if domain.dkim is None:
-        return facts
+        return facts | (_placement(resource) if verdict.path == "spec.dkim" and not verdict.accepted else {})
     dkim = {
         "selector": domain.dkim.selector,
         "name": record_name(domain.dkim.selector, domain.name),

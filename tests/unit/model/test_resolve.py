@@ -15,7 +15,8 @@ OWN = {content.name: content for content in (world.internal("mail", "mail"), wor
 
 
 def _snapshot(*resources: Resource, server: Resource | None = None) -> Snapshot:
-    return world.of(server or world.server(), resources, OWN)
+    keys = (world.dkim("mail", resource.name) for resource in resources if resource.kind == "MailDomain")
+    return world.of(server or world.server(), resources, OWN | {key.name: key for key in keys})
 
 
 def test_the_oldest_mailbox_has_the_name_and_the_next_one_inherits_it() -> None:
