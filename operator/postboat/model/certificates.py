@@ -9,12 +9,20 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from postboat.model.platform import Certificate, CertificateSource
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
+_FEWEST_BITS: Final = 2048
+_CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+_KEYS: Final = "use RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519"
 _RENEW_BEFORE: Final = timedelta(days=30)
 _END: Final = b"-----END CERTIFICATE-----\n"
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
@@ -38,7 +46,7 @@ def last_good(applied: SecretContent | None) -> Certificate | None:
     """Take the certificate that the daemons have, from the Secret of the rendered files of Postfix: key, then chain."""
     pem = applied.data.get("tls.pem", b"") if applied is not None and applied.exists else b""
     start = pem.find(_BEGIN)
-    if start <= 0 or not pem.endswith(_END):
+    if start <= 0 or not pem.endswith(_END) or _unusable(pem[start:]):
         return None
     return Certificate(CertificateSource.LAST_GOOD, pem[start:], pem[:start])
 
@@ -91,11 +99,15 @@ def missing(secret: SecretContent | None, keys: tuple[str, ...]) -> tuple[str, .
 
 
 @lru_cache(maxsize=64)
-def _leaf(pem: bytes) -> x509.Certificate | None:
+def _parsed(pem: bytes) -> tuple[x509.Certificate, ...]:
     try:
-        return x509.load_pem_x509_certificates(pem)[0]
-    except (ValueError, IndexError):
-        return None
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except ValueError:
+        return ()
+
+
+def _leaf(pem: bytes) -> x509.Certificate | None:
+    return next(iter(_parsed(pem)), None)
 
 
 @lru_cache(maxsize=64)
@@ -105,19 +117,87 @@ def _pair_fault(chain: bytes, key: bytes) -> str:
         return "tls.crt is no certificate in PEM"
     try:
         private = load_pem_private_key(key, None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return "tls.key is no unencrypted private key in PEM"
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    same = private.public_key().public_bytes(*form) == leaf.public_key().public_bytes(*form)
+    try:
+        same = private.public_key().public_bytes(*form) == leaf.public_key().public_bytes(*form)
+    except (ValueError, UnsupportedAlgorithm):
+        return f"the certificate has a key of a kind that clients do not know: {_KEYS}"
     return "" if same else "tls.key does not belong to tls.crt"
 
 
 def _fault(chain: bytes, key: bytes, now: datetime) -> str:
-    fault = _pair_fault(chain, key)
-    leaf = _leaf(chain)
-    if fault or leaf is None:
-        return fault
-    return f"the certificate ended on {leaf.not_valid_after_utc:%Y-%m-%d}" if leaf.not_valid_after_utc <= now else ""
+    return _pair_fault(chain, key) or _unusable(chain) or out_of_date(chain, now)
+
+
+def out_of_date(chain: bytes, now: datetime) -> str:
+    """Say which certificate of a chain has ended or not begun yet, or nothing."""
+    for number, one in enumerate(_parsed(chain)):
+        which = _which(number, one)
+        if one.not_valid_after_utc <= now:
+            return f"{which} ended on {one.not_valid_after_utc:%Y-%m-%d}: renew it"
+        if one.not_valid_before_utc > now:
+            return f"{which} is not valid before {one.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _unusable(chain: bytes) -> str:
+    """Say why no client would finish a handshake, whatever the date: OpenSSL's level 2, or what clients know at all.
+
+    A root at the end is not looked at by clients, so its signature may be of any kind.
+    """
+    for number, one in enumerate(_parsed(chain)):
+        which = _which(number, one)
+        if fault := _weak_key(one):
+            return f"{which} {fault}"
+        if _own_signature(one) and number:
+            continue
+        try:
+            digest = one.signature_hash_algorithm
+        except UnsupportedAlgorithm:
+            return f"{which} is signed in a way that clients do not know"
+        if digest is not None and digest.name in {"md5", "sha1"}:
+            return f"{which} is signed with {digest.name.upper()}, which clients refuse: issue it with SHA-256"
+    return _wrong_purpose(_parsed(chain)[0]) if _parsed(chain) else ""
+
+
+def _weak_key(one: x509.Certificate) -> str:
+    try:
+        public = one.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return f"has a key of a kind that clients do not know: {_KEYS}"
+    match public:
+        case RSAPublicKey():
+            few = public.key_size < _FEWEST_BITS
+            return f"has an RSA key of {public.key_size} bits, which clients refuse: {_KEYS}" if few else ""
+        case EllipticCurvePublicKey():
+            known = public.curve.name in _CURVES
+            return "" if known else f"has a key on the curve {public.curve.name}, which clients do not know: {_KEYS}"
+        case Ed25519PublicKey():
+            return ""
+        case _:
+            return f"has a key of a kind that clients do not know: {_KEYS}"
+
+
+def _wrong_purpose(leaf: x509.Certificate) -> str:
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    fits = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage)
+    return "" if fits else "the certificate is not for servers (extendedKeyUsage without serverAuth)"
+
+
+def _own_signature(one: x509.Certificate) -> bool:
+    return one.issuer == one.subject
+
+
+def _which(number: int, one: x509.Certificate) -> str:
+    return (
+        "the certificate" if not number else f"certificate {number + 1} of the chain ({one.subject.rfc4514_string()})"
+    )
 
 
 def _line_end(pem: bytes) -> bytes:

@@ -66,6 +66,8 @@ class Plan:
     counts: Counts
     claims: Mapping[str, Volume] = field(default_factory=dict)
     """The volumes of components that exist already and stay as they are."""
+    certificate: Verdict | None = None
+    """What is wrong with the Secret that is named for the certificate of the server."""
 
     @property
     def complete(self) -> bool:
@@ -101,6 +103,7 @@ def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str
         verdicts=_with_claims(resolution, platform, kept),
         counts=resolution.counts,
         claims=kept,
+        certificate=resolution.site.certificate_verdict,
     )
 
 

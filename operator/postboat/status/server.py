@@ -4,6 +4,7 @@ Ready is true when all of that is as it should be and every replica serves the n
 """
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from postboat.api.mailserver import MailServerSpec
@@ -32,7 +33,7 @@ def report_server(
     synced = _synced(plan, seen)
     workloads = _workloads(seen)
     ready = _ready(accepted, synced, workloads, in_force=seen.in_force and verdict.effective)
-    trusted = (_trusted(platform),) if platform is not None else ()
+    trusted = (_trusted(platform, plan.certificate, moment.now),) if platform is not None else ()
     counts = asdict(plan.counts)
     status = statement(resource, (accepted, synced, workloads, ready, *trusted), moment)
     status |= {"counts": counts}
@@ -112,13 +113,19 @@ def _ready(*causes: Condition, in_force: bool) -> Condition:
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
 
 
-def _trusted(platform: Platform) -> Condition:
+def _trusted(platform: Platform, fault: Verdict | None, now: datetime) -> Condition:
+    """Judge the certificate that clients get; `fault` is what is wrong with the Secret that is named for it."""
     chain, source = platform.certificate.chain, platform.certificate.source
+    if fault is not None and (source is CertificateSource.SELF_SIGNED or fault.reason is not Reason.INVALID_SECRET):
+        return Condition("CertificateTrusted", holds=False, reason=fault.reason, message=fault.message)
     if source is CertificateSource.SELF_SIGNED:
         message = "Clients do not trust a self-signed certificate: write spec.tls.secretName."
         return Condition("CertificateTrusted", holds=False, reason=Reason.SELF_SIGNED, message=message)
+    if ended := certificates.out_of_date(chain, now):
+        message = f"{ended[:1].upper()}{ended[1:]}; clients refuse it."
+        return Condition("CertificateTrusted", holds=False, reason=Reason.INVALID_SECRET, message=message)
     if not certificates.covers(chain, platform.hostname):
-        message = f"The certificate does not name {platform.hostname}."
+        message = f"The certificate does not name {platform.hostname}: issue one that does."
         return Condition("CertificateTrusted", holds=False, reason=Reason.HOST_NOT_COVERED, message=message)
     if source is CertificateSource.LAST_GOOD:
         message = "The Secret cannot be used, so the certificate before stays: see Accepted."

@@ -1,17 +1,32 @@
 """A broken certificate never replaces a good one."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, TypeAlias
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from postboat.model.platform import CertificateSource, WantedKind
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent, Snapshot
 from postboat.model.verdict import Reason
 from postboat.objects.plan import plan
+from postboat.status.observation import Moment, Observation
+from postboat.status.server import report_server
 from tests.golden import world
 
+Private: TypeAlias = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | dsa.DSAPrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
 SERVER = ("MailServer", "mail")
 
 
@@ -60,6 +75,143 @@ def test_a_broken_one_is_refused_and_the_last_good_one_stays(
     kept = plan(resolution)
     assert kept.files is not None
     assert kept.files.units == good.files.units
+
+
+RSA, EC = rsa.generate_private_key, ec.generate_private_key
+GOOD_KEYS: dict[str, Callable[[], Private]] = {
+    "rsa 2048": lambda: RSA(65537, 2048),
+    "P-256": lambda: EC(ec.SECP256R1()),
+    "P-384": lambda: EC(ec.SECP384R1()),
+    "P-521": lambda: EC(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+BAD_KEYS: dict[str, Callable[[], Private]] = {
+    "rsa 1024": lambda: RSA(65537, 1024),
+    "rsa 2040": lambda: RSA(65537, 2040),
+    "secp256k1": lambda: EC(ec.SECP256K1()),
+    "secp224r1": lambda: EC(ec.SECP224R1()),
+    "brainpool": lambda: EC(ec.BrainpoolP256R1()),
+    "Ed448": ed448.Ed448PrivateKey.generate,
+    "DSA": lambda: dsa.generate_private_key(2048),
+}
+
+
+def issued(  # noqa: PLR0913 - what a certificate says
+    key: Private,
+    *,
+    begin: timedelta = timedelta(days=-1),
+    end: timedelta = timedelta(days=60),
+    host: str = "mail.example.org",
+    purpose: x509.ObjectIdentifier | None = None,
+    signer: tuple[str, Private] | None = None,
+) -> bytes:
+    issuer, by = signer or (host, key)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(world.NOW + begin)
+        .not_valid_after(world.NOW + end)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    )
+    if purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    plain = isinstance(by, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
+    made = builder.sign(by, None if plain else hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+def pem(key: Private) -> bytes:
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*form)
+
+
+def _status(resolution: Resolution) -> dict[str, Any]:
+    planned = plan(resolution)
+    made = report_server(resolution.server, planned.verdicts[SERVER], planned, Observation(), Moment(world.NOW))
+    assert made is not None
+    return next(one for one in made["conditions"] if one["type"] == "CertificateTrusted")
+
+
+@pytest.mark.parametrize("kind", GOOD_KEYS)
+def test_every_kind_of_key_that_clients_know_is_taken(kind: str) -> None:
+    key = GOOD_KEYS[kind]()
+    resolution = resolve(_snapshot(issued(key), pem(key)))
+    assert _source(resolution) is CertificateSource.SECRET
+    assert resolution.verdicts[SERVER].accepted
+    assert (_status(resolution)["status"], _status(resolution)["reason"]) == ("True", "Trusted")
+
+
+def _refused(chain: bytes, key: bytes, *words: str) -> None:
+    applied = world.key("renewed.key") + world.key("renewed.crt")
+    resolution = resolve(_snapshot(chain, key, applied))
+    verdict = resolution.verdicts[SERVER]
+    assert (verdict.reason, verdict.effective) == (Reason.INVALID_SECRET, True)
+    assert all(word in verdict.message for word in words)
+    assert _source(resolution) is CertificateSource.LAST_GOOD
+    alone = resolve(_snapshot(chain, key))
+    assert _source(alone) is CertificateSource.SELF_SIGNED
+    assert (_status(alone)["status"], _status(alone)["reason"]) == ("False", "InvalidSecret")
+
+
+@pytest.mark.parametrize("kind", BAD_KEYS)
+def test_a_key_that_no_client_takes_is_refused(kind: str) -> None:
+    key = BAD_KEYS[kind]()
+    _refused(issued(key), pem(key), "RSA of 2048 bits or more")
+
+
+@pytest.mark.parametrize("kind", BAD_KEYS)
+def test_an_authority_that_no_client_takes_is_refused(kind: str) -> None:
+    key, between = EC(ec.SECP256R1()), BAD_KEYS[kind]()
+    chain = issued(key, signer=("between", between)) + issued(between, host="between", signer=("root", key))
+    _refused(chain, pem(key), "certificate 2 of the chain (CN=between)")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "word"),
+    [(-9, -1, "ended on"), (-9, 0, "ended on"), (1, 60, "is not valid before"), (0.0001, 60, "is not valid before")],
+)
+def test_a_certificate_out_of_its_time_is_refused(begin: float, end: float, word: str) -> None:
+    key, root = EC(ec.SECP256R1()), EC(ec.SECP256R1())
+    days = {"begin": timedelta(days=begin), "end": timedelta(days=end)}
+    _refused(issued(key, **days), pem(key), word)
+    _refused(issued(key, signer=("between", root)) + issued(root, host="between", **days), pem(key), word)
+
+
+def test_a_certificate_for_clients_is_refused() -> None:
+    key = EC(ec.SECP256R1())
+    _refused(issued(key, purpose=ExtendedKeyUsageOID.CLIENT_AUTH), pem(key), "serverAuth")
+    fits = resolve(_snapshot(issued(key, purpose=ExtendedKeyUsageOID.SERVER_AUTH), pem(key)))
+    assert fits.verdicts[SERVER].accepted
+
+
+def test_another_host_is_a_warning() -> None:
+    key = EC(ec.SECP256R1())
+    resolution = resolve(_snapshot(issued(key, host="other.example"), pem(key)))
+    assert _source(resolution) is CertificateSource.SECRET
+    assert (_status(resolution)["status"], _status(resolution)["reason"]) == ("False", "HostNotCovered")
+
+
+def test_a_secret_that_is_not_there_is_never_trusted() -> None:
+    applied = world.key("renewed.key") + world.key("renewed.crt")
+    resolution = resolve(_snapshot(None, None, applied))
+    assert _source(resolution) is CertificateSource.LAST_GOOD
+    assert (_status(resolution)["status"], _status(resolution)["reason"]) == ("False", "SecretNotFound")
+    assert "the last good certificate stays" in _status(resolution)["message"]
+    broken = resolve(_snapshot(b"nothing", b"nothing", applied))
+    assert (_status(broken)["status"], _status(broken)["reason"]) == ("True", "LastGood")
+
+
+def test_a_last_good_one_that_ended_is_not_trusted_and_a_weak_one_is_not_kept() -> None:
+    old, weak = EC(ec.SECP256R1()), RSA(65537, 1024)
+    ended = pem(old) + issued(old, begin=timedelta(days=-9), end=timedelta(days=-1))
+    resolution = resolve(_snapshot(b"nothing", b"nothing", ended))
+    assert _source(resolution) is CertificateSource.LAST_GOOD
+    assert (_status(resolution)["status"], _status(resolution)["reason"]) == ("False", "InvalidSecret")
+    resolution = resolve(_snapshot(b"nothing", b"nothing", pem(weak) + issued(weak)))
+    assert _source(resolution) is CertificateSource.SELF_SIGNED
 
 
 def test_without_any_good_one_a_self_signed_one_stands_in() -> None:
