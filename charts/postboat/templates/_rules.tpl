@@ -46,8 +46,8 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch{{ if .Values.touchPods }}, patch{{ end }}]
-# Events on transitions.
+# Events on transitions; the patch counts up the series of one that comes again.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, patch]
 {{- end -}}

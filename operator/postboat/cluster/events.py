@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from postboat.cluster.types import EVENT, FencedError, Json
+from postboat.cluster.types import EVENT, Json
 
 if TYPE_CHECKING:
     from postboat.cluster.client import Client
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMEMBERED = 4096
+AGAIN = 60.0
+"""Seconds for which a notice is not said again."""
 PER_SECOND = 5.0
 BACKLOG = 200
 LONGEST_NOTE = 1024
@@ -61,14 +63,25 @@ class Notice:
         return self.note.encode()[:LONGEST_NOTE].decode(errors="ignore")
 
 
+@dataclass(slots=True)
+class _Said:
+    count: int = 0
+    at: float = 0.0
+
+
 class EventRecorder:
-    """Writes notices in a thread of its own, slowly, and drops what does not fit: Events are a courtesy."""
+    """Writes notices in a thread of its own, slowly, and drops what does not fit: Events are a courtesy.
+
+    What was said within a minute is not said again, unless it was dropped; what comes back later counts up the series
+    of its Event, as Kubernetes has it.
+    """
 
     def __init__(self, client: Client, identity: str) -> None:
         self._client = client
         self._identity = identity[:128]
         self._queue: queue.Queue[Notice] = queue.Queue(BACKLOG)
-        self._said: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._said: OrderedDict[str, _Said] = OrderedDict()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="events", daemon=True)
 
@@ -82,15 +95,35 @@ class EventRecorder:
 
     def tell(self, notice: Notice) -> None:
         """Take a notice, unless it was said before or too many wait."""
-        if notice.mark in self._said:
-            return
-        self._said[notice.mark] = None
-        while len(self._said) > REMEMBERED:
-            self._said.popitem(last=False)
+        now = time.monotonic()
+        with self._lock:
+            said = self._said.setdefault(notice.mark, _Said())
+            if said.count and now - said.at < AGAIN:
+                return
+            said.count, said.at = said.count + 1, now
+            self._said.move_to_end(notice.mark)
+            while len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
         try:
             self._queue.put_nowait(notice)
         except queue.Full:
-            log.debug("an Event was dropped")
+            self._unsaid(notice)
+
+    def _unsaid(self, notice: Notice) -> None:
+        """Forget a notice that did not get out, so that it is taken when it comes again."""
+        log.debug("an Event was dropped")
+        with self._lock:
+            self._said.pop(notice.mark, None)
+
+    def _write(self, notice: Notice) -> None:
+        body = _body(notice, self._identity)
+        if self._client.create(EVENT, body):
+            return
+        with self._lock:
+            said = self._said.get(notice.mark, _Said())
+        if said.count > 1:
+            series = {"count": said.count, "lastObservedTime": body["eventTime"]}
+            self._client.merge(EVENT, notice.namespace, body["metadata"]["name"], {"series": series})
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -99,11 +132,11 @@ class EventRecorder:
             except queue.Empty:
                 continue
             try:
-                self._client.create(EVENT, _body(notice, self._identity))
-            except FencedError:
-                continue
+                self._write(notice)
             except Exception as failure:  # noqa: BLE001 - a lost Event harms nobody
                 log.debug("an Event was not written: %s", failure)
+                self._unsaid(notice)
+            self._queue.task_done()
             time.sleep(1 / PER_SECOND)
 
 

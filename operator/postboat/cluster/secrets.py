@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from postboat.cluster.children import older
 from postboat.cluster.types import SECRET, ApiError, ConnectionFailedError, Json, Key
 from postboat.model.snapshot import SecretContent
 
@@ -66,7 +67,14 @@ def content_of(raw: Json) -> SecretContent:
     """Decode a Secret as the API server gives it."""
     data = {name: base64.b64decode(value or "") for name, value in (raw.get("data") or {}).items()}
     meta = raw["metadata"]
-    return SecretContent(meta["namespace"], meta["name"], exists=True, data=data, type=raw.get("type", "Opaque"))
+    return SecretContent(
+        meta["namespace"],
+        meta["name"],
+        exists=True,
+        data=data,
+        type=raw.get("type", "Opaque"),
+        version=meta.get("resourceVersion", ""),
+    )
 
 
 class SecretCache:
@@ -81,6 +89,8 @@ class SecretCache:
         self._rhythm = rhythm or Rhythm()
         self._lock = threading.Lock()
         self._entries: dict[Key, _Entry] = {}
+        self._shown: dict[Key, SecretContent] = {}
+        """What the watch shows, demanded or not, so that a Secret that is demanded later is watched from the start."""
         self._important: set[Key] = set()
         self._users: dict[Key, frozenset[str]] = {}
         self._turns = _Turns()
@@ -126,8 +136,7 @@ class SecretCache:
         for start in range(0, len(unknown), SLICE):
             sign()
             for content in self._pool.map(self._fetch, unknown[start : start + SLICE]):
-                self._keep(content, tell=False)
-                fresh[content.name] = content
+                fresh[content.name] = self._keep(content, tell=False)
         with self._lock:
             return {key.name: self._entries[key].content for key in keys if key in self._entries} | fresh
 
@@ -139,6 +148,10 @@ class SecretCache:
     def noticed(self, key: Key, _old: SecretContent | None, new: SecretContent | None) -> None:
         """Take in what the watch on labelled Secrets tells; a label taken away looks like a deletion and is checked."""
         with self._lock:
+            if new is None:
+                self._shown.pop(key, None)
+            else:
+                self._shown[key] = new
             entry = self._entries.get(key)
             if entry is None:
                 return
@@ -154,21 +167,26 @@ class SecretCache:
             return SecretContent(key.namespace, key.name, exists=False, data={}, type="")
         return content_of(raw)
 
-    def _keep(self, content: SecretContent, *, tell: bool, watched: bool = False) -> None:
-        """Store a content; an equal one keeps its identity, and a read never overtakes the watch."""
+    def _keep(self, content: SecretContent, *, tell: bool, watched: bool = False) -> SecretContent:
+        """Store a content and give the newest; an equal one keeps its identity; no read overtakes the watch."""
         key = Key(content.namespace, content.name)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None and entry.watched and not watched:
-                return
+                return content
             changed = entry is None or entry.content != content
             if entry is None:
-                entry = self._entries[key] = _Entry(content, 0.0)
+                shown = self._shown.get(key)
+                overtaken = shown is not None and (not content.exists or older(content.version, shown.version))
+                newest = shown if shown is not None and overtaken else content
+                entry = self._entries[key] = _Entry(newest, 0.0, watched=shown is not None)
             elif changed:
                 entry.content = content
             self._schedule(key, time.monotonic() + self._interval(key, content))
+            newest = entry.content
         if changed and tell:
-            self._listener(content)
+            self._listener(newest)
+        return newest
 
     def _interval(self, key: Key, content: SecretContent) -> float:
         if not content.exists:

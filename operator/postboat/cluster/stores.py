@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,15 @@ from postboat.model.census import Kept
 from postboat.objects.components import STORE_OPERATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from postboat.cluster.observe import Pod
 
 ASKERS = 8
+LONGEST_ROUND = 10.0
+"""Seconds for which a round of questions may last, however many stores hang."""
+LONGEST_SILENCE = 4.0
+"""Seconds without a byte of an answer after which a store counts as silent."""
 LONGEST_ANSWER = 1 << 20
 PAGES = 1000
 ERASED, ERASING, LIVING = "done", "erasing", "living"
@@ -70,9 +75,13 @@ class StoreError(Exception):
 
 
 class Stores:
-    """The operator's side of the channel; safe to use from many threads."""
+    """The operator's side of the channel to the stores of one platform, whose slowness is nobody else's.
+
+    It is safe to use from many threads. A thread is only made for a question that no idle one can take.
+    """
 
     def __init__(self) -> None:
+        self._silent: set[int] = set()
         self._lock = threading.Lock()
         self._contexts: dict[bytes, ssl.SSLContext] = {}
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="stores")
@@ -82,17 +91,23 @@ class Stores:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ask(self, access: Access, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
-        """Ask several stores side by side for their news."""
+        """Ask several stores side by side for their news; those that were silent last have to wait for the others."""
+        deadline = time.monotonic() + LONGEST_ROUND
 
-        def one(item: tuple[int, tuple[Pod, Mark]]) -> News | StoreError:
-            store, (pod, mark) = item
+        def one(store: int, pod: Pod, mark: Mark) -> News | StoreError:
+            if time.monotonic() > deadline:
+                return StoreError("there was no time to ask it, since others do not answer")
+            self._silent.discard(store)
             try:
                 return self._news(access, store, pod, mark)
             except StoreError as failure:
+                self._silent.add(store)
                 return failure
 
-        items: Iterable[tuple[int, tuple[Pod, Mark]]] = tuple(asked.items())
-        return dict(zip(asked, self._pool.map(one, items), strict=True))
+        silent = frozenset(self._silent)
+        order = sorted(asked, key=lambda store: store in silent)
+        asking = {store: self._pool.submit(one, store, *asked[store]) for store in order}
+        return {store: question.result() for store, question in asking.items()}
 
     def erase(self, access: Access, store: int, pod: Pod, mail: tuple[str, Kept]) -> str:
         """Order a store to erase the mail of a user or of a public mailbox; the result is ERASED, ERASING or LIVING."""
@@ -126,7 +141,7 @@ class Stores:
         body: object,
         accepted: set[int],
     ) -> dict[str, Any]:
-        """Make one request on a connection of its own: they are rare."""
+        """Make one request on a connection of its own."""
         host = access.host(store)
         pool = urllib3.HTTPSConnectionPool(
             pod.ip,
@@ -134,7 +149,7 @@ class Stores:
             ssl_context=self._context(access.authority),
             server_hostname=host,
             assert_hostname=host,
-            timeout=urllib3.Timeout(connect=1.0, read=15.0),
+            timeout=urllib3.Timeout(connect=1.0, read=LONGEST_SILENCE),
             retries=False,
             maxsize=1,
         )

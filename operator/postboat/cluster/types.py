@@ -5,8 +5,8 @@ They are plain values, so every other module of this layer can speak about the A
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -58,6 +58,8 @@ class StatusPatch:
     fields: Mapping[str, Any]
     blank: bool = False
     """The object has no status yet."""
+    written: Callable[[], None] = field(default=lambda: None, compare=False)
+    """What to do once it is written."""
 
     def operations(self) -> list[Json]:
         """Give the JSON patch, which fails as a whole on another object of the same name."""

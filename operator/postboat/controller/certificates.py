@@ -9,6 +9,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -80,7 +81,10 @@ def rsa_key() -> bytes:
 
 
 def still_good(pair: Pair, signer: bytes | None, hosts: tuple[str, ...], now: dt.datetime) -> bool:
-    """Whether a pair fits together, names these hosts, comes from the signer and has a third of its life before it."""
+    """Whether a pair fits together, names these hosts, comes from the signer and has a third of its life before it.
+
+    model/certificates.py asks for new ones when one is about to end; what is old then is made anew along with it.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, None)
@@ -88,8 +92,8 @@ def still_good(pair: Pair, signer: bytes | None, hosts: tuple[str, ...], now: dt
             return False
         if signer is not None:
             certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(signer))
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, it is not good
-        return False
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False  # anything else is a fault of this program, and no reason to replace what all pods trust
     life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return certificate.not_valid_after_utc - now > life / 3 and set(hosts) <= _hosts(certificate)
 

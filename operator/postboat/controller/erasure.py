@@ -18,6 +18,7 @@ from postboat.model.census import Kept, claimed
 from postboat.model.domains import age
 from postboat.model.platform import PUBLIC_STORE
 from postboat.model.reclaim import FINALIZER, erases
+from postboat.model.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 AGAIN = 2.0
 LONG = 20.0
 """Seconds for which a store may still know the user, or take to erase, before that is worth a word."""
+PAUSED = "the MailServer is paused (spec.paused)"
 BUDGET = 2.0
 """Seconds after which a round ends: whoever calls has more to do, and the next round goes on where this one ended."""
 
@@ -144,7 +146,7 @@ class Erasures:
         if decision.step is Step.LET_GO:
             self._let_go(mailbox, decision.why)
         elif server is not None and paused(server):
-            self._ready[mailbox.name] = self._clock() + AGAIN
+            self._wait(mailbox, PAUSED)
         elif decision.step is Step.WAIT or platform is None:
             self._wait(mailbox, decision.why or "the platform is not ready")
         else:
@@ -188,7 +190,7 @@ class Erasures:
 
     def _wait(self, mailbox: Resource, why: str) -> None:
         self._ready[mailbox.name] = self._clock() + AGAIN
-        self._tidings.waits(mailbox, why)
+        self._tidings.waits(mailbox, why, Reason.PAUSED if why == PAUSED else Reason.STORE_UNAVAILABLE)
 
     def _let_go(self, mailbox: Resource, why: str) -> None:
         log.info("a Mailbox may go: %s", why, extra={"mailserver": self._key.name, "mailbox": mailbox.name})

@@ -61,6 +61,12 @@ class View:
             self._refer(_names(old), _names(self.resources.get(key)))
         return touched
 
+    def missed(self, there: Iterable[Resource]) -> list[Change]:
+        """Give what differs from the world, in more than facts that no decision is made from."""
+        known = {(resource.kind, resource.name): resource for resource in there}
+        gone: list[Change] = [Gone(*key) for key in self.resources.keys() - known.keys()]
+        return gone + [one for key, one in known.items() if _differs(self.resources.get(key), one)]
+
     def of_kind(self, kind: str) -> tuple[Resource, ...]:
         """Give the resources of a kind."""
         return tuple(resource for (known, _), resource in self.resources.items() if known == kind)
@@ -82,6 +88,17 @@ class View:
             if not self._uses[name]:
                 del self._uses[name]
                 self._referenced = None
+
+
+def _differs(held: Resource | None, new: Resource) -> bool:
+    if held is new:
+        return False
+    return held is None or (held.uid, held.generation, held.deleting, held.annotations) != (
+        new.uid,
+        new.generation,
+        new.deleting,
+        new.annotations,
+    )
 
 
 def _names(resource: Resource | None) -> frozenset[str]:

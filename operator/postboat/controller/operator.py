@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
@@ -17,7 +18,6 @@ from postboat.cluster.connection import Connection
 from postboat.cluster.events import EventRecorder
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
-from postboat.cluster.stores import Stores
 from postboat.cluster.types import SERVICE, STATEFUL_SET, Key, ResourceType
 from postboat.controller.echoes import Echoes
 from postboat.controller.finalizers import Finalizers
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+LAST_WORDS = 4.0
+"""Seconds for all threads together to end what they do: the Lease is given back while there is time to."""
 STRAY_PATIENCE = 2.0
 """Seconds that an object waits for its MailServer before its status says that there is none: order never matters."""
 
@@ -73,7 +75,6 @@ class Operator:
             applier=Applier(self.client, self.world.children),
             agents=Agents(),
             annotator=PodAnnotator(self.client, enabled=settings.touch_pods),
-            stores=Stores(),
             finalizers=Finalizers(self.client),
             writer=self.writer,
             events=self.events,
@@ -85,6 +86,8 @@ class Operator:
         self.strays = Strays(self._judge_stray)
         self._lock = threading.RLock()
         self._servers: dict[Key, MailServerControl] = {}
+        self._ending: dict[Key, MailServerControl] = {}
+        """Those that were stopped and may not have ended what they were writing."""
         self._running = False
         self.kept: list[object] = []
         self._stopping = threading.Event()
@@ -110,13 +113,13 @@ class Operator:
             controls = list(self._servers.values())
         for control in controls:
             control.stop()
+        deadline = time.monotonic() + LAST_WORDS
         for control in controls:
-            control.join(3.0)
+            control.join(deadline)
         self.writer.stop()
         self.means.applier.stop()
         self.means.annotator.stop()
         self.means.agents.stop()
-        self.means.stores.stop()
         self.means.finalizers.stop()
         self.events.stop()
         if self.lease.is_alive():
@@ -160,7 +163,7 @@ class Operator:
             self.health.beats[control.worker.name] = control.beat
             self.health.beats[control.observer.name] = lambda: control.observer.heartbeat
             self.health.beats[control.keeper.name] = lambda: control.keeper.heartbeat
-            control.start(leading=self.lease.held)
+            control.start(leading=self.lease.held, after=self._ending.pop(key, None))
         return control
 
     def _drop(self, key: Key) -> None:
@@ -170,6 +173,8 @@ class Operator:
             self.health.beats.pop(control.observer.name, None)
             self.health.beats.pop(control.keeper.name, None)
             control.stop()
+            self._ending = {name: one for name, one in self._ending.items() if one.worker.is_alive()}
+            self._ending[key] = control
             self.world.secrets.release(key)
             telemetry.forget(key.namespace, key.name)
 

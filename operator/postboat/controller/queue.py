@@ -99,6 +99,8 @@ class Worker(threading.Thread):
         self.key = key
         self.heartbeat: float | None = None
         """The last sign of life while busy; None at rest."""
+        self.after: threading.Thread | None = None
+        """A thread that has to end first, since it may still be writing the same objects."""
         self._reconcile = reconcile
         self._on_resync = on_resync
         self._pace = pace or Pace()
@@ -138,6 +140,9 @@ class Worker(threading.Thread):
 
     @override
     def run(self) -> None:
+        if self.after is not None:
+            self.after.join()
+            self.after = None
         while self._wait():
             self._once()
 

@@ -51,11 +51,11 @@ class Planner:
         self._resolver = Resolver(snapshot)
         return self._planned(self._resolver)
 
-    def update(self, changes: Iterable[Change], now: datetime) -> Decided | None:
-        """Decide about what has changed; None when there has been no beginning."""
+    def update(self, changes: Iterable[Change], now: datetime, *, dates: bool = False) -> Decided | None:
+        """Decide about what has changed, and with `dates` about certificates; None when there has been no beginning."""
         if self._resolver is None:
             return None
-        self._resolver.apply(changes, now)
+        self._resolver.apply(changes, now, dates=dates)
         return self._planned(self._resolver)
 
     def take_touched(self) -> set[Key]:

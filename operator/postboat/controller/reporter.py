@@ -279,28 +279,37 @@ def stray_status(
 def told(
     resource: Resource, status: Mapping[str, Any] | None, events: EventRecorder, echoes: Echoes
 ) -> StatusPatch | None:
-    """Pass a status on to be written, and tell of conditions that turn with it."""
+    """Pass a status on to be written, and tell of conditions that turn with it once it is."""
     if status is None:
         return None
     before = {condition["type"]: condition for condition in resource.status.get("conditions") or ()}
-    for condition in status.get("conditions") or ():
-        old = before.get(condition["type"])
-        if _worth_telling(resource, condition, old):
-            events.tell(
-                Notice(
-                    f"{GROUP}/{VERSION}",
-                    resource.kind,
-                    resource.namespace,
-                    resource.name,
-                    resource.uid,
-                    condition["status"] == "True",
-                    condition["reason"],
-                    f"{condition['type']}: {condition['message']}",
-                    resource.generation,
-                )
-            )
+    turned = [
+        _notice(resource, condition)
+        for condition in status.get("conditions") or ()
+        if _worth_telling(resource, condition, before.get(condition["type"]))
+    ]
+
+    def tell() -> None:
+        for notice in turned:
+            events.tell(notice)
+
     echoes.wrote(resource, status)
-    return patch_of(resource, status)
+    patch = patch_of(resource, status)
+    return None if patch is None else replace(patch, written=tell)
+
+
+def _notice(resource: Resource, condition: Mapping[str, Any]) -> Notice:
+    return Notice(
+        f"{GROUP}/{VERSION}",
+        resource.kind,
+        resource.namespace,
+        resource.name,
+        resource.uid,
+        condition["status"] == "True",
+        condition["reason"],
+        f"{condition['type']}: {condition['message']}",
+        resource.generation,
+    )
 
 
 def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from postboat import telemetry
 from postboat.api import Resource
 from postboat.cluster.secrets import content_of
+from postboat.cluster.stores import Stores
 from postboat.cluster.types import (
     SECRET,
     ApiError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from postboat.cluster.client import Client
     from postboat.cluster.events import EventRecorder
     from postboat.cluster.observe import Agents, PodAnnotator
-    from postboat.cluster.stores import Stores
     from postboat.controller.echoes import Echoes
     from postboat.controller.finalizers import Finalizers
     from postboat.controller.queue import Pace
@@ -68,7 +68,6 @@ class Means:
     applier: Applier
     agents: Agents
     annotator: PodAnnotator
-    stores: Stores
     finalizers: Finalizers
     writer: StatusWriter
     events: EventRecorder
@@ -88,6 +87,8 @@ class MailServerControl:
         self._view = View()
         self._planner = Planner()
         self._fresh = threading.Event()
+        self._again = threading.Event()
+        """Time to look again at what ends with time, and for what was missed; what is the same is not decided anew."""
         self._fresh.set()
         self._carried: tuple[Change, ...] = ()
         self._fed: frozenset[str] | None = None
@@ -96,7 +97,7 @@ class MailServerControl:
         self._standing = Standing()
         self._standing_due = True
         self._reporter = Reporter(key, means.world, means.writer, means.events, means.echoes, begun=newborn)
-        self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._fresh.set)
+        self.worker = Worker(key, self.reconcile, pace=means.pace, on_resync=self._again.set)
         self.observer = Observer(
             key,
             lambda: means.world.pods_of(key),
@@ -105,16 +106,18 @@ class MailServerControl:
             self._reporter.advance,
             allowed=means.leading,
         )
+        self._stores = Stores()
         self.keeper = Keeper(
             key,
-            Hands(means.world, means.stores, means.finalizers, means.leading),
+            Hands(means.world, self._stores, means.finalizers, means.leading),
             Tidings(key, means.world, means.writer, means.events, self._reporter.orphans),
             lambda change, wake: self.hear(change, wake=wake),
         )
         self._execution = Execution(key, means.client, means.applier, self.observer, self._reporter)
 
-    def start(self, *, leading: bool) -> None:
-        """Start all threads; without the Lease they wait."""
+    def start(self, *, leading: bool, after: MailServerControl | None = None) -> None:
+        """Start all threads; without the Lease they wait, and for one of the same name that has not ended its work."""
+        self.worker.after = after.worker if after is not None else None
         self.worker.pause(paused=not leading)
         self.worker.wake()
         self.worker.start()
@@ -126,12 +129,12 @@ class MailServerControl:
         self.worker.stop()
         self.observer.stop()
         self.keeper.stop()
+        self._stores.stop()
 
-    def join(self, patience: float) -> None:
-        """Wait for the threads to end."""
-        self.worker.join(patience)
-        self.observer.join(patience)
-        self.keeper.join(patience)
+    def join(self, deadline: float) -> None:
+        """Wait for the threads to end, until a moment of the monotonic clock."""
+        for thread in (self.worker, self.observer, self.keeper):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def lead(self, *, held: bool) -> None:
         """Begin to write, or end it at once."""
@@ -210,10 +213,17 @@ class MailServerControl:
         if self._fresh.is_set():
             decided = self._decide_anew()
         else:
+            again = self._again.is_set()
+            self._again.clear()
             self._carried = (*self._carried, *self._inbox.take())
             self._touched |= self._view.update(self._carried)
+            if again:
+                missed = self._view.missed(self._everything())
+                self._touched |= self._view.update(missed)
+                self._carried = (*self._carried, *missed)
             fresh_secrets = self._secrets(self._view.referenced)
-            decided = self._planner.update((*fresh_secrets, *self._carried), dt.datetime.now(dt.UTC))
+            now = dt.datetime.now(dt.UTC)
+            decided = self._planner.update((*fresh_secrets, *self._carried), now, dates=again)
         self._fed = self._view.referenced
         self._carried = ()
         self._unmade = {}
@@ -262,7 +272,7 @@ class MailServerControl:
         )
         return self._planner.begin(assemble(server, assembly))
 
-    def _everything(self) -> list[Change]:
+    def _everything(self) -> list[Resource]:
         world = self._means.world
         return [resource for kind in world.resources for resource in world.of_namespace(kind, self.key.namespace)]
 

@@ -95,11 +95,11 @@ class Tidings:
         """Tell that mail was erased, since its Mailbox said so."""
         self._say_of_server("MailErased", f"The mail of {user} was erased with Mailbox {mailbox.name}.")
 
-    def waits(self, mailbox: Resource, why: str) -> None:
+    def waits(self, mailbox: Resource, why: str, reason: Reason = Reason.STORE_UNAVAILABLE) -> None:
         """Tell on a Mailbox under deletion what its end waits for."""
         key = Key(mailbox.namespace, mailbox.name)
         message = f"The mail is to be erased, which waits: {why}."
-        condition = Condition("Erased", holds=False, reason=Reason.STORE_UNAVAILABLE, message=message)
+        condition = Condition("Erased", holds=False, reason=reason, message=message)
 
         def patch() -> StatusPatch | None:
             newest = self._world.get("Mailbox", key)
@@ -109,7 +109,7 @@ class Tidings:
 
         if patch() is not None:
             self._writer.judge(Judgement(RESOURCES["Mailbox"], key.namespace, key.name, patch, part="erasing"))
-            self._say(mailbox, str(Reason.STORE_UNAVAILABLE), message, normal=False)
+            self._say(mailbox, str(reason), message, normal=False)
 
     def _say_of_server(self, reason: str, note: str) -> None:
         server = self._world.get("MailServer", self._key)

@@ -76,4 +76,5 @@ class StatusWriter(Outbox[Name, Judgement]):
         if patch is None:
             return
         self._client.write_status(judgement.kind, judgement.namespace, judgement.name, patch)
+        patch.written()
         telemetry.STATUS_WRITES.labels(judgement.kind.kind).inc()

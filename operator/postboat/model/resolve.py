@@ -4,6 +4,7 @@
 Mailbox costs one user name, one domain costs the domains, and only the MailServer itself costs everything.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,6 +76,8 @@ class Resolver:
         self._now = snapshot.now
         self._secrets = dict(snapshot.secrets)
         self._domains = {resource.name: resource for resource in snapshot.domains}
+        self._domain_secrets = Counter(name for domain in snapshot.domains for name in secret_names(domain))
+        """How many domains name each Secret."""
         self._refused = 0
         self._addresses = 0
         self._told: dict[Key, Verdict | None] = {}
@@ -90,10 +93,10 @@ class Resolver:
         self._verdicts = Verdicts()
         self.resolution = self._resolution()
 
-    def apply(self, changes: Iterable[Change], now: datetime | None = None) -> Resolution:
-        """Take what has changed, and decide about what that touches."""
+    def apply(self, changes: Iterable[Change], now: datetime | None = None, *, dates: bool = False) -> Resolution:
+        """Take what has changed, and decide about what that touches; `dates` looks at what ends with time, too."""
         self._now = now or self._now
-        touched = {self._take(change) for change in changes}
+        touched = {self._take(change) for change in changes} | ({_Touch.SITE} if dates else set())
         if _Touch.SITE in touched or _Touch.BOTH in touched:
             self._site = self._settle_site()
             self._directory.reframe(self._frame(), policy(self._server.spec))
@@ -137,7 +140,7 @@ class Resolver:
         self._directory.secret_changed(secret.name)
         site = secret.name in secret_names(self._server)
         in_force = secret.name == filter_secret(self._server.name)
-        domains = in_force or any(secret.name in secret_names(domain) for domain in self._domains.values())
+        domains = in_force or self._domain_secrets[secret.name] > 0
         if site:
             return _Touch.BOTH if domains else _Touch.SITE
         return _Touch.DOMAINS if domains else _Touch.NOTHING
@@ -154,11 +157,13 @@ class Resolver:
         return Frame(self._server.name, self._servers, site.shards, site.hash_key, site.quota, site.junk)
 
     def _put_domain(self, change: Resource | Gone) -> None:
+        old = self._domains.pop(change.name, None)
+        self._domain_secrets.subtract(secret_names(old) if old is not None else ())
         if isinstance(change, Gone):
-            self._domains.pop(change.name, None)
             self._told["MailDomain", change.name] = None
         else:
             self._domains[change.name] = change
+            self._domain_secrets.update(secret_names(change))
 
     def _settle_domains(self) -> Domains:
         mine: list[Resource] = []

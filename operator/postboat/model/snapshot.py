@@ -24,6 +24,8 @@ class SecretContent:
     type: str = "Opaque"
     refused: str = ""
     """What the server said when the platform wanted to make it or to add to it; nothing of its content."""
+    version: str = field(default="", compare=False)
+    """The resourceVersion that was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from postboat.cluster import secrets
@@ -26,7 +27,7 @@ class Server:
         if name not in self.words:
             return None
         data = {"password": b64encode(self.words[name].encode()).decode()}
-        return {"metadata": {"namespace": namespace, "name": name}, "data": data}
+        return {"metadata": {"namespace": namespace, "name": name, "resourceVersion": "7"}, "data": data}
 
 
 def cache(server: Server, **rhythm: float) -> SecretCache:
@@ -57,6 +58,26 @@ def test_a_fresh_read_counts_although_the_watch_has_not_shown_it_yet() -> None:
     server.words["mail-internal"] = "new"
     assert held.read("ns", ["mail-internal"])["mail-internal"].data == {"password": b"old"}
     assert held.read("ns", ["mail-internal"], anew=True)["mail-internal"].data == {"password": b"new"}
+
+
+def test_a_secret_that_the_watch_showed_before_it_was_demanded_is_watched() -> None:
+    server = Server("s0", "s1")
+    told: list[SecretContent] = []
+    held = SecretCache(server, told.append)  # type: ignore[arg-type] - it only ever reads
+    first = replace(held._fetch(Key("ns", "s0")), version="7")
+    newer = replace(first, data={"password": b"newer"}, version="9")
+    held.noticed(Key("ns", "s0"), None, first)
+    held.noticed(Key("ns", "s0"), first, newer)
+    held.demand(MAIL, frozenset({"s0", "s1"}))
+    read = held.read("ns", ["s0", "s1"])
+    assert read["s0"].data == {"password": b"newer"}, "the read began before the change that the watch has shown"
+    assert held._due(1e12) == Key("ns", "s1")
+    assert held._due(1e12) is None, "what is watched is not polled"
+    last = replace(first, data={"password": b"last"}, version="11")
+    held.noticed(Key("ns", "s0"), newer, last)
+    assert told == [last]
+    held.noticed(Key("ns", "s0"), last, None)
+    assert held._due(1e12) == Key("ns", "s0"), "without the label it is polled again"
 
 
 def test_a_long_read_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -95,6 +96,35 @@ def test_another_run_of_the_agent_tells_everything(client: Stores) -> None:
     again = news(client, Mark("another", first.mark.number))
     assert again.whole
     assert len(again.told) == 2
+
+
+def test_stores_that_hang_delay_no_other_platform_and_are_asked_last(
+    client: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = threading.Event()
+
+    def played(_self: Stores, given: Access, store: int, _pod: Pod, mark: Mark) -> News:
+        if given.token == "hangs" and store < 20:
+            hang.wait(0.2)
+            raise StoreError("it does not answer")
+        return News(mark, (), whole=True)
+
+    monkeypatch.setattr(Stores, "_news", played)
+    monkeypatch.setattr(stores, "LONGEST_ROUND", 0.3)
+    asked = {store: (POD, Mark()) for store in range(24)}
+    hanging = threading.Thread(target=client.ask, args=(access("hangs"), asked))
+    hanging.start()
+    other = Stores()
+    begun = time.monotonic()
+    assert isinstance(other.ask(access(), {0: (POD, Mark())})[0], News)
+    assert time.monotonic() - begun < 0.2, "they share nothing"
+    other.stop()
+    hanging.join(10)
+    begun = time.monotonic()
+    answers = client.ask(access("hangs"), asked)
+    assert time.monotonic() - begun < 2, "20 stores that hang, eight at a time, are not all waited for"
+    assert all(isinstance(answers[store], News) for store in range(20, 24)), "those that answer come first"
+    assert any("no time" in str(answers[store]) for store in range(20))
 
 
 @pytest.mark.usefixtures("ledger")

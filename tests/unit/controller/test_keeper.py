@@ -412,6 +412,21 @@ def test_mail_that_a_store_cannot_delete_is_said(stage: Stage) -> None:
     assert stage.finalizers == {"anna": False}
 
 
+def test_a_deletion_that_waits_for_the_end_of_a_pause_says_so(stage: Stage) -> None:
+    made = erasures(stage, "anna")
+    stage.hold(0, "anna")
+    stage.server = golden.server(paused=True)
+    made.go_on(Census(), stage.platform(), surveyed=True)
+    (condition,) = stage.written[0]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == ("Erased", "False", "Paused")
+    assert "spec.paused" in condition["message"]
+    assert stage.asked == []
+    stage.server = golden.server()
+    stage.now += 3
+    made.go_on(Census(), stage.platform(), surveyed=True)
+    assert stage.asked == ["anna"]
+
+
 def test_a_mailbox_goes_with_its_server(stage: Stage) -> None:
     stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
     stage.hold(0, "anna")

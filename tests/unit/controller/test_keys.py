@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from postboat.controller import certificates
 from postboat.controller.keys import PASSWORDS, additions
 from postboat.model.platform import Wanted, WantedKind
 
@@ -69,6 +71,17 @@ def test_the_self_signed_certificate_follows_the_host_name() -> None:
     assert additions(SELF_SIGNED, made, NOW) == {}
     renamed = Wanted(WantedKind.SELF_SIGNED, "mail-selfsigned", ("other.example.test",))
     assert set(additions(renamed, made, NOW)) == {"ca.crt", "tls.crt", "tls.key"}
+
+
+def test_a_fault_of_this_program_replaces_no_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = additions(INTERNAL, {}, NOW)
+
+    def broken(*_: object) -> None:
+        raise AttributeError("as in another version of the library")
+
+    monkeypatch.setattr(certificates.serialization, "load_pem_private_key", broken)
+    with pytest.raises(AttributeError):
+        additions(INTERNAL, held, NOW)
 
 
 def test_a_dkim_key_is_made_once() -> None:

@@ -92,6 +92,20 @@ def test_a_resync_comes_by_itself() -> None:
     assert asked
 
 
+def test_a_worker_waits_for_its_predecessor() -> None:
+    ran, writing = threading.Event(), threading.Event()
+    before = threading.Thread(target=writing.wait, args=(10,), daemon=True)
+    before.start()
+    worker = Worker(Key("ns", "mail"), ran.set, pace=Pace(quiet=0, cap=0))
+    worker.after = before
+    worker.wake()
+    worker.start()
+    assert not ran.wait(0.3)
+    writing.set()
+    assert ran.wait(5)
+    worker.stop()
+
+
 def test_a_flood_of_changes_does_not_put_a_resync_off() -> None:
     resynced = threading.Event()
     worker = Worker(
