@@ -31,6 +31,8 @@ class Outcome:
 
     status: int
     output: str
+    late: bool = False
+    """It had to be killed when its time was over."""
 
 
 class Child:
@@ -84,10 +86,11 @@ class Children:
             child = self._known[process.pid] = Child(process, on_exit)
         return child
 
-    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60, niceness: int = 0) -> Outcome:
         """Run a command with `given` as its input and return how it ended; one that outlives its time is killed.
 
-        The end of the command counts, not that of its output: a daemon that inherits the pipe cannot make us wait.
+        `niceness` lowers its priority, see nice(2). The end of the command counts, not that of its output: a daemon
+        that inherits the pipe cannot make us wait.
         """
         receiving, sending = os.pipe2(os.O_CLOEXEC)
         with open(os.memfd_create("input"), "w+b") as source, open(receiving, "rb", buffering=0) as sink:  # noqa: PTH123
@@ -99,13 +102,16 @@ class Children:
                 return Outcome(127, str(error))
             finally:
                 os.close(sending)
+            if niceness:
+                with contextlib.suppress(OSError):  # it may have ended
+                    os.setpriority(os.PRIO_PROCESS, child.pid, niceness)
             output = _read_until_end(child, sink, time.monotonic() + seconds)
-            if child.status is None:
+            late = child.status is None
+            if late:
                 child.send(signal.SIGKILL)
                 child.wait(1)
-        return Outcome(
-            -signal.SIGKILL if child.status is None else child.status, output.decode(errors="replace").strip()
-        )
+        status = -signal.SIGKILL if child.status is None else child.status
+        return Outcome(status, output.decode(errors="replace").strip(), late)
 
     def reap(self) -> None:
         """Take the exit status of every process that ended, whether it was started here or inherited."""

@@ -13,6 +13,10 @@ class Failure(StrEnum):
 
     INCOMPLETE_MOUNT = "IncompleteMount"
     INVALID_CONFIGURATION = "InvalidConfiguration"
+    NOT_VALIDATED = "NotValidated"
+    """The validator was killed, ran out of time or could not be run: nothing is known of the configuration."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """The kernel killed in this container for want of memory while the validator ran."""
     TABLE_UPDATE_FAILED = "TableUpdateFailed"
     DAEMON_FAILED = "DaemonFailed"
 

@@ -10,6 +10,8 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 
+from postboat.agent.memory import oom_kills
+
 
 @dataclass(slots=True)
 class Values:
@@ -81,6 +83,7 @@ class Status:
                 ("ready", "gauge", "Whether the daemon answers.", int(values.ready)),
                 ("in_force", "gauge", "Whether what is mounted is in force.", int(values.seen == values.digest != "")),
                 ("restarts_total", "counter", "Times the daemon ended by itself.", values.restarts),
+                ("oom_kills_total", "counter", "Processes of the container killed for want of memory.", oom_kills()),
                 ("activations_total", "counter", "Contents put in force.", values.activations),
                 (
                     "activation_failures_total",

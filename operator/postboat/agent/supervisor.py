@@ -10,6 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from postboat.agent.memory import oom_kills
+
 if TYPE_CHECKING:
     from postboat.agent.children import Child, Children
     from postboat.agent.daemons.base import Daemon
@@ -95,7 +97,7 @@ class Supervisor:
         """Start the daemon, wait for its end or for a wish, and tidy up after it."""
         self._children.end_others(2.0)
         self._daemon.clean()
-        started = time.monotonic()
+        started, kills = time.monotonic(), oom_kills()
         main = self._main = self._children.start(self._daemon.command(), on_exit=self._exited)
         self._leaving = False
         log.info("%s started as %d", self._daemon.name, main.pid)
@@ -109,7 +111,8 @@ class Supervisor:
             self._daemon.stop(main, self._grace)
             log.info("%s stopped", self._daemon.name)
             return
-        log.error("%s ended by itself with %s", self._daemon.name, main.status)
+        killed = "; the kernel killed for want of memory meanwhile (OOM)" if oom_kills() > kills else ""
+        log.error("%s ended by itself with %s%s", self._daemon.name, main.status, killed)
         self._status.restarted()
         self._failures = 1 if time.monotonic() - started > HEALTHY else self._failures + 1
         self._children.end_others(2.0)

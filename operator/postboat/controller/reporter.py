@@ -335,7 +335,7 @@ def _served(resource: Resource) -> bool:
 
 def _workload(server: str, progress: Progress) -> Workload:
     name = progress.workload.removeprefix(f"{server}-")
-    return Workload(name, progress.desired, progress.ready, progress.current, progress.error)
+    return Workload(name, progress.desired, progress.ready, progress.current, progress.error, progress.goes_on)
 
 
 def _moment() -> Moment:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from sys import maxsize
 from typing import TYPE_CHECKING
 
+from postboat.agent.errors import Failure
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -70,6 +72,8 @@ class Progress:
     error: str
     rolled: bool
     """Every pod is made from the template of the newest plan."""
+    goes_on: bool = True
+    """Whoever told the error has an earlier configuration in force."""
 
 
 def workload_progress(
@@ -83,7 +87,7 @@ def workload_progress(
     containers = [container for name, container in ledger.digests if name == workload]
     numbers: list[int] = []
     ready = current = rolled = 0
-    error = ""
+    error, goes_on = "", True
     for pod in pods:
         if pod.workload != workload or pod.deleting:
             continue
@@ -95,25 +99,34 @@ def workload_progress(
         fresh = pod.template == target.template
         rolled += fresh
         current += pod.ready and fresh and numbers[-1] == ledger.sequence
-        error = error or _error(ledger, workload, pod, reports)
+        said = _error(ledger, workload, pod, reports)
+        if said is not None and (not error or (goes_on and not said.digest)):
+            error, goes_on = said.error, bool(said.digest)
     lowest = min(numbers, default=NEVER) if len(numbers) >= target.replicas else NEVER
     if target.replicas == 0:
         lowest = ledger.sequence
     whole = rolled == len(numbers) >= target.replicas
-    return Progress(workload, target.replicas, ready, current, lowest, error, whole)
+    return Progress(workload, target.replicas, ready, current, lowest, error, whole, goes_on)
 
 
 def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:
     return NEVER if report is None else ledger.number(container, report.digest)
 
 
-def _error(ledger: Ledger, workload: str, pod: Pod, reports: Mapping[tuple[str, str], AgentReport]) -> str:
-    """Give what an agent says against the digest that is demanded now."""
+def _error(
+    ledger: Ledger, workload: str, pod: Pod, reports: Mapping[tuple[str, str], AgentReport]
+) -> AgentReport | None:
+    """Give the report of an agent that says something against the digest that is demanded now.
+
+    What an agent lacks it cannot have seen, so an incomplete mount counts whatever its digest is.
+    """
     for (name, container), digest in ledger.digests.items():
         report = reports.get((pod.name, container))
-        if name == workload and report is not None and report.error and report.seen == digest != report.digest:
-            return report.error
-    return ""
+        if name != workload or report is None or not report.error or report.digest == digest:
+            continue
+        if report.seen == digest or report.error == Failure.INCOMPLETE_MOUNT:
+            return report
+    return None
 
 
 def lagging(

@@ -19,7 +19,9 @@ class Workload:
     ready: int
     current: int
     error: str = ""
-    """The word that an agent said when it refused the newest configuration, like InvalidConfiguration."""
+    """What kept an agent from the newest configuration, a word of agent.errors.Failure."""
+    goes_on: bool = True
+    """The container that said so has an earlier configuration in force."""
 
 
 @dataclass(frozen=True, slots=True)

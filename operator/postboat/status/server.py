@@ -14,7 +14,7 @@ from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
-from postboat.status import conditions
+from postboat.status import agents, conditions
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation
 from postboat.status.report import statement, unless_equal
@@ -92,10 +92,9 @@ def _paused(held: tuple[str, ...]) -> Condition:
 
 
 def _workloads(seen: Observation) -> Condition:
-    refusing = ", ".join(f"{workload.name}: {workload.error}" for workload in seen.workloads if workload.error)
-    if refusing:
-        message = f"A daemon goes on with the configuration before ({refusing}); its log tells more."
-        return Condition("WorkloadsReady", holds=False, reason=Reason.CONFIGURATION_REFUSED, message=message)
+    unsettled = agents.unsettled(seen.workloads)
+    if unsettled is not None:
+        return unsettled
     waiting = [workload for workload in seen.workloads if workload.ready < workload.desired]
     if waiting or not seen.workloads:
         names = ", ".join(f"{workload.name} {workload.ready}/{workload.desired}" for workload in waiting)

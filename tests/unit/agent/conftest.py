@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from postboat.agent.probe import Probe
+    from postboat.agent.validation import Effort
 
 
 class FakeDaemon(Daemon):
@@ -25,12 +26,17 @@ class FakeDaemon(Daemon):
     script = "exec sleep 600"
     answers = True
 
+    def __init__(self, active: Path, state: Path, children: Children) -> None:
+        super().__init__(active, state, children)
+        self.efforts: list[Effort] = []
+
     @override
     def command(self) -> tuple[str, ...]:
         return ("sh", "-c", self.script)
 
     @override
-    def complaint(self, staged: Path) -> str:
+    def complaint(self, staged: Path, effort: Effort) -> str:
+        self.efforts.append(effort)
         return "bad" if any(b"bad" in path.read_bytes() for path in staged.rglob("*.cf")) else ""
 
     @override

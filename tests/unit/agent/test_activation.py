@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from postboat.agent.activation import Activator
+from postboat.agent.children import Outcome
+from postboat.agent.errors import ActivationError, Failure
 from postboat.agent.manifest import Effect
+from postboat.agent.memory import oom_kills
 from postboat.agent.stage import Stage
 from postboat.agent.status import Status
+from postboat.agent.validation import Effort, effort, judged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +78,7 @@ def world(tmp_path: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_first_content_starts_the_daemon(world: World) -> None:
     world.write(main="hello")
-    assert world.activator.activate()
+    assert world.activator.activate() is None
     assert world.active("main") == "hello"
     assert (world.run / "active/d/main.cf").stat().st_mode & 0o777 == 0o640
     assert world.supervisor.wishes == ["begin"]
@@ -98,7 +103,7 @@ def test_what_is_refused_changes_nothing_and_is_tried_again_when_it_changes(worl
     world.activator.activate()
     digest = world.page["digest"]
     world.write(main="bad")
-    assert world.activator.activate()
+    assert world.activator.activate() is Failure.INVALID_CONFIGURATION
     assert world.active("main") == "one"
     assert world.page["error"] == "InvalidConfiguration"
     assert world.page["digest"] == digest != world.page["seen"]
@@ -160,8 +165,7 @@ def test_a_daemon_that_stops_answering_gets_its_old_configuration_back(world: Wo
     world.write(main="one")
     world.activator.activate()
     world.write(main="deadly")
-    answers = iter([True])
-    world.daemon.ready = lambda: next(answers, False)  # type: ignore[method-assign]
+    world.daemon.ready = lambda: world.active("main") == "one"  # type: ignore[method-assign]
     world.activator.activate()
     assert world.active("main") == "one"
     assert world.supervisor.wishes == ["begin", "signal 1", "signal 1"]
@@ -181,12 +185,12 @@ def test_a_daemon_that_did_not_answer_before_keeps_the_new_one(world: World) -> 
 
 
 def test_any_exception_is_an_error_in_the_status(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(_: object) -> str:
+    def explode(*_: object) -> str:
         raise RuntimeError("explosion")
 
     monkeypatch.setattr(world.daemon, "complaint", explode)
     world.write(main="one")
-    assert not world.activator.activate()
+    assert world.activator.activate() is Failure.DAEMON_FAILED
     assert world.page["error"] == "DaemonFailed"
     monkeypatch.undo()
     world.activator.activate()
@@ -196,7 +200,7 @@ def test_any_exception_is_an_error_in_the_status(world: World, monkeypatch: pyte
 def test_a_rehearsal_sees_itself_behind_the_name_of_the_active_folder(world: World) -> None:
     seen: list[str] = []
 
-    def look(staged: Path) -> str:
+    def look(staged: Path, _: object) -> str:
         seen.append((staged / "d/main.cf").read_text())
         return ""
 
@@ -218,3 +222,166 @@ def test_the_strongest_effect_counts_also_for_a_file_that_goes(world: World) -> 
     world.activator.activate()
     assert world.supervisor.wishes == ["begin", "restart"]
     assert Effect.RESTART > Effect.RELOAD > Effect.LIVE
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(-9, "", late=True),
+        Outcome(-9, ""),
+        Outcome(-11, "half of a line"),
+        Outcome(137, "Killed"),
+        Outcome(143, ""),
+        Outcome(127, "[Errno 11] Resource temporarily unavailable"),
+        Outcome(126, ""),
+        Outcome(83, "Fatal: block_alloc(): Out of memory"),
+    ],
+)
+def test_an_end_that_is_no_verdict_refuses_nothing(outcome: Outcome) -> None:
+    with pytest.raises(ActivationError) as raised:
+        judged("doveconf", outcome, frozenset({83}))
+    assert raised.value.failure is Failure.NOT_VALIDATED
+
+
+@pytest.mark.parametrize("outcome", [Outcome(0, ""), Outcome(1, "fatal: bad"), Outcome(89, "Error: unknown setting")])
+def test_an_end_of_its_own_is_a_verdict(outcome: Outcome) -> None:
+    assert judged("doveconf", outcome, frozenset({83})) is outcome
+
+
+@pytest.mark.parametrize("status", [-9, 137, 1])
+def test_a_validator_that_lacked_memory_refuses_nothing(status: int) -> None:
+    with pytest.raises(ActivationError) as raised:
+        judged("rspamadm", Outcome(status, "Killed"), out_of_memory=True)
+    assert raised.value.failure is Failure.OUT_OF_MEMORY
+    assert judged("rspamadm", Outcome(0, ""), out_of_memory=True).status == 0
+
+
+@pytest.mark.parametrize("content", ["low 0\noom_kill 3\n", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"])
+def test_oom_kills_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    (tmp_path / "there").write_text(content)
+    monkeypatch.setattr("postboat.agent.memory._COUNTERS", (tmp_path / "missing", tmp_path / "there"))
+    assert oom_kills() == 3
+    monkeypatch.setattr("postboat.agent.memory._COUNTERS", (tmp_path / "missing",))
+    assert oom_kills() == 0
+
+
+def interrupted(*_: object) -> str:
+    raise ActivationError(Failure.NOT_VALIDATED, "killed")
+
+
+def test_without_a_verdict_the_same_files_are_validated_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write(main="one")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.daemon, "complaint", interrupted)
+        assert world.activator.activate() is Failure.NOT_VALIDATED
+    assert (world.page["error"], world.supervisor.wishes) == ("NotValidated", [])
+    assert world.activator.activate() is None
+    assert world.supervisor.wishes == ["begin"]
+    world.write(main="two")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.daemon, "complaint", interrupted)
+        assert world.activator.activate() is Failure.NOT_VALIDATED
+    assert world.active("main") == "one"
+    assert world.activator.activate() is None
+    assert world.active("main") == "two"
+
+
+def test_a_validator_that_needs_long_gets_longer(world: World) -> None:
+    """The stub stands for a validator that needs 500 s of a small share of a processor."""
+    given: list[Effort] = []
+
+    def slow(_: Path, effort: Effort) -> str:
+        given.append(effort)
+        return "" if effort.seconds > 500 else interrupted()
+
+    world.daemon.complaint = slow  # type: ignore[method-assign]
+    world.write(main="one")
+    for _ in range(2):
+        assert world.activator.activate() is Failure.NOT_VALIDATED
+    assert world.activator.activate() is None
+    assert [(one.seconds, one.niceness) for one in given] == [(240, 0), (480, 0), (960, 0)]
+    world.write(main="two")
+    world.activator.activate()
+    assert given[-1] == Effort(60, 10), "what serves is not disturbed"
+    assert effort(99, serving=True).seconds == effort(99, serving=False).seconds == 960
+
+
+def test_what_is_refused_is_validated_again_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk makes a validator refuse too."""
+    world.write(main="one")
+    world.activator.activate()
+    world.write(main="two")
+    refusals = iter(["No space left on device"])
+    world.daemon.complaint = lambda *_: next(refusals, "")  # type: ignore[method-assign]
+    assert world.activator.activate() is Failure.INVALID_CONFIGURATION
+    assert world.activator.activate() is Failure.INVALID_CONFIGURATION, "not with each change of the mount"
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now + 61)
+    assert world.activator.activate() is None
+    assert world.active("main") == "two"
+
+
+@pytest.mark.parametrize("failure", list(Failure))
+def test_every_failure_has_a_next_try(world: World, failure: Failure) -> None:
+    world.write(main="bad")
+    world.activator.activate()
+    pauses = [world.activator._pause(failure) for _ in range(10)]
+    assert min(pauses) >= 1
+    assert max(pauses) <= 60, "while nothing serves"
+
+
+def test_a_restarted_container_does_not_judge_again_what_it_had_in_force(world: World) -> None:
+    world.write(main="one")
+    world.activator.activate()
+    assert len(world.daemon.efforts) == 1
+    world.begin()
+    assert world.activator.activate() is None
+    assert world.supervisor.wishes == ["begin"]
+    assert len(world.daemon.efforts) == 1
+    world.write(main="two")
+    world.begin()
+    assert world.activator.activate() is None
+    assert len(world.daemon.efforts) == 2
+
+
+def test_a_restarted_container_goes_on_whatever_is_wrong(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write(main="one")
+    world.activator.activate()
+    world.write(main="two")
+    world.begin()
+    monkeypatch.setattr(world.daemon, "complaint", interrupted)
+    assert world.activator.activate() is Failure.NOT_VALIDATED
+    assert world.supervisor.wishes == ["begin"]
+    (world.mount / "main").unlink()
+    world.begin()
+    assert world.activator.activate() is Failure.INCOMPLETE_MOUNT
+    assert world.supervisor.wishes == ["begin"]
+
+
+def test_liveness_fails_when_nothing_comes_in_force_for_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.activator._thread, "is_alive", lambda: True)
+    now = time.monotonic()
+    world.activator.activate()
+    monkeypatch.setattr("time.monotonic", lambda: now + 5000)
+    assert world.activator.alive, "who waits for the operator is not mended by a restart"
+    world.write(main="bad")
+    world.activator.activate()
+    assert world.activator.alive
+    monkeypatch.setattr("time.monotonic", lambda: now + 6000)
+    assert not world.activator.alive
+    world.write(main="good")
+    world.activator.activate()
+    assert world.activator.alive
+
+
+def test_a_busy_node_that_keeps_a_daemon_from_answering_is_no_refusal(world: World) -> None:
+    world.write(main="one")
+    world.activator.activate()
+    world.write(main="two")
+    answers = iter([True])
+    world.daemon.ready = lambda: next(answers, False)  # type: ignore[method-assign]
+    assert world.activator.activate() is Failure.DAEMON_FAILED
+    assert world.active("main") == "one"
+    world.daemon.ready = lambda: True  # type: ignore[method-assign]
+    assert world.activator.activate() is None
+    assert world.active("main") == "two"

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from postboat.agent.errors import Failure
 from postboat.api import Resource
 from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
@@ -94,12 +95,26 @@ def test_the_server_tells_what_keeps_it_from_being_ready() -> None:
         "Pending": Observation(workloads=whole),
         "WorkloadsNotReady": Observation(workloads=(*whole, Workload("imap", 2, 1, 1))),
         "ConfigurationRefused": Observation(workloads=(Workload("smtp", 1, 1, 0, "InvalidConfiguration"),)),
+        "ConfigurationDelayed": Observation(workloads=(Workload("smtp", 1, 1, 0, "NotValidated"),)),
         "SyncFailed": Observation(sync_error="Secret mail-smtp could not be written", workloads=whole),
     }
     for reason, seen in cases.items():
         status = report_server(server, verdict, planned, seen, MOMENT)
         assert _condition(status, "Ready")["reason"] == reason
         assert _condition(status, "CertificateTrusted")["reason"] == "SelfSigned"
+
+
+def test_a_pod_that_serves_nothing_is_not_said_to_go_on() -> None:
+    planned = plan(_resolution())
+    verdict = planned.verdicts["MailServer", "mail"]
+    for word in Failure:
+        for goes_on, words in ((True, "goes on with the configuration before"), (False, "it does not serve")):
+            seen = Observation(workloads=(Workload("filter", 1, 0, 0, word, goes_on=goes_on),))
+            condition = _condition(report_server(world.server(), verdict, planned, seen, MOMENT), "WorkloadsReady")
+            assert condition["message"].startswith("filter: ")
+            assert words in condition["message"]
+            assert word in condition["message"]
+            assert (condition["reason"] == "ConfigurationRefused") == (word == "InvalidConfiguration")
 
 
 def test_mail_of_both_kinds_is_listed_under_one_name() -> None:

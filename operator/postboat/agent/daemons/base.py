@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent.children import wait_until
+from postboat.agent.memory import oom_kills
+from postboat.agent.validation import judged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import override
 
-    from postboat.agent.children import Child, Children
+    from postboat.agent.children import Child, Children, Outcome
     from postboat.agent.probe import Probe
     from postboat.agent.tables import Driver
+    from postboat.agent.validation import Effort
 else:
 
     def override(method):  # noqa: ANN001, ANN201  typing has it from Python 3.12 on
@@ -37,6 +40,8 @@ class Daemon(ABC):
     name: ClassVar[str]
     reload_signal: ClassVar[int | None] = signal.SIGHUP
     stop_signals: ClassVar[tuple[int, ...]] = (signal.SIGTERM,)
+    no_verdicts: ClassVar[frozenset[int]] = frozenset()
+    """Exit statuses of the daemon's own tools that say nothing about a configuration."""
 
     def __init__(self, active: Path, state: Path, children: Children) -> None:
         self.active = active
@@ -48,12 +53,23 @@ class Daemon(ABC):
         """Return the command that runs the daemon in the foreground with the active configuration."""
 
     @abstractmethod
-    def complaint(self, staged: Path) -> str:
-        """Return why the configuration in the folder `staged` cannot be used, for the log; empty when it can."""
+    def complaint(self, staged: Path, effort: Effort) -> str:
+        """Return why the configuration in the folder `staged` cannot be used, for the log; empty when it can.
+
+        Raises ActivationError (NotValidated) when that could not be found out.
+        """
 
     @abstractmethod
     def probes(self) -> tuple[Probe, ...]:
         """Return what must answer for the daemon to be ready, by the active configuration."""
+
+    def prepare(self, folder: Path, effort: Effort) -> str:
+        """Make what the daemon needs beside its configuration, in `folder`, before its first start of this run.
+
+        Returns why that failed, empty when it did not; raises ActivationError (NotValidated) like `complaint`.
+        """
+        del folder, effort
+        return ""
 
     def drivers(self) -> Mapping[str, Driver]:
         """Return the kinds of tables that the daemon reads."""
@@ -93,10 +109,19 @@ class Daemon(ABC):
         """Return the condition that the daemon is gone, and every session of it."""
         return Idle(main, self.children)
 
-    def check(self, *command: str, given: bytes = b"") -> str:
-        """Run a validator and return its output when it fails, the empty text when it passes."""
-        outcome = self.children.run(command, given=given, seconds=60)
+    def check(self, effort: Effort, *command: str) -> str:
+        """Run a validator and return its output when it refuses, the empty text when it passes.
+
+        Raises ActivationError (NotValidated) when it ended without a verdict.
+        """
+        outcome = self.judge(effort, *command)
         return "" if outcome.status == 0 else f"{command[0]} ended with {outcome.status}: {outcome.output[-4000:]}"
+
+    def judge(self, effort: Effort, *command: str, given: bytes = b"") -> Outcome:
+        """Run a validator to its own end; raise ActivationError (OutOfMemory, NotValidated) if it came to another."""
+        kills = oom_kills()
+        outcome = self.children.run(command, given=given, seconds=effort.seconds, niceness=effort.niceness)
+        return judged(command[0], outcome, self.no_verdicts, out_of_memory=oom_kills() > kills)
 
 
 class Idle:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from postboat.agent.children import Child, Children
     from postboat.agent.tables import Driver
+    from postboat.agent.validation import Effort
 
 _RUN = Path("/run/dovecot")
 # Dovecot lets sessions make folders below this one, for users that it does not find.
@@ -47,6 +48,7 @@ class Dovecot(Daemon):
     """Dovecot with its directory in SQLite."""
 
     name: ClassVar[str] = "dovecot"
+    no_verdicts: ClassVar[frozenset[int]] = frozenset(range(80, 85))  # lib/failures.h: log, memory, exec
 
     def __init__(self, active: Path, state: Path, children: Children) -> None:
         super().__init__(active, state, children)
@@ -96,9 +98,10 @@ class Dovecot(Daemon):
         super().stop(main, min(seconds, _STORE_SECONDS) if self._keeps_mail() else seconds)
 
     @override
-    def complaint(self, staged: Path) -> str:
+    def complaint(self, staged: Path, effort: Effort) -> str:
         """Ask doveconf, which refuses unknown settings and bad values; only its complaint is kept, not the secrets."""
-        return self.check("sh", "-c", 'exec doveconf -n -c "$1" > /dev/null', "doveconf", str(staged / "dovecot.conf"))
+        quiet = ("sh", "-c", 'exec doveconf -n -c "$1" > /dev/null', "doveconf")
+        return self.check(effort, *quiet, str(staged / "dovecot.conf"))
 
     @override
     def probes(self) -> tuple[Probe, ...]:

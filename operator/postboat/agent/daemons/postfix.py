@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from postboat.agent.children import Child
     from postboat.agent.tables import Driver
+    from postboat.agent.validation import Effort
 
 _LIBEXEC = "/usr/lib/postfix/sbin"
 _PORT = 10025
@@ -51,7 +52,6 @@ class Postfix(Daemon):
     """Postfix with its queue on a volume and its tables in LMDB."""
 
     name: ClassVar[str] = "postfix"
-    _checked = False
 
     @override
     def command(self) -> tuple[str, ...]:
@@ -81,19 +81,23 @@ class Postfix(Daemon):
         _DATA.chmod(0o700)
 
     @override
-    def complaint(self, staged: Path) -> str:
-        """Check master.cf and every smtpd in it, and the first time the queue, creating what an empty volume lacks.
+    def prepare(self, folder: Path, effort: Effort) -> str:
+        """Have `postfix check` make what an empty queue volume lacks: a hundred processes, too many for each change."""
+        return self.check(effort, "postfix", "-c", str(folder), "check")
 
-        A real smtpd is started as `sendmail -bs` does, once plainly and once with the options of each listener. What
-        `postfix check` does takes a hundred processes, too many for every change, and judges no value of main.cf.
+    @override
+    def complaint(self, staged: Path, effort: Effort) -> str:
+        """Check master.cf and every smtpd in it.
+
+        A real smtpd is started as `sendmail -bs` does, once plainly and once with the options of each listener:
+        `postfix check` judges no value of main.cf.
         """
-        complaint = "" if self._checked else self.check("postfix", "-c", str(staged), "check")
-        self._checked = not complaint
-        services = self.children.run(("postconf", "-c", str(staged), "-M"))
+        services = self.judge(effort, "postconf", "-c", str(staged), "-M")
+        complaint = ""
         if services.status or "postlogd" not in services.output:
-            complaint = complaint or f"master.cf, which needs postlogd: {services.output}"
-        for options in ((), *self._listeners(staged)):
-            complaint = complaint or self._smtpd(staged, options)
+            complaint = f"master.cf, which needs postlogd: {services.output}"
+        for options in ((), *self._listeners(staged, effort)):
+            complaint = complaint or self._smtpd(staged, options, effort)
         return complaint
 
     @override
@@ -116,22 +120,23 @@ class Postfix(Daemon):
         rows = (f'{metric}{{queue="{name}"}} {_files(_QUEUE / name)}\n' for name in _QUEUES)
         return f"# HELP {metric} Messages in the queue of this pod.\n# TYPE {metric} gauge\n{''.join(rows)}"
 
-    def _listeners(self, staged: Path) -> list[tuple[str, ...]]:
+    def _listeners(self, staged: Path, effort: Effort) -> list[tuple[str, ...]]:
         """Return the distinct sets of `-o` options of the smtpd listeners in a staged master.cf."""
-        commands = self.children.run(("postconf", "-c", str(staged), "-F", "*/inet/command")).output
+        commands = self.judge(effort, "postconf", "-c", str(staged), "-F", "*/inet/command").output
         smtpd = {match["service"] for match in _OPTION.finditer(commands) if match["value"].split()[:1] == ["smtpd"]}
         options: dict[str, tuple[str, ...]] = {}
-        for match in _OPTION.finditer(self.children.run(("postconf", "-c", str(staged), "-P", "*/inet/*")).output):
+        parameters = self.judge(effort, "postconf", "-c", str(staged), "-P", "*/inet/*").output
+        for match in _OPTION.finditer(parameters):
             if match["service"] in smtpd:
                 option = ("-o", f"{match['name']}={match['value']}")
                 options[match["service"]] = options.get(match["service"], ()) + option
         return sorted(set(options.values()))
 
-    def _smtpd(self, staged: Path, options: tuple[str, ...]) -> str:
+    def _smtpd(self, staged: Path, options: tuple[str, ...], effort: Effort) -> str:
         """Say QUIT to a real smtpd; a listener's must not wait for a client's TLS or for a tlsmgr that does not run."""
         plain = _PLAIN if options else ()
         command = ("env", f"MAIL_CONFIG={staged}", f"{_LIBEXEC}/smtpd", "-S", *options, *plain)
-        outcome = self.children.run(command, given=b"QUIT\r\n", seconds=30)
+        outcome = self.judge(effort, *command, given=b"QUIT\r\n")
         if outcome.status == 0 and "\n221 " in f"\n{outcome.output}":
             return ""
         return f"smtpd {' '.join(options)} ended with {outcome.status}: {outcome.output[-4000:]}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from postboat.agent.children import Child
+    from postboat.agent.validation import Effort
 
 _CONTROLLER = 11334
 _IN_WORK = 10.0
@@ -34,10 +35,10 @@ class Rspamd(Daemon):
         return ("rspamd", "-f", "-c", str(self.active / "rspamd.conf"), f"--var=LOCAL_CONFDIR={self.active}")
 
     @override
-    def complaint(self, staged: Path) -> str:
+    def complaint(self, staged: Path, effort: Effort) -> str:
         """Ask configtest, which checks the syntax; values are the operator's to get right."""
         configuration = str(staged / "rspamd.conf")
-        return self.check("rspamadm", f"--var=LOCAL_CONFDIR={staged}", "configtest", "-c", configuration)
+        return self.check(effort, "rspamadm", f"--var=LOCAL_CONFDIR={staged}", "configtest", "-c", configuration)
 
     @override
     def probes(self) -> tuple[Probe, ...]:

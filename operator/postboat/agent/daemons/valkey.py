@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from postboat.agent.children import Child
+    from postboat.agent.validation import Effort
 
 _PORT = 6379
 _SAVING = 60.0
@@ -31,9 +32,9 @@ class Valkey(Daemon):
         return ("valkey-server", str(self.active / "valkey.conf"))
 
     @override
-    def complaint(self, staged: Path) -> str:
+    def complaint(self, staged: Path, effort: Effort) -> str:
         """Nothing is checked: the server has no such mode, and its file is the operator's alone."""
-        del staged
+        del staged, effort
         return ""
 
     @override
