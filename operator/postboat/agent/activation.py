@@ -103,7 +103,7 @@ class Activator:
         try:
             mount = volume.read(self._root)
             self._status.seen(mount.digest)
-            self._put_in_force(mount)
+            missing = self._put_in_force(mount)
         except ActivationError as error:
             log.error("%s: %s", error.failure, error)  # noqa: TRY400  the traceback of an expected failure says nothing
             return self._failed(error.failure)
@@ -115,23 +115,32 @@ class Activator:
         self._status.activated(mount.digest, seconds)
         self._soon.reset()
         self._doubt, self._waiting_since = None, 0.0
-        return None
+        return self._lacks(missing) if missing else None
 
-    def _put_in_force(self, mount: Mount) -> None:
+    def _lacks(self, missing: frozenset[str]) -> Failure:
+        """Tell of shards that are gone though the manifest names them: the rest of the mount is in force."""
+        log.error("missing: directory shards %s; their rows stay as they were", ", ".join(sorted(missing)))
+        self._status.failed(Failure.INCOMPLETE_MOUNT)
+        return Failure.INCOMPLETE_MOUNT
+
+    def _put_in_force(self, mount: Mount) -> frozenset[str]:
+        """Put a mount in force, or raise ActivationError; the result is the shards that it lacks."""
         manifest = mount.manifest()
+        shards, missing = self._directory.completed(manifest.shards, mount.shards)
         if self._current is None:
             self._waiting_since = self._waiting_since or time.monotonic()
-        reopen = self._directory.apply(manifest.tables, mount.shards)
+        reopen = self._directory.apply(manifest.tables, shards)
         generation = self._stage.plan(mount, manifest)
         if self._current is None:
             self._begin_with(generation, mount, manifest)
-            return
+            return missing
         try:
             self._change_to(generation, mount, manifest, reopen=reopen)
         except ActivationError:
             if reopen:  # the tables are in force all the same
                 self._carry_out(Effect.RELOAD)
             raise
+        return missing
 
     def _begin_with(self, generation: Generation, mount: Mount, manifest: Manifest) -> None:
         """Start the daemon; files that an earlier run of the container had in force are not judged again."""

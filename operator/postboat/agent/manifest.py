@@ -51,10 +51,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All files and tables of one container."""
+    """All files and tables of one container, and the shards, by their two digits, that have rows for them.
+
+    An operator of an older version names no shards.
+    """
 
     files: tuple[ManifestFile, ...]
     tables: tuple[Table, ...]
+    shards: frozenset[str] = frozenset()
 
 
 def parse(content: bytes) -> Manifest:
@@ -63,12 +67,13 @@ def parse(content: bytes) -> Manifest:
         raw = json.loads(content)
         files = tuple(_file(entry) for entry in raw.get("files", ()))
         tables = tuple(_table(entry) for entry in raw.get("tables", ()))
+        shards = frozenset(str(name) for name in raw.get("shards", ()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ActivationError(Failure.INVALID_CONFIGURATION, f"{MANIFEST}: {error!r}") from error
     for names in ([file.path for file in files], [table.name for table in tables]):
         if len(names) != len(set(names)):
             raise ActivationError(Failure.INVALID_CONFIGURATION, f"{MANIFEST}: a name occurs twice")
-    return Manifest(files, tables)
+    return Manifest(files, tables, shards)
 
 
 def _file(entry: Mapping[str, Any]) -> ManifestFile:

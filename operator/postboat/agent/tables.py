@@ -59,6 +59,18 @@ class Directory:
         self._shards: dict[str, bytes] = {}
         self._known = False
 
+    def completed(self, named: Iterable[str], shards: Mapping[str, bytes]) -> tuple[dict[str, bytes], frozenset[str]]:
+        """Put what is in force in the place of shards that are named and missing, and tell which are missing.
+
+        Whoever removes rows changes a shard or the names: a Secret that somebody deleted removes nobody. Raises
+        ActivationError (IncompleteMount) while nothing is in force that could be gone on with.
+        """
+        missing = frozenset(named) - shards.keys()
+        if missing and not self._tables:
+            text = f"missing: directory shards {', '.join(sorted(missing))}"
+            raise ActivationError(Failure.INCOMPLETE_MOUNT, text)
+        return {**shards, **{name: self._shards[name] for name in missing if name in self._shards}}, missing
+
     def apply(self, tables: tuple[Table, ...], shards: Mapping[str, bytes]) -> bool:
         """Bring the tables in force and return whether those who read them must open them again.
 

@@ -26,8 +26,8 @@ from postboat.cluster.types import (
     Key,
     ResourceType,
 )
+from postboat.objects.config import note_of
 from postboat.objects.dependence import Ref, Standing
-from postboat.objects.meta import SHARD_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,12 +100,13 @@ class Applier:
         with self._lock:
             self._applied.clear()
 
-    def apply(self, objects: Sequence[KubeObject]) -> Outcome:
+    def apply(self, objects: Sequence[KubeObject], before: Outcome | None = None) -> Outcome:
         """Send what differs, in the order given; neighbours of one kind go side by side.
 
-        What is refused holds up only what needs it, but a server that takes nothing from anybody ends the round.
+        `before` is the outcome for earlier objects of the same round, which is gone on with. What is refused holds up
+        only what needs it, but a server that takes nothing from anybody ends the round.
         """
-        outcome = Outcome()
+        outcome = before or Outcome()
         for _, group in groupby(objects, key=lambda item: item.kind):
             pending = [item for item in group if not self._current(item) and not self._waits(item, outcome)]
             for item, result in zip(pending, self._pool.map(self._send, pending), strict=True):
@@ -188,7 +189,7 @@ class Applier:
             log.log(level, "%s/%s was not applied: %s", item.kind, item.name, failure)
             return failure
         managed = fingerprint(meta.get("managedFields") or ())
-        note = item.body["metadata"].get("annotations", {}).get(SHARD_NOTE, "")
+        note = note_of(item.body)
         applied = Applied(item.digest, meta["uid"], meta["resourceVersion"], managed, time.monotonic(), note)
         with self._lock:
             self._applied[kind, key] = applied
@@ -215,6 +216,10 @@ class Applier:
                 return False
             del self._applied[kind, key]
             return True
+
+    def surplus_shards(self, family: Family, objects: Iterable[KubeObject]) -> dict[str, str]:
+        """Give name and note of the directory shards that a plan no longer has."""
+        return {child.name: child.shard for _, child in self._surplus(family, objects) if child.shard}
 
     def prune(self, family: Family, objects: Iterable[KubeObject], *, only_shards: bool = False) -> Outcome:
         """Delete the children of a MailServer that its plan no longer has, but nothing that holds data or keys."""

@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING
 
 from postboat import telemetry
 from postboat.api.mailserver import MailServerSpec
-from postboat.cluster.apply import Family
+from postboat.cluster.apply import Family, Outcome
 from postboat.cluster.types import ApiError, FencedError, Key
 from postboat.controller.backlog import Backlog
-from postboat.controller.lookups import addresses
+from postboat.controller.lookups import addresses, named_shards
 from postboat.controller.queue import NamespaceEndsError, NotLeadingError
 from postboat.controller.rollout import Target
 from postboat.model.references import secret_names
-from postboat.objects.config import contents_of
+from postboat.objects.config import contents_of, note_of
 from postboat.objects.meta import TEMPLATE_DIGEST
-from postboat.objects.plan import demanded
+from postboat.objects.plan import demanded, emptied, lacking
+from postboat.render.units import SHARD_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from postboat.api import Resource
-    from postboat.cluster.apply import Applier, Outcome
+    from postboat.cluster.apply import Applier
     from postboat.cluster.client import Client
     from postboat.controller.observer import Observer
     from postboat.controller.reconcile import Decided
     from postboat.controller.reporter import Reporter
     from postboat.model.verdict import Key as ObjectKey
-    from postboat.objects.plan import Plan
+    from postboat.objects.plan import KubeObject, Plan
+    from postboat.render.files import ShardKey
 
 log = logging.getLogger(__name__)
 FEW = 5
@@ -48,6 +50,7 @@ class Execution:
         self._observer, self._reporter = observer, reporter
         self._backlog: Backlog[Resource | None] = Backlog()
         self._untried: dict[ObjectKey, Resource | None] = {}
+        self._emptied: Mapping[int, Mapping[str, str]] = {}
         self.endpoints_due = True
 
     def bring_about(
@@ -67,23 +70,22 @@ class Execution:
             self._untried |= touched
             self._reporter.judged(decided, touched, self._observer.sequence + 1, sync_error=lacking)
             return lacking
-        outcome, fault = self._apply(plan, server)
+        plan, outcome, fault = self._apply(plan, server)
         fault = "; ".join(filter(None, (fault, lacking)))
         self._untried |= touched
         if outcome.stopped:
             sequence = self._observer.follow(plan.digests, _targets(plan))
             self._reporter.judged(decided, touched, sequence, sync_error=fault)
         else:
-            self._judge(decided, outcome, fault)
+            self._judge(decided, plan, outcome, fault)
         self._look_up_endpoints()
         return fault
 
-    def _judge(self, decided: Decided, outcome: Outcome, fault: str) -> None:
+    def _judge(self, decided: Decided, plan: Plan, outcome: Outcome, fault: str) -> None:
         """Follow what was written into the pods, and tell apart what must wait for a shard that was not."""
-        plan = decided.plan
         shards = {item.shard: item for item in plan.objects if item.shard is not None and item.ref in outcome.unwritten}
         held = {number: contents_of(outcome.unwritten[item.ref].note) for number, item in shards.items()}
-        sequence = self._observer.follow(demanded(plan, held), _targets(plan))
+        sequence = self._observer.follow(demanded(plan, {**held, **self._emptied}), _targets(plan))
         parted = self._backlog.part(self._untried, {number: item.digest for number, item in shards.items()})
         self._untried = {}
         self._reporter.unwritten(decided, parted.waiting)
@@ -103,13 +105,16 @@ class Execution:
             sequence = known + 1
         self._reporter.judged(decided, touched, sequence, held=tuple(held))
 
-    def _apply(self, plan: Plan, server: Resource) -> tuple[Outcome, str]:
-        """Apply and prune; the sentence says what was refused, or nothing.
+    def _apply(self, plan: Plan, server: Resource) -> tuple[Plan, Outcome, str]:
+        """Apply and prune; the result is the plan as far as it could be made to hold, and what was refused, or nothing.
 
         While anything is unwritten, only shards are pruned: whom a plan leaves out must not log in any longer, but what
         else it leaves out may be needed by what could not be written.
         """
-        outcome = self._applier.apply(plan.objects)
+        outcome = self._applier.apply([item for item in plan.objects if item.shard is not None])
+        if not outcome.stopped:
+            plan = lacking(plan, self._never_written(plan, outcome))
+            outcome = self._applier.apply([item for item in plan.objects if item.shard is None], outcome)
         for applied in outcome.applied:
             telemetry.APPLIES.labels(applied.partition("/")[0]).inc()
         if outcome.applied:
@@ -117,12 +122,40 @@ class Execution:
             log.info("applied %d objects", len(outcome.applied), extra=extra)
         fault = _fault(outcome)
         if outcome.stopped:
-            return outcome, fault
-        pruned = self._applier.prune(_family(server), plan.objects, only_shards=bool(fault))
+            return plan, outcome, fault
+        pruned = self._prune(plan, server, outcome, only_shards=bool(fault))
+        return plan, outcome, "; ".join(filter(None, (fault, _fault(pruned))))
+
+    def _prune(self, plan: Plan, server: Resource, outcome: Outcome, *, only_shards: bool) -> Outcome:
+        """Delete what is surplus, but empty a shard that a manifest still names: where it is missing its rows stay."""
+        family = _family(server)
+        kept: tuple[KubeObject, ...] = ()
+        if plan.platform is not None and any(("ConfigMap", name) in outcome.unwritten for name in _readers(plan)):
+            kept = tuple(
+                emptied(plan.platform, int(name[-2:]), contents_of(note))
+                for name, note in self._applier.surplus_shards(family, plan.objects).items()
+            )
+        failed = self._applier.apply(kept) if kept else Outcome()
+        self._emptied = {item.shard: contents_of(note_of(item.body)) for item in kept if item.shard is not None}
+        pruned = self._applier.prune(family, (*plan.objects, *kept), only_shards=only_shards)
         for name in pruned.pruned:
             telemetry.PRUNES.labels(name.partition("/")[0]).inc()
             log.info("pruned %s", name, extra={"mailserver": self._key.name})
-        return outcome, "; ".join(filter(None, (fault, _fault(pruned))))
+        pruned.failures |= failed.failures
+        return pruned
+
+    def _never_written(self, plan: Plan, outcome: Outcome) -> frozenset[ShardKey]:
+        """Tell which shards could not be written and are not there, unless the pods have been told to expect them."""
+        if plan.files is None:
+            return frozenset()
+        numbers = {item.shard: item.ref for item in plan.objects if item.shard is not None}
+        there = {
+            number: contents_of(outcome.unwritten[ref].note)
+            for number, ref in numbers.items()
+            if ref in outcome.unwritten
+        }
+        absent = frozenset((number, key) for number, key in plan.files.shards if key not in there.get(number, (key,)))
+        return absent - named_shards(self._client, self._key) if absent else absent
 
     def _look_up_endpoints(self) -> None:
         if not self.endpoints_due:
@@ -139,6 +172,13 @@ class Execution:
 def paused(server: Resource) -> bool:
     """Tell whether a MailServer asks to be left as it is."""
     return isinstance(server.spec, MailServerSpec) and bool(server.spec.paused)
+
+
+def _readers(plan: Plan) -> frozenset[str]:
+    """Name the ConfigMaps whose manifests name shards."""
+    return (
+        frozenset(f"{plan.platform.name}-{unit}" for unit in SHARD_KEYS) if plan.platform is not None else frozenset()
+    )
 
 
 def _family(server: Resource) -> Family:

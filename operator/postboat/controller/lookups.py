@@ -8,14 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from postboat.cluster.types import SERVICE, STATEFUL_SET, Json, Key
+from postboat.agent.errors import ActivationError
+from postboat.agent.manifest import MANIFEST, parse
+from postboat.cluster.types import CONFIG_MAP, SERVICE, STATEFUL_SET, Json, Key
 from postboat.model.platform import Volume
+from postboat.render.units import SHARD_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from postboat.cluster.client import Client
     from postboat.controller.world import World
+    from postboat.render.files import ShardKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,20 @@ def standing(client: Client, world: World, server: Key) -> Standing:
             if child.name == f"{server.name}-store":
                 stores = int(spec.get("replicas") or 0)
     return Standing(claims, stores)
+
+
+def named_shards(client: Client, server: Key) -> frozenset[ShardKey]:
+    """Read which shards the manifests that the pods have now name."""
+    found: set[ShardKey] = set()
+    for unit, key in SHARD_KEYS.items():
+        raw = client.get(CONFIG_MAP, server.namespace, f"{server.name}-{unit}") or {}
+        content = (raw.get("data") or {}).get(MANIFEST)
+        if content:
+            try:
+                found |= {(int(name), key) for name in parse(content.encode()).shards}
+            except (ActivationError, ValueError):
+                continue  # somebody else wrote it, so it says nothing
+    return frozenset(found)
 
 
 def addresses(client: Client, server: Key) -> dict[str, str]:

@@ -6,7 +6,7 @@ What a file says about itself decides where it goes; shards are Secrets because 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from postboat.model.platform import Platform
 from postboat.objects.meta import SHARD_NOTE, Body, metadata
@@ -56,6 +56,11 @@ def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFi
         "type": "Opaque",
         "data": {key: _encoded(file.content) for key, file in sorted(contents.items())},
     }
+
+
+def note_of(body: Mapping[str, Any]) -> str:
+    """Read the note of a shard from its body."""
+    return str(body["metadata"].get("annotations", {}).get(SHARD_NOTE, ""))
 
 
 def layout_of(note: str) -> str:

@@ -5,7 +5,8 @@ pruned because of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from json import dumps
 from types import MappingProxyType
@@ -22,8 +23,9 @@ from postboat.objects.config import config_objects, shard_contents, shard_object
 from postboat.objects.dependence import NOTHING, Needs, Ref
 from postboat.objects.network import budgets, policies, services
 from postboat.objects.workloads import service_account, stateful_set
-from postboat.render.files import Files, ShardFile
-from postboat.render.units import render
+from postboat.render.files import Files, ShardFile, ShardKey
+from postboat.render.shards import empty
+from postboat.render.units import SHARD_KEYS, render, without
 
 ContainerKey = tuple[str, str]
 """Name of a StatefulSet and of one of its containers."""
@@ -117,6 +119,26 @@ def demanded(plan: Plan, refused: Mapping[int, Mapping[str, str]]) -> Mapping[Co
     return _digests(plan.platform, plan.files, refused)
 
 
+def lacking(plan: Plan, absent: AbstractSet[ShardKey]) -> Plan:
+    """Give the plan whose manifests do not name some shards, which could not be written and have never been there."""
+    if not absent or plan.platform is None or plan.files is None:
+        return plan
+    platform, files = plan.platform, without(plan.files, absent)
+    renewed = {
+        ("ConfigMap", f"{platform.name}-{unit}"): next(config_objects(platform, unit, files.units[unit]))
+        for unit in SHARD_KEYS
+    }
+    objects = tuple(
+        KubeObject.of(renewed[item.ref], needs=item.needs) if item.ref in renewed else item for item in plan.objects
+    )
+    return replace(plan, files=files, objects=objects, digests=_digests(platform, files, {}))
+
+
+def emptied(platform: Platform, number: int, keys: Iterable[str]) -> KubeObject:
+    """Give a shard that has no rows, in the place of one that may not be deleted yet: manifests still name it."""
+    return KubeObject.of(shard_object(platform, number, dict.fromkeys(keys, empty())), number)
+
+
 def _site(platform: Platform, files: Files, kept: Mapping[str, Volume]) -> Iterator[KubeObject]:
     yield KubeObject.of(service_account(platform))
     for unit, unit_files in files.units.items():
@@ -130,7 +152,7 @@ def _site(platform: Platform, files: Files, kept: Mapping[str, Volume]) -> Itera
 
 
 def _kept_site(files: Files, before: Plan | None, kept: Mapping[str, Volume]) -> tuple[KubeObject, ...]:
-    if before is None or before.files is None or before.files.site is not files.site or before.claims != kept:
+    if before is None or before.files is None or before.files.units is not files.units or before.claims != kept:
         return ()
     return tuple(item for item in before.objects if item.shard is None)
 

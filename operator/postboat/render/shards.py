@@ -45,6 +45,12 @@ def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
     return files
 
 
+def empty() -> ShardFile:
+    """Give a shard without a row: unlike one that is missing, it says that there is none any more."""
+    content = _gzip(b"")
+    return ShardFile(content, sha256(content).hexdigest())
+
+
 def origins(platform: Platform) -> tuple[object, ...]:
     """Give, for each shard, all that it is rendered from; while these are the same, so is the shard."""
     local = tuple((domain.spellings, bool(domain.catch_all)) for domain in platform.local_domains)

@@ -4,10 +4,12 @@ A unit is what one ConfigMap and one Secret hold: smtp, smtp-edge, imap, store, 
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from json import dumps
 from typing import Final
 
+from postboat.agent.manifest import MANIFEST
 from postboat.model.platform import Platform
 from postboat.render import dovecot, postfix, rspamd, shards, valkey
 from postboat.render.files import File, Files, ShardFile, ShardKey
@@ -27,10 +29,7 @@ SHARD_KEYS: Final[Mapping[str, str]] = {"smtp": "smtp", "smtp-edge": "edge", "im
 def render(platform: Platform, before: Files | None = None) -> Files:
     """Render everything, taking over from an earlier rendering what has not changed."""
     site = replace(platform, directory=())
-    if before is not None and before.site == site:
-        units, site = before.units, before.site
-    else:
-        units = {unit: _with_manifest(unit, files(platform)) for unit, files in UNITS.items()}
+    same = before is not None and before.site == site
     origins = shards.origins(platform)
     rendered: dict[ShardKey, ShardFile] = {}
     for number, origin in enumerate(origins):
@@ -39,22 +38,45 @@ def render(platform: Platform, before: Files | None = None) -> Files:
             rendered |= {key: before.shards[key] for key in kept if key in before.shards}
         else:
             rendered |= shards.shard_files(platform, number)
+    if before is not None and same:
+        units = before.units if before.shards.keys() == rendered.keys() else _renamed(before.units, rendered.keys())
+        return Files(units, rendered, before.site, origins)
+    units = {unit: _with_manifest(unit, files(platform), rendered.keys()) for unit, files in UNITS.items()}
     return Files(units, rendered, site, origins)
 
 
-def _with_manifest(unit: str, files: tuple[File, ...]) -> tuple[File, ...]:
-    return tuple(sorted((*files, _manifest(unit, files)), key=lambda file: file.key))
+def without(files: Files, absent: AbstractSet[ShardKey]) -> Files:
+    """Leave shards out of the manifests: pods that begin do not wait for what could never be written."""
+    return replace(files, units=_renamed(files.units, files.shards.keys() - absent))
 
 
-def _manifest(unit: str, files: tuple[File, ...]) -> File:
+def _renamed(units: Mapping[str, tuple[File, ...]], named: AbstractSet[ShardKey]) -> dict[str, tuple[File, ...]]:
+    """Let the manifests of units name other shards."""
+    return {
+        unit: _with_manifest(unit, tuple(file for file in files if file.key != MANIFEST), named)
+        if unit in SHARD_KEYS
+        else files
+        for unit, files in units.items()
+    }
+
+
+def _with_manifest(unit: str, files: tuple[File, ...], named: AbstractSet[ShardKey]) -> tuple[File, ...]:
+    return tuple(sorted((*files, _manifest(unit, files, named)), key=lambda file: file.key))
+
+
+def _manifest(unit: str, files: tuple[File, ...], named: AbstractSet[ShardKey]) -> File:
     listed = [
         {"key": file.key, "path": file.path, "effect": file.effect, "mode": file.mode}
         for file in sorted(files, key=lambda file: file.key)
     ]
+    mine = SHARD_KEYS.get(unit)
     tables = [
         {"name": table.name, "driver": table.driver, "columns": list(table.columns)}
         for table in TABLES
-        if table.key == SHARD_KEYS.get(unit)
+        if table.key == mine
     ]
-    content = dumps({"files": listed, "tables": tables}, sort_keys=True, separators=(",", ":"))
-    return File("manifest.json", "manifest.json", f"{content}\n".encode())
+    raw: dict[str, object] = {"files": listed, "tables": tables}
+    if mine is not None:
+        raw["shards"] = [f"{number:02d}" for number, key in sorted(named) if key == mine]
+    content = dumps(raw, sort_keys=True, separators=(",", ":"))
+    return File(MANIFEST, MANIFEST, f"{content}\n".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,11 @@ from postboat.agent.status import Status
 from postboat.agent.validation import Effort, effort, judged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from postboat.agent.manifest import Table
+    from postboat.agent.tables import Delta, Row
     from tests.unit.agent.conftest import FakeDaemon
 
 
@@ -222,6 +226,136 @@ def test_the_strongest_effect_counts_also_for_a_file_that_goes(world: World) -> 
     world.activator.activate()
     assert world.supervisor.wishes == ["begin", "restart"]
     assert Effect.RESTART > Effect.RELOAD > Effect.LIVE
+
+
+TABLE = {"name": "users", "driver": "memory", "columns": ["user", "value"]}
+SHARDS = {"00": "users\tdomain\tx\n", "07": "users\talice\tx\nusers\tbob\tx\n"}
+
+
+class MemoryDriver:
+    """Keeps the keys of a table."""
+
+    limit = 5000
+    replaces = False
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+    def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
+        self.keys = {row[0] for rows in tables.values() for row in rows}
+
+    def update(self, deltas: Mapping[Table, Delta]) -> bool:
+        for delta in deltas.values():
+            self.keys = (self.keys - delta.removed) | delta.changed.keys()
+        return False
+
+
+class TableWorld(World):
+    """A mount with shards, and the table that is made of them."""
+
+    driver: MemoryDriver
+
+    def publish(self, shards: Mapping[str, str], named: Iterable[str] | None, main: str = "one") -> None:
+        folder = self.mount / "tables"
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
+        for name, rows in shards.items():
+            (folder / name).write_bytes(gzip.compress(rows.encode(), mtime=0))
+        self.write(main=main)
+        manifest = json.loads((self.mount / "manifest.json").read_text()) | {"tables": [TABLE]}
+        if named is not None:
+            manifest["shards"] = sorted(named)
+        (self.mount / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.fixture
+def tables(tmp_path: Path, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> TableWorld:
+    monkeypatch.setattr("postboat.agent.manifest.DRIVERS", ("memory",))
+    monkeypatch.setattr("postboat.agent.activation._SETTLE", 0.2)
+    driver = MemoryDriver()
+    monkeypatch.setattr(daemon, "drivers", lambda: {"memory": driver})
+    world = TableWorld(tmp_path, daemon)
+    world.driver = driver
+    return world
+
+
+@pytest.mark.parametrize("lost", [{"00"}, {"07"}, {"00", "07"}])
+def test_a_shard_that_is_missing_removes_nobody(tables: TableWorld, lost: set[str]) -> None:
+    tables.publish(SHARDS, SHARDS)
+    assert tables.activator.activate() is None
+    tables.publish({name: rows for name, rows in SHARDS.items() if name not in lost}, SHARDS, main="two")
+    assert tables.activator.activate() is Failure.INCOMPLETE_MOUNT
+    assert tables.driver.keys == {"domain", "alice", "bob"}
+    assert tables.page["error"] == "IncompleteMount"
+    assert tables.active("main") == "two", "all else goes on"
+    tables.publish(SHARDS, SHARDS, main="two")
+    assert tables.activator.activate() is None
+    assert tables.page["error"] == ""
+
+
+def test_rows_of_other_shards_go_on_changing_while_one_is_missing(tables: TableWorld) -> None:
+    tables.publish(SHARDS, SHARDS)
+    tables.activator.activate()
+    tables.publish({"00": "users\tdomain\tx\nusers\tother\tx\n"}, SHARDS)
+    tables.activator.activate()
+    assert tables.driver.keys == {"domain", "other", "alice", "bob"}
+    tables.publish({"00": "users\tdomain\tx\n", "07": "users\tbob\tx\n"}, SHARDS)
+    tables.activator.activate()
+    assert tables.driver.keys == {"domain", "bob"}
+
+
+def test_a_shard_that_the_manifest_does_not_name_is_gone(tables: TableWorld) -> None:
+    tables.publish(SHARDS, SHARDS)
+    tables.activator.activate()
+    tables.publish({"00": SHARDS["00"]}, {"00"})
+    assert tables.activator.activate() is None
+    assert tables.driver.keys == {"domain"}
+
+
+def test_a_shard_is_empty_when_it_says_so(tables: TableWorld) -> None:
+    tables.publish(SHARDS, SHARDS)
+    tables.activator.activate()
+    tables.publish({"00": SHARDS["00"], "07": ""}, SHARDS)
+    assert tables.activator.activate() is None
+    assert tables.driver.keys == {"domain"}
+
+
+def test_a_shard_may_come_before_the_manifest_that_names_it(tables: TableWorld) -> None:
+    tables.publish({"00": SHARDS["00"]}, {"00"})
+    tables.activator.activate()
+    tables.publish(SHARDS, {"00"})
+    assert tables.activator.activate() is None
+    assert tables.driver.keys == {"domain", "alice", "bob"}
+
+
+@pytest.mark.parametrize("lost", [{"00"}, {"07"}, {"00", "07"}])
+def test_no_daemon_begins_without_a_shard(tables: TableWorld, lost: set[str]) -> None:
+    """It would refuse for good whom it does not find."""
+    tables.publish({name: rows for name, rows in SHARDS.items() if name not in lost}, SHARDS)
+    assert tables.activator.activate() is Failure.INCOMPLETE_MOUNT
+    assert tables.supervisor.wishes == []
+    tables.publish(SHARDS, SHARDS)
+    assert tables.activator.activate() is None
+    assert tables.supervisor.wishes == ["begin"]
+
+
+def test_a_container_that_restarts_without_a_shard_goes_on_with_its_tables(tables: TableWorld) -> None:
+    tables.publish(SHARDS, SHARDS)
+    tables.activator.activate()
+    tables.publish({}, SHARDS)
+    tables.begin()
+    assert tables.activator.activate() is Failure.INCOMPLETE_MOUNT
+    assert tables.supervisor.wishes == ["begin"]
+    assert tables.driver.keys == {"domain", "alice", "bob"}
+
+
+def test_an_operator_of_an_older_version_names_no_shards(tables: TableWorld) -> None:
+    tables.publish(SHARDS, None)
+    assert tables.activator.activate() is None
+    tables.publish({"00": SHARDS["00"]}, None)
+    assert tables.activator.activate() is None
+    assert tables.driver.keys == {"domain"}
 
 
 @pytest.mark.parametrize(

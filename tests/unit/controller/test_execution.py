@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +23,10 @@ from postboat.objects.plan import demanded, plan
 from tests.golden import world
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from postboat.objects.dependence import Ref
+    from postboat.objects.plan import KubeObject
 
 RESOLUTION = resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")))
 DECIDED = Decided(plan(RESOLUTION), RESOLUTION)
@@ -37,13 +41,23 @@ class Stage:
     """Applier, observer and reporter in one: the next outcome goes in, and what was told comes out."""
 
     outcome: Outcome = field(default_factory=Outcome)
+    applied: list[KubeObject] = field(default_factory=list)
+    manifest: str = ""
+    surplus: dict[str, str] = field(default_factory=dict)
     pruned: list[bool] = field(default_factory=list)
     followed: list[Mapping[Any, str]] = field(default_factory=list)
     waiting: list[set[Any]] = field(default_factory=list)
     free: list[set[Any]] = field(default_factory=list)
 
-    def apply(self, _objects: object) -> Outcome:
+    def apply(self, objects: Sequence[KubeObject], _before: object = None) -> Outcome:
+        self.applied += objects
         return self.outcome
+
+    def get(self, _kind: object, _namespace: str, _name: str) -> dict[str, Any] | None:
+        return {"data": {"manifest.json": self.manifest}} if self.manifest else None
+
+    def surplus_shards(self, _family: object, _objects: object) -> dict[str, str]:
+        return self.surplus
 
     def prune(self, _family: object, _objects: object, *, only_shards: bool) -> Outcome:
         self.pruned.append(only_shards)
@@ -96,9 +110,9 @@ def test_the_words_name_some_and_count_the_others(stage: Stage, execution: Execu
 
 
 def test_pods_are_expected_to_have_what_a_refused_shard_was(stage: Stage, execution: Execution) -> None:
-    stage.refuse(SHARD, note=f"{LAYOUT} edge=e smtp=s", waiting={})
+    stage.refuse(SHARD, note=f"{LAYOUT} edge=e smtp=s store=t", waiting={})
     bring_about(execution, ALICE)
-    assert stage.followed == [demanded(DECIDED.plan, {NUMBER: {"edge": "e", "smtp": "s"}})]
+    assert stage.followed == [demanded(DECIDED.plan, {NUMBER: {"edge": "e", "smtp": "s", "store": "t"}})]
     assert stage.followed[0] != DECIDED.plan.digests
     assert (stage.waiting, stage.free) == ([{ALICE}], [set()])
     bring_about(execution, BOB)
@@ -114,6 +128,47 @@ def test_only_shards_are_pruned_while_anything_is_unwritten(stage: Stage, execut
     stage.refuse(("Service", "mail-imap"), waiting={})
     bring_about(execution)
     assert stage.pruned == [False, True]
+
+
+def named(objects: Sequence[KubeObject], unit: str = "smtp") -> list[str]:
+    """The shards that the manifest of a unit names, as it was applied last."""
+    bodies = [item.body for item in objects if item.ref == ("ConfigMap", f"mail-{unit}")]
+    shards: list[str] = json.loads(bodies[-1]["data"]["manifest.json"])["shards"]
+    return shards
+
+
+def test_pods_do_not_wait_for_a_shard_that_was_never_there(stage: Stage, execution: Execution) -> None:
+    number = f"{NUMBER:02d}"
+    bring_about(execution)
+    assert number in named(stage.applied)
+    stage.refuse(SHARD, waiting={})
+    bring_about(execution)
+    assert number not in named(stage.applied)
+    assert number not in named(stage.applied, "store")
+    stage.outcome = Outcome()
+    bring_about(execution)
+    assert number in named(stage.applied)
+
+
+def test_pods_go_on_waiting_for_a_shard_that_was_there(stage: Stage, execution: Execution) -> None:
+    """Somebody deleted it, and it cannot be written again: its rows must not be taken for deleted."""
+    number = f"{NUMBER:02d}"
+    stage.manifest = json.dumps({"shards": [number]})
+    stage.refuse(SHARD, waiting={})
+    bring_about(execution)
+    assert number in named(stage.applied)
+
+
+def test_a_shard_that_a_manifest_still_names_is_emptied(stage: Stage, execution: Execution) -> None:
+    """Whom a plan leaves out must not log in any longer, but where a named shard is missing its rows stay."""
+    stage.surplus = {"mail-directory-07": f"{LAYOUT} edge=e smtp=s"}
+    bring_about(execution)
+    assert "mail-directory-07" not in [item.name for item in stage.applied]
+    stage.refuse(("ConfigMap", "mail-smtp"), waiting={})
+    bring_about(execution)
+    body = next(item.body for item in stage.applied if item.name == "mail-directory-07")
+    assert {key: gzip.decompress(b64decode(value)) for key, value in body["data"].items()} == {"edge": b"", "smtp": b""}
+    assert stage.followed[-1] != stage.followed[0], "pods are expected to have it"
 
 
 def test_what_a_broken_round_changed_is_sorted_by_the_next_one(stage: Stage, execution: Execution) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import pytest
@@ -12,7 +13,8 @@ from postboat.model.resolve import resolve
 from postboat.objects.config import LAYOUT, contents_of, layout_of
 from postboat.objects.dependence import Ref, Standing
 from postboat.objects.meta import SHARD_NOTE
-from postboat.objects.plan import Plan, demanded, plan
+from postboat.objects.plan import Plan, demanded, lacking, plan
+from postboat.render.units import SHARD_KEYS
 from tests.golden import world
 
 ABSENT = Standing(there=False)
@@ -99,3 +101,23 @@ def test_a_container_is_expected_to_have_what_a_refused_shard_was() -> None:
     assert held["mail-filter", "rspamd"] == whole.digests["mail-filter", "rspamd"]
     same = {item.shard: contents_of(item.body["metadata"]["annotations"][SHARD_NOTE]) for item in whole.objects[:1]}
     assert demanded(whole, {n: held for n, held in same.items() if n is not None}) == whole.digests
+
+
+def test_the_manifest_of_a_reader_names_the_shards_that_are_written() -> None:
+    bodies = {item.ref: item.body for item in planned().objects}
+    for unit, key in SHARD_KEYS.items():
+        manifest = json.loads(bodies["ConfigMap", f"mail-{unit}"]["data"]["manifest.json"])
+        written = [item.shard for item in planned().objects if item.shard is not None and key in item.body["data"]]
+        assert manifest["shards"] == [f"{number:02d}" for number in sorted(written)]
+    assert "shards" not in json.loads(bodies["ConfigMap", "mail-filter"]["data"]["manifest.json"])
+
+
+def test_what_is_lacking_is_named_by_no_manifest_and_changes_nothing_else() -> None:
+    whole, number = planned(), names.shard("alice")
+    less = lacking(whole, {(number, "smtp"), (number, "store")})
+    changed = {now.ref for before, now in zip(whole.objects, less.objects, strict=True) if before.digest != now.digest}
+    assert changed == {("ConfigMap", "mail-smtp"), ("ConfigMap", "mail-store")}
+    assert {item.ref: item.needs for item in less.objects} == {item.ref: item.needs for item in whole.objects}
+    assert less.digests["mail-store", "dovecot"] != whole.digests["mail-store", "dovecot"]
+    assert less.digests["mail-imap", "dovecot"] == whole.digests["mail-imap", "dovecot"]
+    assert lacking(whole, set()) is whole
