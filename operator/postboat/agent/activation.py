@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 POLL = 2.0  # seconds; inotify tells at once, this is for what it cannot tell
 PATIENCE = 900.0  # seconds from the first whole mount within which something must be in force
 _SETTLE = 15.0  # seconds in which a daemon must answer again after it was told to reload
-_SOON = (10.0, 60.0)  # seconds, shortest and longest, between tries of what may pass by itself
+_SOON = (2.0, 60.0)  # seconds, shortest and longest, between tries of what may pass by itself
 _LATER = (60.0, 600.0)  # and between those of what was refused: a full disk, too, makes a validator refuse
 
 
