@@ -20,6 +20,7 @@ from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Sna
 from postboat.model.verdict import Reason
 from postboat.objects.plan import plan
 from postboat.render import shards
+from postboat.render.units import SHARD_KEYS
 from tests.golden import world
 
 NAMES = ("anna", "bert", "cleo")
@@ -293,13 +294,16 @@ def test_one_more_mailbox_touches_one_shard(names: set[str]) -> None:
         patch.object(shards, "shard_files", wraps=shards.shard_files) as rendered,
     ):
         after = plan(resolver.apply([world.resource("Mailbox", extra, {})]), before)
+    assert before.files is not None
+    assert after.files is not None
     assert settled.call_count == 1
     assert rendered.call_count == 1
     old = {(item.kind, item.name): item.digest for item in before.objects}
     changed = [item for item in after.objects if old.get((item.kind, item.name)) != item.digest]
     assert changed[0].name.startswith("mail-directory-")
     # The first row of a shard is told to the agents, so that they know when the shard is missing.
-    readers = ["smtp", "smtp-edge", "imap", "store"] if (changed[0].kind, changed[0].name) not in old else []
+    fresh = {key for _, key in after.files.shards.keys() - before.files.shards.keys()}
+    readers = [unit for unit, key in SHARD_KEYS.items() if key in fresh]
     assert [item.ref for item in changed[1:]] == [("ConfigMap", f"mail-{unit}") for unit in readers]
     kept = {container for container, digest in after.digests.items() if before.digests[container] == digest}
     assert kept == {("mail-filter", "rspamd"), ("mail-valkey", "valkey")}
