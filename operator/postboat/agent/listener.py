@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_HEAD = 8192
 _BACKLOG = 32
+_PAUSE = 0.5  # seconds
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -43,15 +45,30 @@ class Listener:
         threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def _serve(self) -> None:
+        """Serve for ever; what keeps a connection from being taken, like a lack of descriptors, passes more slowly."""
+        failing = False
         while True:
             try:
-                connection, _ = self._socket.accept()
-                if self._places.acquire(blocking=False):
-                    threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
-                else:
-                    connection.close()
-            except (OSError, RuntimeError):
-                log.exception("accept failed")
+                self._take()
+                failing = False
+            except (OSError, RuntimeError) as error:
+                if not failing:  # once, not for each try
+                    log.error("%s takes no connection, which is tried again: %s", self._name, error)  # noqa: TRY400
+                failing = True
+                time.sleep(_PAUSE)
+
+    def _take(self) -> None:
+        """Hand one connection over; raise OSError or RuntimeError when there is no descriptor or no thread for it."""
+        connection, _ = self._socket.accept()
+        if not self._places.acquire(blocking=False):
+            connection.close()
+            return
+        try:
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+        except BaseException:
+            self._places.release()
+            connection.close()
+            raise
 
     def _attend(self, connection: socket.socket) -> None:
         try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import socket
 import ssl
+import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -13,11 +16,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from postboat.agent.children import Child, Children
+from postboat.agent.children import Child, Children, wait_until
 from postboat.agent.daemons.base import Daemon
 from postboat.agent.daemons.dovecot import Dovecot
 from postboat.agent.daemons.dovecot import listeners as dovecot_listeners
 from postboat.agent.daemons.postfix import listeners, refusing
+from postboat.agent.listener import Listener
 from postboat.agent.probe import Probe, Tls
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.status import Status
@@ -205,3 +209,46 @@ def test_a_store_does_not_wait_for_idle_sessions(
     children = Children()
     Dovecot(tmp_path, tmp_path, children).stop(cast("Child", None), 55.0)
     assert waited == [seconds]
+
+
+def test_a_lack_of_descriptors_neither_spins_nor_fills_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[float] = []
+
+    class Exhausted:
+        def accept(self) -> None:
+            tries.append(time.monotonic())
+            if len(tries) > 3:
+                sys.exit()  # ends the thread
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("postboat.agent.listener._PAUSE", 0.05)
+    listener = Listener("server", 0, 2, lambda _: None)
+    listener._socket.close()
+    listener._socket = cast("socket.socket", Exhausted())
+    with pytest.raises(SystemExit):
+        listener._serve()
+    assert tries[-1] - tries[0] >= 0.15
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "server takes no connection, which is tried again"
+    ]
+
+
+def test_a_thread_that_does_not_start_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    served: list[bytes] = []
+    listener = Listener("server", 0, 1, lambda connection: served.append(connection.recv(10)))
+    for _ in range(3):
+        with monkeypatch.context() as patch, socket.create_connection(("127.0.0.1", listener.port)) as client:
+            patch.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError):
+                listener._take()
+            assert client.recv(1) == b"", "the connection is closed"
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        client.sendall(b"hello")
+        listener._take()
+        assert wait_until(lambda: served == [b"hello"], 10)
+    listener._socket.close()
