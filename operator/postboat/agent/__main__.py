@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from postboat.agent.activation import Activator
 from postboat.agent.children import Children
+from postboat.agent.hangs import Monitor
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.stage import Stage
 from postboat.agent.status import Status
@@ -81,6 +82,7 @@ class Agent:
         self._daemon = make(stage.active, settings.state, self._children)
         self._supervisor = Supervisor(self._daemon, self._children, self._status, settings.grace)
         self._activator = Activator(settings.config, stage, self._daemon, self._supervisor, self._status)
+        self._monitor = Monitor(self._daemon, self._supervisor, self._status)
         self._probing = threading.Lock()
         self._probed = 0.0
         self._answered = 0
@@ -102,6 +104,7 @@ class Agent:
             mailstore.keep(self._settings.mail, self._settings, self._children)
         self._activator.start()
         self._daemon.begin()
+        self._monitor.start()
         while not (self._stopping and self._supervisor.wait_stopped(0)):
             select.select([receiving], [], [], 0.1 if self._stopping else 5.0)
             with contextlib.suppress(BlockingIOError):
@@ -121,12 +124,13 @@ class Agent:
             if process and time.monotonic() - self._probed >= (_GOOD if known else _BAD):
                 self._ready, self._answered = self._daemon.ready(), process
                 self._probed = time.monotonic()
-            ready = self._ready and bool(process) and process == self._answered and not self._stopping
+            serving = self._ready and process == self._answered and not self._monitor.silent
+            ready = serving and bool(process) and not self._stopping
             self._status.ready(ready)
             return ready
 
     def _livez(self) -> Page:
-        well = self._activator.alive and not self._supervisor.hopeless
+        well = self._activator.alive and not (self._supervisor.hopeless or self._monitor.hopeless)
         return plain(200, "ok") if well else plain(503, "the daemon does not stay up")
 
     def _readyz(self) -> Page:

@@ -187,6 +187,8 @@ class Process:
     parent: int
     session: int
     program: str
+    state: str = "S"
+    """As in proc_pid_stat(5): R, S, D (waits for a disk), T (stopped), t (traced)."""
 
 
 def descendants() -> tuple[Process, ...]:
@@ -221,5 +223,5 @@ def _processes() -> list[Process]:
                 continue
             state, parent, _, session = rest.split()[:4]
             if state not in "ZX":
-                processes.append(Process(int(entry), int(parent), int(session), name.partition("(")[2]))
+                processes.append(Process(int(entry), int(parent), int(session), name.partition("(")[2], state))
     return processes

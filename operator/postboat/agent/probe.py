@@ -56,6 +56,11 @@ class Probe:
                 if self.ask:
                     connection.sendall(self.ask)
                 answer = connection.recv(_ANSWER)
+                while self.anywhere and not any(word in answer for word in self.expected):
+                    part = connection.recv(_ANSWER)
+                    if not part or len(answer) > _ANSWER:
+                        return False
+                    answer += part
                 if self.farewell:
                     connection.sendall(self.farewell)
                     connection.recv(_ANSWER)
@@ -74,3 +79,17 @@ class Probe:
             return connection
         address = self.address if isinstance(self.address, tuple) else (LOOPBACK, self.address)
         return open_ends.enter_context(socket.create_connection(address, timeout=seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A part of a daemon that has to answer: a question, the programs that the answer comes from, seconds between two.
+
+    A `crowded` part can be kept from answering by its clients, or by a full disk, so its silence alone is no hang.
+    """
+
+    part: str
+    probe: Probe
+    programs: tuple[str, ...]
+    every: float = 20.0
+    crowded: bool = False

@@ -32,7 +32,7 @@ class Status:
     def __init__(self, daemon: str) -> None:
         self._lock = threading.Lock()
         self._values = Values(daemon)
-        self._failures = 0
+        self._failures = self._hangs = 0
         self._seconds = 0.0
         self._activated = 0.0
 
@@ -65,6 +65,11 @@ class Status:
         with self._lock:
             self._values.restarts += 1
 
+    def hung(self) -> None:
+        """Note that the daemon had to be ended since it did not answer."""
+        with self._lock:
+            self._hangs += 1
+
     def ready(self, ready: bool) -> None:  # noqa: FBT001  the value itself
         """Note the result of a probe."""
         with self._lock:
@@ -83,6 +88,7 @@ class Status:
                 ("ready", "gauge", "Whether the daemon answers.", int(values.ready)),
                 ("in_force", "gauge", "Whether what is mounted is in force.", int(values.seen == values.digest != "")),
                 ("restarts_total", "counter", "Times the daemon ended by itself.", values.restarts),
+                ("hangs_total", "counter", "Times the daemon was ended since it did not answer.", self._hangs),
                 ("oom_kills_total", "counter", "Processes of the container killed for want of memory.", oom_kills()),
                 ("activations_total", "counter", "Contents put in force.", values.activations),
                 (

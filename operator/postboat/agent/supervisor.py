@@ -6,6 +6,7 @@ One thread does all of it in turn, so a daemon is never started while another on
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ class Supervisor:
         self._status = status
         self._grace = grace
         self._change = threading.Condition()
-        self._wanted = self._stopping = self._restarting = self._leaving = False
+        self._wanted = self._stopping = self._restarting = self._leaving = self._at_once = False
         self._main: Child | None = None
         self._failures = 0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -44,8 +45,9 @@ class Supervisor:
         """Start the daemon: its configuration is in force. Later calls change nothing."""
         self._set("_wanted")
 
-    def restart(self) -> None:
-        """Stop the daemon as at the end of the container and start it again."""
+    def restart(self, *, at_once: bool = False) -> None:
+        """Stop the daemon as at the end of the container and start it again; `at_once` ends one that hangs."""
+        self._at_once = self._at_once or at_once
         self._set("_restarting")
 
     def reload(self, number: int) -> None:
@@ -104,11 +106,14 @@ class Supervisor:
         with self._change:
             self._change.wait_for(lambda: main.status is not None or self._stopping or self._restarting)
             asked = main.status is None
-            self._restarting = False
+            at_once, self._restarting, self._at_once = self._at_once, False, False
         if asked:
             self._leaving = True
             log.info("stopping %s", self._daemon.name)
-            self._daemon.stop(main, self._grace)
+            if at_once and not self._stopping:
+                self._end(main)
+            else:
+                self._daemon.stop(main, self._grace)
             log.info("%s stopped", self._daemon.name)
             return
         killed = "; the kernel killed for want of memory meanwhile (OOM)" if oom_kills() > kills else ""
@@ -117,6 +122,12 @@ class Supervisor:
         self._failures = 1 if time.monotonic() - started > HEALTHY else self._failures + 1
         self._children.end_others(2.0)
         self._pause()
+
+    def _end(self, main: Child) -> None:
+        """End a daemon that hangs: nobody waits for sessions that get no answer."""
+        main.send(signal.SIGKILL)
+        main.wait(2.0)
+        self._children.end_others(1.0)
 
     def _pause(self) -> None:
         seconds = min(FIRST_PAUSE * 2 ** max(0, self._failures - 1), LONGEST_PAUSE)

@@ -125,8 +125,9 @@ def _container(platform: Platform, component: Component, container: Container, s
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": (scheduling.resources if main else None) or {"requests": dict(container.requests)},
         "securityContext": _container_security(container),
-        "livenessProbe": _probe(container, "/livez", period=10, failures=6),
-        "readinessProbe": _probe(container, "/readyz", period=2, failures=3),
+        "startupProbe": _probe(container, "/livez", period=1, failures=600, timeout=10),
+        "livenessProbe": _probe(container, "/livez", period=10, failures=6, timeout=10),
+        "readinessProbe": _probe(container, "/readyz", period=2, failures=3, timeout=5),
         "volumeMounts": _mounts(component, container),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -147,11 +148,11 @@ def _container_security(container: Container) -> Body:
     }
 
 
-def _probe(container: Container, path: str, *, period: int, failures: int) -> Body:
+def _probe(container: Container, path: str, *, period: int, failures: int, timeout: int) -> Body:
     return {
         "httpGet": {"path": path, "port": f"{container.suffix}agent", "scheme": "HTTP"},
         "periodSeconds": period,
-        "timeoutSeconds": 5,
+        "timeoutSeconds": timeout,
         "failureThreshold": failures,
         "successThreshold": 1,
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent.children import wait_until
 from postboat.agent.memory import oom_kills
+from postboat.agent.probe import Pulse
 from postboat.agent.validation import judged
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Daemon(ABC):
         """
         del folder, effort
         return ""
+
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Return the parts that have to answer as long as the daemon runs, by the active configuration."""
+        return tuple(Pulse(self.name, probe, (self.name,)) for probe in self.probes())
 
     def drivers(self) -> Mapping[str, Driver]:
         """Return the kinds of tables that the daemon reads."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.dismissal import Dismissal
-from postboat.agent.probe import Probe, Tls
+from postboat.agent.probe import Probe, Pulse, Tls
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.sweep import Sweep
 
@@ -42,6 +42,10 @@ _LOGIN = (
     Probe(14190, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
 )
 _OTHERS = (Probe("/run/edge/auth", (b"VERSION",)),)
+
+# Dovecot's auth-master protocol; nobody is asked for who could have a mailbox.
+_LOOK_UP = b"VERSION\t1\t1\nUSER\t1\tnobody@probe.invalid\tservice=probe\n"
+_FOUND = (b"\nNOTFOUND\t1", b"\nUSER\t1", b"\nFAIL\t1")
 
 
 class Dovecot(Daemon):
@@ -118,6 +122,20 @@ class Dovecot(Daemon):
             return ()
         tls = Tls(name["name"], self.active / "ca.crt", self.active / "client.crt", self.active / "client.key")
         return (Probe(_LMTP, (b"220",), farewell=b"QUIT\r\n", tls=tls),)
+
+    @override
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Return the master, the process that looks users up, and one that greets.
+
+        LMTP is left out: what waits for other servers there is no hang.
+        """
+        there = listeners((self.active / "dovecot.conf").read_text())
+        logins = ("imap-login", "pop3-login", "managesieve-login")
+        return (
+            Pulse("master", Probe(f"{_RUN}/master", (b"VERSION\t",)), ("dovecot",)),
+            Pulse("auth", Probe(f"{_RUN}/auth-userdb", _FOUND, ask=_LOOK_UP, anywhere=True), ("auth",)),
+            *[Pulse("login", probe, logins, crowded=True) for probe in _LOGIN if probe.address in there][:1],
+        )
 
 
 def listeners(configuration: str, *, tls: bool = False) -> frozenset[int | str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.children import wait_until
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.lmdb import LmdbDriver
-from postboat.agent.probe import Probe
+from postboat.agent.probe import Probe, Pulse
 from postboat.agent.recovery import Recovery
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _LIBEXEC = "/usr/lib/postfix/sbin"
 _PORT = 10025
 _INNER = 10026  # no milter stands before its banner, so it tells of Postfix alone
 _QUEUE = Path("/var/spool/postfix")
+_PROTOCOL = (b"protocol",)
+_LOOK_AT_INCOMING = b"I"  # qmgr_trigger_event; it closes the connection when it has read that
 _DATA = Path("/var/lib/postfix")
 _OWNER = "postfix"
 _QUEUES = ("incoming", "active", "deferred", "hold", "corrupt")
@@ -73,6 +75,22 @@ class Postfix(Daemon):
     def begin(self) -> None:
         """Look after mail that waits for a store."""
         Recovery(self.active, self.children, _QUEUE / "flush").start()
+
+    @override
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Return smtpd, and the services that every message passes, by the names that they give when one connects.
+
+        `showq` ends when nobody has asked for 100 s, so that `master` has to start it for each question. A connection
+        to `cleanup` leaves a line in the log.
+        """
+        (banner,) = self.probes()
+        return (
+            Pulse("smtpd", banner, ("smtpd",), crowded=True),
+            Pulse("qmgr", Probe(f"{_QUEUE}/public/qmgr", (b"",), ask=_LOOK_AT_INCOMING), ("qmgr",)),
+            Pulse("trivial-rewrite", Probe(f"{_QUEUE}/private/rewrite", _PROTOCOL), ("trivial-rewrite",)),
+            Pulse("cleanup", Probe(f"{_QUEUE}/public/cleanup", _PROTOCOL), ("cleanup",), every=60.0, crowded=True),
+            Pulse("master", Probe(f"{_QUEUE}/public/showq", _PROTOCOL), ("master", "showq"), every=130.0),
+        )
 
     @override
     def clean(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent.children import command_line, descendants
 from postboat.agent.daemons.base import Daemon, override
-from postboat.agent.probe import Probe
+from postboat.agent.probe import Probe, Pulse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from postboat.agent.validation import Effort
 
 _CONTROLLER = 11334
+_MILTER = 11332
+# SMFIC_OPTNEG of version 6 (libmilter/docs): no actions, no steps left out.
+_NEGOTIATION = bytes((0, 0, 0, 13)) + b"O" + bytes((0, 0, 0, 6)) + bytes(8)
 _IN_WORK = 10.0
 _WORKER = b"rspamd_proxy process"
 
@@ -44,6 +47,15 @@ class Rspamd(Daemon):
     def probes(self) -> tuple[Probe, ...]:
         """Return the controller's ping, the one page that needs no password."""
         return (Probe(_CONTROLLER, (b"pong",), ask=b"GET /ping HTTP/1.0\r\n\r\n", anywhere=True),)
+
+    @override
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Return the controller, and the milter workers by the beginning of a milter session."""
+        (ping,) = self.probes()
+        return (
+            Pulse("controller", ping, ("controller process",)),
+            Pulse("milter", Probe(_MILTER, (b"",), ask=_NEGOTIATION), ("rspamd_proxy process",), crowded=True),
+        )
 
     @override
     def serving(self) -> frozenset[int]:

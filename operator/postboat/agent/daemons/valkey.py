@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent.daemons.base import Daemon, override
-from postboat.agent.probe import Probe
+from postboat.agent.probe import Probe, Pulse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,11 @@ class Valkey(Daemon):
     def probes(self) -> tuple[Probe, ...]:
         """Return the ping; the demand for a password is an answer too, `-LOADING` is not."""
         return (Probe(_PORT, (b"+PONG", b"-NOAUTH"), ask=b"PING\r\n"),)
+
+    @override
+    def pulses(self) -> tuple[Pulse, ...]:
+        """Return the server; one that is still loading its file says so."""
+        return (Pulse("valkey", Probe(_PORT, (b"+", b"-"), ask=b"PING\r\n"), ("valkey-server",)),)
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
