@@ -6,14 +6,18 @@ pid inside.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.kube import Object
+
+_PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+_WALL = 0x40000000
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,28 @@ def kill(processes: Iterable[Process]) -> None:
     for process in processes:
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def traced(processes: Iterable[Process]) -> Iterator[Callable[[], bool]]:
+    """Hold processes still by ptrace(2), which SIGCONT does not end; the function tells whether all were killed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    held = {process.pid for process in processes}
+    for pid in held:
+        for request in (_PTRACE_SEIZE, _PTRACE_INTERRUPT):
+            if libc.ptrace(request, pid, None, None) < 0:
+                raise OSError(ctypes.get_errno(), f"ptrace {request:#x} of {pid}")
+
+    def ended() -> bool:
+        for pid in tuple(held):
+            with suppress(ChildProcessError):
+                _, status = os.waitpid(pid, os.WNOHANG | _WALL)
+                if os.WIFSIGNALED(status) or os.WIFEXITED(status):
+                    held.discard(pid)
+        return not held
+
+    try:
+        yield ended
+    finally:
+        for pid in held:
+            libc.ptrace(_PTRACE_DETACH, pid, None, None)

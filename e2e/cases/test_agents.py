@@ -6,17 +6,20 @@ What is missing or slow is answered with 4xx and mended by itself; nobody who is
 from __future__ import annotations
 
 import imaplib
+import os
+import signal
 import smtplib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from e2e.clients import Account, letter, wait_for_message
+from e2e.clients import Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform
-from e2e.processes import container_processes, container_statuses, kill
+from e2e.processes import container_processes, container_statuses, kill, traced
 
 NO_ANSWER = 421
 
@@ -149,3 +152,67 @@ def test_a_validator_that_is_killed_refuses_nothing(platform: Platform) -> None:
         return True
 
     eventually(taken, "mail is taken", timeout=90)
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process is there and stopped (proc_pid_stat(5))."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def mail_goes_round(platform: Platform, account: Account) -> None:
+    """A stranger's letter is taken and read."""
+    message = letter("stranger@outside.test", f"{account.user}@example.test")
+
+    def taken() -> bool:
+        try:
+            with platform.smtp() as session:
+                session.send_message(message)
+        except (smtplib.SMTPException, OSError) as error:
+            raise AssertionError(error) from error
+        return True
+
+    eventually(taken, "mail is taken", timeout=120)
+    wait_for_message_when_back(account, message["Message-ID"])
+
+
+@pytest.mark.row("B2")
+@pytest.mark.parametrize("component", ["smtp", "imap", "store", "filter", "valkey"])
+def test_processes_that_were_stopped_go_on(platform: Platform, alice: Account, component: str) -> None:
+    pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+    restarts = [state["restartCount"] for state in container_statuses(pod)]
+    victims = [one for running in container_processes(pod).values() for one in running if one.inner != 1]
+    assert victims
+    for process in victims:
+        os.kill(process.pid, signal.SIGSTOP)
+    eventually(lambda: not any(stopped(one.pid) for one in victims), "all go on", timeout=60)
+    mail_goes_round(platform, alice)
+    pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+    assert [state["restartCount"] for state in container_statuses(pod)] == restarts
+
+
+@pytest.mark.row("B2")
+@pytest.mark.parametrize(
+    ("component", "container", "program"),
+    [
+        ("smtp", "postfix", "qmgr"),
+        ("smtp", "postfix", "master"),
+        ("store", "dovecot", "auth"),
+        ("filter", "rspamd", ""),
+    ],
+)
+def test_a_daemon_that_hangs_is_started_again(
+    platform: Platform, alice: Account, component: str, container: str, program: str
+) -> None:
+    """A traced process stands still and cannot be continued, as one that waits for a lock for ever."""
+    mail_goes_round(platform, alice)
+    pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+    running = [one for one in container_processes(pod)[container] if one.inner != 1]
+    victims = [one for one in running if not program or one.name == program]
+    assert victims
+    with traced(victims) as ended:
+        eventually(ended, f"{program or container} is ended", timeout=400)
+    mail_goes_round(platform, alice)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)

@@ -67,6 +67,7 @@ class World:
         self.turns = 0
         monkeypatch.setattr(hangs, "time", self.clock)
         monkeypatch.setattr(hangs, "progress", self.progress)
+        monkeypatch.setattr(hangs, "descendants", tuple)
         monkeypatch.setattr(daemon, "pulses", self.pulses)
         self.monitor = Monitor(daemon, self.supervisor, Status("fake"))  # type: ignore[arg-type]
 
@@ -134,7 +135,7 @@ def test_what_has_not_begun_yet_gets_its_time(world: World) -> None:
 def test_a_starved_node_stretches_the_time(world: World) -> None:
     world.after(60)
     world.probe.well, world.probe.lag = False, 30.0
-    assert world.after(4 * HUNG) == 0, "most of that time this process had no turn itself"
+    assert world.after(2 * HUNG) == 0, "most of that time this process had no turn itself"
 
 
 def test_restarts_that_do_not_help_are_counted(world: World) -> None:
@@ -206,14 +207,13 @@ def test_a_hung_daemon_is_ended_at_once(daemon: FakeDaemon, children: Children) 
 def test_progress_is_seen_and_stillness_too(children: Children) -> None:
     still = children.start(("sleep", "600"))
     busy = children.start(("sh", "-c", "while :; do sleep 0.01; done"))
-    first = progress(("sleep 600",))
-    assert first == progress(("sleep 600",)) != {}
+    assert wait_until(lambda: progress(("sleep\x00600",)) == progress(("sleep\x00600",)) != {}, 10)
     before = progress(("while :",))
     assert wait_until(lambda: progress(("while :",)) != before, 10)
     for child in (still, busy):
         child.send(signal.SIGKILL)
         child.wait(5)
-    assert progress(("sleep 600",)) == {}
+    assert progress(("sleep\x00600",)) == {}
 
 
 def test_an_answer_may_come_in_parts() -> None:
