@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from postboat.agent import storage
 from postboat.agent.activation import Activator
 from postboat.agent.children import Children
 from postboat.agent.hangs import Monitor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.agent.daemons.base import Daemon
+    from postboat.agent.fill import Fill
 
 log = logging.getLogger("postboat.agent")
 
@@ -52,6 +54,8 @@ class Settings:
     mail: Path | None = None
     """The volume of the mail: only a store has one."""
     operator_port: int = 9443
+    volume: Path | None = None
+    """Where the container's claim is mounted."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
@@ -63,6 +67,7 @@ class Settings:
             port=int(environment.get("POSTBOAT_PORT", "9100")),
             grace=float(environment.get("POSTBOAT_GRACE", "20")),
             mail=Path(environment["POSTBOAT_MAIL"]) if environment.get("POSTBOAT_MAIL") else None,
+            volume=Path(environment["POSTBOAT_VOLUME"]) if environment.get("POSTBOAT_VOLUME") else None,
             operator_port=int(environment.get("POSTBOAT_OPERATOR_PORT", "9443")),
         )
 
@@ -138,11 +143,15 @@ class Agent:
 
     def _page(self) -> Page:
         self._is_ready()
-        return 200, "application/json", self._status.page()
+        return 200, "application/json", self._status.page(self._fill())
 
     def _metrics(self) -> Page:
         self._is_ready()
-        return 200, "text/plain; version=0.0.4; charset=utf-8", self._status.metrics(self._daemon.metrics())
+        more = storage.metrics(self._fill(), self._daemon.name) + self._daemon.metrics()
+        return 200, "text/plain; version=0.0.4; charset=utf-8", self._status.metrics(more)
+
+    def _fill(self) -> Fill | None:
+        return storage.fill(self._settings.volume, self._daemon.needed())
 
 
 def main() -> int:

@@ -9,8 +9,12 @@ import json
 import threading
 import time
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from postboat.agent.memory import oom_kills
+
+if TYPE_CHECKING:
+    from postboat.agent.fill import Fill
 
 
 @dataclass(slots=True)
@@ -75,10 +79,11 @@ class Status:
         with self._lock:
             self._values.ready = ready
 
-    def page(self) -> bytes:
-        """Return `/status`."""
+    def page(self, volume: Fill | None = None) -> bytes:
+        """Return `/status`, with how full the volume is where there is one."""
         with self._lock:
-            return json.dumps(asdict(self._values), sort_keys=True).encode() + b"\n"
+            values = asdict(self._values) | ({"volume": asdict(volume)} if volume is not None else {})
+        return json.dumps(values, sort_keys=True).encode() + b"\n"
 
     def metrics(self, more: str = "") -> bytes:
         """Return `/metrics` in the Prometheus text format, ending with the daemon's own lines."""

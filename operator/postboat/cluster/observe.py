@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from postboat.agent.fill import Fill
 from postboat.cluster.children import INSTANCE, SELECTOR
 from postboat.cluster.types import POD, ApiError, Json, Key
 from postboat.objects.meta import TEMPLATE_DIGEST
@@ -67,6 +68,8 @@ class AgentReport:
     seen: str
     error: str
     ready: bool
+    volume: Fill | None = None
+    """How full the container's volume is; None where it has none, or an agent of an older version."""
 
 
 def pod_of(raw: Json) -> Pod:
@@ -127,8 +130,10 @@ class Agents:
             response = self._http.request("GET", f"http://{host}:{port}/status", preload_content=False)
             answer: Any = json.loads(response.read(LONGEST_ANSWER))
             response.release_conn()
+            told = answer.get("volume")
+            volume = Fill(**{name: int(told[name]) for name in Fill.__slots__}) if told else None
             return AgentReport(
-                str(answer["digest"]), str(answer["seen"]), str(answer["error"])[:64], bool(answer["ready"])
+                str(answer["digest"]), str(answer["seen"]), str(answer["error"])[:64], bool(answer["ready"]), volume
             )
         except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError):
             return None

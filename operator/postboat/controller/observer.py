@@ -34,7 +34,7 @@ class Beat:
 
     fast: float = 0.12
     slow: float = 2.0
-    rest: float = 30.0
+    rest: float = 15.0
     touch: float = 0.5
     touch_fast_for: float = 10.0
     touch_slow: float = 5.0

@@ -305,7 +305,7 @@ def _notice(resource: Resource, condition: Mapping[str, Any]) -> Notice:
         resource.namespace,
         resource.name,
         resource.uid,
-        condition["status"] == "True",
+        condition["status"] == "True" and condition["reason"] != Reason.STORAGE_FILLING,
         condition["reason"],
         f"{condition['type']}: {condition['message']}",
         resource.generation,
@@ -335,7 +335,9 @@ def _served(resource: Resource) -> bool:
 
 def _workload(server: str, progress: Progress) -> Workload:
     name = progress.workload.removeprefix(f"{server}-")
-    return Workload(name, progress.desired, progress.ready, progress.current, progress.error, progress.goes_on)
+    return Workload(
+        name, progress.desired, progress.ready, progress.current, progress.error, progress.goes_on, progress.volumes
+    )
 
 
 def _moment() -> Moment:

@@ -11,6 +11,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING
 
 from postboat.agent.errors import Failure
+from postboat.status.storage import Volume, judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,6 +75,8 @@ class Progress:
     """Every pod is made from the template of the newest plan."""
     goes_on: bool = True
     """Whoever told the error has an earlier configuration in force."""
+    volumes: tuple[Volume, ...] = ()
+    """The volumes of its pods."""
 
 
 def workload_progress(
@@ -88,6 +91,7 @@ def workload_progress(
     numbers: list[int] = []
     ready = current = rolled = 0
     error, goes_on = "", True
+    volumes: list[Volume] = []
     for pod in pods:
         if pod.workload != workload or pod.deleting:
             continue
@@ -99,6 +103,8 @@ def workload_progress(
         fresh = pod.template == target.template
         rolled += fresh
         current += pod.ready and fresh and numbers[-1] == ledger.sequence
+        told = [report for name in containers if (report := reports.get((pod.name, name))) is not None]
+        volumes += [judged(pod.name, report.volume) for report in told if report.volume is not None]
         said = _error(ledger, workload, pod, reports)
         if said is not None and (not error or (goes_on and not said.digest)):
             error, goes_on = said.error, bool(said.digest)
@@ -106,7 +112,7 @@ def workload_progress(
     if target.replicas == 0:
         lowest = ledger.sequence
     whole = rolled == len(numbers) >= target.replicas
-    return Progress(workload, target.replicas, ready, current, lowest, error, whole, goes_on)
+    return Progress(workload, target.replicas, ready, current, lowest, error, whole, goes_on, tuple(volumes))
 
 
 def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:

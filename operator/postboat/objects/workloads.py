@@ -120,7 +120,7 @@ def _container(platform: Platform, component: Component, container: Container, s
             {"name": "POSTBOAT_RUN", "value": "/run/postboat"},
             {"name": "POSTBOAT_PORT", "value": str(container.agent)},
             {"name": "POSTBOAT_GRACE", "value": str(component.grace - _STOP_SLACK)},
-            *({"name": name, "value": value} for name, value in container.environment.items()),
+            *({"name": name, "value": value} for name, value in _environment(component, container).items()),
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": (scheduling.resources if main else None) or {"requests": dict(container.requests)},
@@ -131,6 +131,12 @@ def _container(platform: Platform, component: Component, container: Container, s
         "volumeMounts": _mounts(component, container),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _environment(component: Component, container: Container) -> dict[str, str]:
+    claim = component.claim
+    volume = {"POSTBOAT_VOLUME": claim.path} if claim is not None and claim.container == container.name else {}
+    return volume | dict(container.environment)
 
 
 def _container_security(container: Container) -> Body:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from postboat.model.census import Orphan
+from postboat.status.storage import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Workload:
     """What kept an agent from the newest configuration, a word of agent.errors.Failure."""
     goes_on: bool = True
     """The container that said so has an earlier configuration in force."""
+    volumes: tuple[Volume, ...] = ()
+    """The volumes of its pods, as far as they have told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
-from postboat.status import agents, conditions
+from postboat.status import agents, conditions, storage
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation
 from postboat.status.report import statement, unless_equal
@@ -32,10 +32,12 @@ def report_server(
     accepted = conditions.accepted(verdict)
     synced = _synced(plan, seen)
     workloads = _workloads(seen)
-    ready = _ready(accepted, synced, workloads, in_force=seen.in_force and verdict.effective)
+    stored = storage.condition(volume for workload in seen.workloads for volume in workload.volumes)
+    full = (stored,) if stored is not None and stored.reason is Reason.STORAGE_FULL else ()
+    ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective)
     trusted = (_trusted(platform, plan.certificate, moment.now),) if platform is not None else ()
     counts = asdict(plan.counts)
-    status = statement(resource, (accepted, synced, workloads, ready, *trusted), moment)
+    status = statement(resource, (accepted, synced, workloads, ready, *trusted, *_known(stored)), moment)
     status |= {"counts": counts}
     if seen.workloads:
         status["workloads"] = [
@@ -48,6 +50,10 @@ def report_server(
         status["endpoints"] = _endpoints(platform, seen)
     status |= _orphans(resource, seen)
     return unless_equal(resource, status)
+
+
+def _known(condition: Condition | None) -> tuple[Condition, ...]:
+    return (condition,) if condition is not None else ()
 
 
 def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:

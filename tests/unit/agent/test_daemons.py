@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import json
 import socket
 import ssl
 import sys
@@ -20,11 +21,12 @@ from postboat.agent.children import Child, Children, wait_until
 from postboat.agent.daemons.base import Daemon
 from postboat.agent.daemons.dovecot import Dovecot
 from postboat.agent.daemons.dovecot import listeners as dovecot_listeners
-from postboat.agent.daemons.postfix import listeners, refusing
+from postboat.agent.daemons.postfix import Postfix, listeners, refusing
 from postboat.agent.listener import Listener
 from postboat.agent.probe import Probe, Tls
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.status import Status
+from postboat.agent.storage import fill, metrics
 from postboat.controller.certificates import authority, leaf
 from tests.unit.render.test_render import file, rendered
 
@@ -252,3 +254,25 @@ def test_a_thread_that_does_not_start_gives_its_place_back(monkeypatch: pytest.M
         listener._take()
         assert wait_until(lambda: served == [b"hello"], 10)
     listener._socket.close()
+
+
+def test_a_volume_is_told_in_the_status_and_in_the_metrics(tmp_path: Path) -> None:
+    found = fill(tmp_path, 150)
+    assert found is not None
+    assert found.needed == 150
+    assert 0 < found.available <= found.size
+    assert fill(None, 1) is fill(tmp_path / "missing", 1) is None
+    page = json.loads(Status("postfix").page(found))
+    assert page["volume"]["available"] == found.available
+    assert "volume" not in json.loads(Status("postfix").page())
+    lines = metrics(found, "postfix").splitlines()
+    assert f'postboat_agent_volume_available_bytes{{daemon="postfix"}} {found.available}' in lines
+    assert f'postboat_agent_volume_inodes_available{{daemon="postfix"}} {found.inodes_available}' in lines
+    assert metrics(None, "postfix") == ""
+
+
+def test_postfix_needs_room_for_its_largest_message(tmp_path: Path) -> None:
+    postfix = Postfix(tmp_path, tmp_path, Children())
+    assert postfix.needed() == 0
+    (tmp_path / "main.cf").write_text("mailbox_size_limit = 7\nmessage_size_limit = 1000\n")
+    assert postfix.needed() == 1500

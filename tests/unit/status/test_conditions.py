@@ -3,7 +3,10 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from postboat.agent.errors import Failure
+from postboat.agent.fill import Fill
 from postboat.api import Resource
 from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
@@ -13,6 +16,7 @@ from postboat.status import conditions
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
 from postboat.status.server import report_server
+from postboat.status.storage import judged
 from tests.golden import world
 
 LATER = Moment(world.NOW + timedelta(hours=1))
@@ -179,3 +183,53 @@ def test_a_paused_server_tells_whether_changes_wait() -> None:
         "type": "Ready",
         "lastTransitionTime": "",
     }
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("available", "needed", "inodes_available", "reason", "ready"),
+    [
+        (GIB // 2, 0, 50, "StorageAvailable", True),
+        (GIB // 2, GIB // 3, 50, "StorageFilling", True),
+        (GIB // 5 - 1, 0, 50, "StorageFilling", True),
+        (GIB // 2, 0, 20, "StorageFilling", True),
+        (GIB // 20, 0, 50, "StorageNearlyFull", True),
+        (GIB // 2, 0, 5, "StorageNearlyFull", True),
+        (GIB // 8, GIB // 7, 50, "StorageFull", False),
+        (0, 0, 50, "StorageFull", False),
+        (GIB // 2, 0, 0, "StorageFull", False),
+    ],
+)
+def test_the_server_tells_how_full_its_volumes_are(
+    available: int, needed: int, inodes_available: int, reason: str, *, ready: bool
+) -> None:
+    planned = plan(_resolution())
+    verdict = planned.verdicts["MailServer", "mail"]
+    volumes = (
+        judged("mail-smtp-0", Fill(GIB, available, needed, 100, inodes_available)),
+        judged("mail-smtp-1", Fill(GIB, GIB, 0, 0, 0)),
+    )
+    seen = Observation(workloads=(Workload("smtp", 2, 2, 2, volumes=volumes),), in_force=True)
+    status = report_server(world.server(), verdict, planned, seen, MOMENT)
+    stored = _condition(status, "StorageAvailable")
+    assert stored["reason"] == reason
+    assert (stored["status"] == "False") == (reason in {"StorageNearlyFull", "StorageFull"})
+    assert (_condition(status, "Ready")["status"] == "True") is ready
+    assert ("mail-smtp-0" in stored["message"]) == (reason != "StorageAvailable")
+    assert "mail-smtp-1" not in stored["message"]
+
+
+def test_numbers_of_volumes_are_rounded() -> None:
+    one = judged("mail-smtp-0", Fill(10 * GIB, GIB, 150 << 20, 0, 0))
+    assert one.words == "mail-smtp-0: 90 % used, 1.0 GiB of 10 GiB left (it takes nothing with less than 150 MiB)"
+    assert judged("mail-smtp-0", Fill(10 * GIB, GIB + 5000, 150 << 20, 0, 0)).words.endswith(one.words[-40:])
+
+
+def test_without_a_word_of_volumes_nothing_is_claimed() -> None:
+    planned = plan(_resolution())
+    seen = Observation(workloads=(Workload("smtp", 1, 1, 1),), in_force=True)
+    status = report_server(world.server(), planned.verdicts["MailServer", "mail"], planned, seen, MOMENT)
+    assert status is not None
+    assert "StorageAvailable" not in {one["type"] for one in status["conditions"]}

@@ -86,6 +86,10 @@ class Daemon(ABC):
     def clean(self) -> None:  # noqa: B027  most leave nothing behind
         """Remove what a daemon that was killed left behind and that keeps the next one from starting."""
 
+    def needed(self) -> int:
+        """Return the bytes that must be available on the volume for the daemon to take anything more."""
+        return 0
+
     def metrics(self) -> str:
         """Return lines of the Prometheus text format about the daemon."""
         return ""

@@ -47,6 +47,7 @@ _PLAIN = tuple(
     for option in ("smtpd_tls_security_level=none", "smtpd_tls_wrappermode=no", "smtpd_upstream_proxy_protocol=")
     for word in ("-o", option)
 )
+_LARGEST = re.compile(r"(?m)^message_size_limit = (?P<bytes>\d+)$")
 _OPTION = re.compile(r"(?P<service>[^/\s]+/inet)/(?P<name>\S+) = (?P<value>.*)")
 
 
@@ -130,6 +131,15 @@ class Postfix(Daemon):
         wait_until(lambda: main.status is not None or not connected(ports), deadline - time.monotonic())
         super().stop(main, 5.0)
         _replace(master, text)
+
+    @override
+    def needed(self) -> int:
+        """Return what smtpd wants to be free before it takes a message: one and a half of the largest (postconf(5))."""
+        try:
+            found = _LARGEST.search((self.active / "main.cf").read_text())
+        except OSError:  # nothing is in force yet
+            return 0
+        return int(found["bytes"]) * 3 // 2 if found else 0
 
     @override
     def metrics(self) -> str:
