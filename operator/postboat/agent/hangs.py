@@ -28,7 +28,7 @@ LOOK = 5.0  # seconds between two looks
 ANSWER = 10.0  # seconds in which a part has to answer
 HUNG = 45.0  # seconds without an answer and without any progress
 STUCK = 600.0  # seconds without an answer though something goes on, for parts that clients cannot occupy
-STARTING = 1800.0  # the same for what has not answered since the daemon was started
+STARTING = 1800.0  # the same for what has not answered since the daemon was started again
 MANY = 3  # restarts in a row that did not help, after which the container should be started anew
 
 
@@ -49,7 +49,8 @@ class Monitor:
         self._daemon, self._supervisor, self._status = daemon, supervisor, status
         self._process = 0
         self._asked: dict[str, float] = {}
-        self._answered: set[str] = set()
+        self._answered: set[str] = set()  # by the process that runs
+        self._known: set[str] = set()  # by any process in this container: what never answered is no hang
         self._silent: dict[str, _Silence] = {}
         self._stopped: dict[int, int] = {}
         self._restarts = 0
@@ -61,7 +62,8 @@ class Monitor:
     @property
     def silent(self) -> bool:
         """Whether a part of the daemon did not answer twice in a row."""
-        return any(silence.tries > 1 for silence in tuple(self._silent.values()))
+        silent = tuple(self._silent.items())
+        return any(silence.tries > 1 and part in self._known for part, silence in silent)
 
     @property
     def hopeless(self) -> bool:
@@ -100,6 +102,7 @@ class Monitor:
             if self._silent.pop(pulse.part, None) is not None:
                 log.info("%s answers again", pulse.part)
             self._answered.add(pulse.part)
+            self._known.add(pulse.part)
             self._restarts = 0 if not self._silent else self._restarts
             return
         made = progress(pulse.programs)
@@ -116,7 +119,7 @@ class Monitor:
 
     def _hangs(self, pulse: Pulse) -> bool:
         silence = self._silent.get(pulse.part)
-        if silence is None or silence.tries <= 2:  # noqa: PLR2004  once is nothing, twice may be chance
+        if silence is None or silence.tries <= 2 or pulse.part not in self._known:  # noqa: PLR2004  twice may be chance
             return False
         now = time.monotonic()
         if now - silence.still_since >= HUNG:

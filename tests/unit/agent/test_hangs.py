@@ -126,7 +126,15 @@ def test_what_others_keep_from_answering_is_no_hang(world: World, reason: str) -
     assert world.monitor.silent
 
 
-def test_what_has_not_begun_yet_gets_its_time(world: World) -> None:
+def test_what_never_answered_is_no_hang(world: World) -> None:
+    world.probe.well = False
+    assert world.after(3 * STUCK) == 0
+    assert not world.monitor.silent
+
+
+def test_what_begins_again_gets_its_time(world: World) -> None:
+    world.after(60)
+    world.supervisor.process += 1
     world.probe.well, world.moves = False, True
     assert world.after(STARTING - 60) == 0
     assert world.after(120) == 1
