@@ -9,6 +9,7 @@ import imaplib
 import os
 import signal
 import smtplib
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import pytest
 from e2e.clients import Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import Platform
-from e2e.processes import container_processes, container_statuses, kill, traced
+from e2e.processes import Process, container_processes, container_statuses, kill, traced
 
 NO_ANSWER = 421
 
@@ -216,3 +217,42 @@ def test_a_daemon_that_hangs_is_started_again(
         eventually(ended, f"{program or container} is ended", timeout=400)
     mail_goes_round(platform, alice)
     platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
+
+
+@contextmanager
+def another_volume(process: Process, path: str, size: str) -> Iterator[Path]:
+    """Lay a small file system over a folder of a container, as it sees it; the result is that folder, from here."""
+    inside = ["nsenter", "--target", str(process.pid), "--mount", "--"]
+    subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path], check=True)
+    try:
+        yield Path("/proc", str(process.pid), "root", path.lstrip("/"))
+    finally:
+        subprocess.run([*inside, "umount", "-l", path], check=True)
+
+
+@pytest.mark.row("B2")
+@pytest.mark.parametrize(
+    ("component", "container", "path", "filled", "reason"),
+    [
+        ("valkey", "valkey", "/var/lib/valkey", 90, "StorageFilling"),
+        ("valkey", "valkey", "/var/lib/valkey", 97, "StorageNearlyFull"),
+        ("smtp", "postfix", "/var/spool/postfix", 0, "StorageFull"),
+    ],
+)
+def test_a_volume_that_fills_up_is_told(  # noqa: PLR0913, PLR0917  one row of the table
+    platform: Platform, component: str, container: str, path: str, filled: int, reason: str
+) -> None:
+    pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
+    agent = next(one for one in container_processes(pod)[container] if one.inner == 1)
+    with another_volume(agent, path, "10m") as volume:
+        (volume / "filling").write_bytes(bytes(filled * 10 * 1024 * 1024 // 100))
+        found = eventually(
+            lambda: (found := condition(platform, "StorageAvailable"))["reason"] == reason and found,
+            f"{reason} is told",
+            timeout=45,  # the operator asks every 15 s
+        )
+        assert pod["metadata"]["name"] in found["message"]
+        assert "% used" in found["message"]
+        assert (condition(platform, "Ready")["status"] == "False") == (reason == "StorageFull")
+    eventually(lambda: condition(platform, "StorageAvailable")["reason"] != reason, "there is room again", timeout=45)
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=90)
