@@ -13,7 +13,7 @@ import pytest
 from imapclient import IMAPClient
 from kubernetes.client import ApiException
 
-from e2e.clients import SECONDS, Account, letter
+from e2e.clients import SECONDS, Account, letter, wait_for_message
 from e2e.kube import GROUP, Object
 from e2e.platform import Platform, manifest
 from e2e.post import SENDER, address, answer, copies, group, post, present, server_with, verdict
@@ -162,3 +162,66 @@ def test_a_default_quota_of_no_known_unit_is_refused_by_name(platform: Platform,
         pass
     assert 400 <= caught.value.status < 500
     assert "spec.mailboxes.quota" in json.loads(caught.value.body)["message"]
+
+
+SHARP = {"ß": "straße.test", "capital": "STRAẞE.test"}
+
+
+@pytest.mark.row("A2")
+@pytest.mark.row("D1")
+@pytest.mark.parametrize("foreign", SHARP.values(), ids=SHARP.keys())
+def test_a_domain_that_only_looks_alike_when_folded_is_foreign(
+    platform: Platform, alice: Account, foreign: str
+) -> None:
+    """One may belong to somebody else (UTS 46, nontransitional): his mail is not ours to take."""
+    with present(platform, manifest("MailDomain", platform.namespace, "folded", {"domain": "strasse.test"})):
+        with platform.smtp() as outside, alice.submission() as inside:
+            assert answer(outside, "alice@strasse.test", "SMTPUTF8")[0] == 250
+            for session in (outside, inside):
+                code, text = answer(session, f"alice@{foreign}", "SMTPUTF8", sender="alice@example.test")
+                assert 550 <= code < 560, f"{code} {text}"
+        assert not _submits(replace(alice, user=f"alice@{foreign}"))
+
+
+@pytest.mark.row("A2")
+@pytest.mark.row("M1")
+def test_a_domain_with_a_sharp_s_is_served_beside_the_other_one(platform: Platform, alice: Account) -> None:
+    sharp = manifest("MailDomain", platform.namespace, "sharp", {"domain": "straße.test"})
+    folded = manifest("MailDomain", platform.namespace, "folded", {"domain": "strasse.test"})
+    only = (
+        address(platform, "in-sharp", "alice", localPart="info", domain="straße.test"),
+        address(platform, "in-folded", "bob", localPart="info", domain="strasse.test"),
+    )
+    with present(platform, sharp, folded, *only):
+        for domain in ("straße.test", "STRAẞE.test", "xn--strae-oqa.test", "strasse.test"):
+            message = letter("stranger@outside.test", "info@example.test", subject=domain)
+            with platform.smtp() as session:
+                session.ehlo()
+                options = ["SMTPUTF8", "BODY=8BITMIME"]
+                assert not session.sendmail("stranger@outside.test", [f"info@{domain}"], message.as_bytes(), options)
+            assert copies(platform, message) == {"bob" if domain == "strasse.test" else "alice": 1}, domain
+        assert _submits(replace(alice, user="alice@straße.test"))
+
+
+@pytest.mark.row("D8")
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ("köln.test", "xn--kln-sna"),
+        ("KÖLN.test", "xn--kln-sna"),
+        ("xn--kln-sna.test", "xn--kln-sna"),
+        ("straße.test", "xn--strae-oqa"),
+    ],
+)
+def test_mail_is_signed_for_a_domain_in_any_script(
+    platform: Platform, alice: Account, bob: Account, written: str, label: str
+) -> None:
+    with present(platform, manifest("MailDomain", platform.namespace, label, {"domain": f"{label}.test"})):
+        message = letter("alice@example.test", "bob@example.test", subject="Signed in any script")
+        text = message.as_bytes().replace(b"From: alice@example.test", f"From: alice@{written}".encode())
+        with alice.submission() as session:
+            session.ehlo()
+            options = ["SMTPUTF8", "BODY=8BITMIME"]
+            session.sendmail(f"alice@{label}.test", ["bob@example.test"], text, options)
+        stored = wait_for_message(bob, message["Message-ID"])
+    assert f"d={label}.test;".encode() in stored

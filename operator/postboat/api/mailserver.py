@@ -59,11 +59,14 @@ class Smtp(Model):
     relay_from: Annotated[tuple[Network, ...], Field(max_length=256), AS_SET] = ()
     """Addresses that may send without authentication and without any filter, like a printer. A last resort."""
     trusted_networks: Annotated[tuple[Network, ...], Field(max_length=256), AS_SET] = ()
-    """Networks that may send without authentication. The pod network is never one of them by itself."""
+    """Networks that may send without authentication, and whose mail is no spam. The pod network is never one of them by
+    itself."""
     auth_on_port_25: Flag | None = None
     """Let clients authenticate on port 25 too, after STARTTLS; false when absent."""
     enforce_sender_login: Flag | None = None
-    """Accept only sender addresses that belong to the login; false when absent."""
+    """Accept only sender addresses that belong to the login. False when absent: a login may then send as anybody,
+    other users of this server too, and with an address of a MailDomain the mail is signed (DKIM) as if that person
+    had sent it. The log of the smtp pods has the login beside the sender of each message."""
     helo: HostName | None = None
     """Name for HELO when the host name is not in the public DNS; hostname when absent."""
     message_size_limit: Size | None = None

@@ -26,6 +26,8 @@ MAILBOX_DOMAIN: Final = "mailbox.invalid"
 COPY_DOMAIN: Final = "copy.invalid"
 LIST_DOMAIN: Final = "list.invalid"
 POSTMASTER_DOMAIN: Final = "postmaster.invalid"
+UNICODE_DOMAIN: Final = "unicode.invalid"
+"""Stands for every domain that only its A-labels can tell from another one."""
 _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
 )
@@ -53,14 +55,20 @@ def spellings(name: str) -> tuple[str, ...]:
 
     Postfix folds the case of what it looks up: a form that is another domain then, like one with a sharp s, is none.
     """
+    form = unicode(name)
+    fits = len(form.encode()) <= _LONGEST_DOMAIN  # a longer one comes over no SMTP, and is no key of LMDB (511)
+    return tuple(sorted({name, form})) if fits and form.casefold() == form else (name,)
+
+
+@lru_cache(maxsize=4096)
+def unicode(name: str) -> str:
+    """Give the U-labels of a normalised domain; one without any is its own form (RFC 5890, 2.3.2)."""
     if "xn--" not in name:
-        return (name,)
+        return name
     try:
-        unicode = idna.decode(name)
+        return idna.decode(name)
     except (idna.IDNAError, UnicodeError):
-        return (name,)
-    fits = len(unicode.encode()) <= _LONGEST_DOMAIN  # a longer one comes over no SMTP, and is no key of LMDB (511)
-    return tuple(sorted({name, unicode})) if fits and unicode.casefold() == unicode else (name,)
+        return name
 
 
 def user(text: str) -> str | None:

@@ -23,6 +23,11 @@ QUOTA_PORT: Final = 12340
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
 
+# Postfix folds what it looks up (Unicode, 3.13), and takes these letters for others. In the name of a domain they are
+# letters of their own (UTS 46, nontransitional).
+_OTHER_WHEN_FOLDED: Final = "ßẞς"
+_BEFORE_DOMAIN: Final = '[[:space:]]+(FROM|TO):[[:space:]]*<?[^>"[:space:]]*@'
+"""What a command says before the domain of its address; whoever quotes a local part is nobody of ours."""
 _KNOWN_RECIPIENTS: Final = ", ".join(
     (
         "reject_non_fqdn_recipient",
@@ -46,6 +51,8 @@ _SUBMISSION: Final = (
     "smtpd_sasl_auth_enable = yes",
     "smtpd_client_restrictions = permit_sasl_authenticated, reject",
     f"smtpd_relay_restrictions = {_SUBMITTERS}, reject",
+    # Once for each message: who was logged in stands in one line with the sender that he named.
+    "smtpd_end_of_data_restrictions = check_client_access static:{INFO submitted}",
 )
 _INNER: Final = (
     # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.
@@ -109,6 +116,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         ways=ways(),
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
+        conversions=tuple(_conversions(platform)),
     )
     master = fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
     certificate, internal = platform.certificate, platform.internal
@@ -129,6 +137,32 @@ def _authorities(platform: Platform) -> Iterator[File]:
     for authority in sorted(used):
         name = authority_file(authority)
         yield File(name, name, authority, secret=True)
+
+
+def _conversions(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give patterns and replacements for commands with a domain that Postfix would take for another one.
+
+    Only here is an address as the client wrote it. One of our own goes on in ASCII; another one gets a domain that is
+    refused, since Postfix cannot write it in ASCII.
+    """
+    for domain in platform.domains:
+        form = names.unicode(domain.name)
+        if any(letter in form for letter in _OTHER_WHEN_FOLDED):
+            letters = [_either_case(letter) for letter in form]
+            last = 4 + sum("(" in letter for letter in letters)
+            pattern = rf"/^((MAIL|RCPT){_BEFORE_DOMAIN}){''.join(letters)}([>[:space:]].*|$$)/"
+            yield pattern, f"$$(1){domain.name}$$({last})"
+    others = "|".join(_OTHER_WHEN_FOLDED)
+    yield f"/^(RCPT{_BEFORE_DOMAIN})[^>[:space:]]*({others})[^>[:space:]]*(.*)/", f"$$(1){names.UNICODE_DOMAIN}$$(4)"
+    yield f'/^RCPT[[:space:]][^>]*".*@.*({others})/', f"RCPT TO:<unicode@{names.UNICODE_DOMAIN}>"
+
+
+def _either_case(letter: str) -> str:
+    """Write a pattern for a letter of a U-label; Postfix minds no case of ASCII, and knows that of no other letter."""
+    if letter.isascii():
+        return letter.replace(".", r"\.")
+    upper = {"ß": "ẞ"}.get(letter, letter.upper())
+    return f"({letter}|{upper})" if len(upper) == 1 and upper.lower() == letter else letter
 
 
 def _network(network: str) -> str:

@@ -6,6 +6,7 @@ It works without the internet: lists and feeds are switched on by policies, not 
 from collections.abc import Iterator
 from typing import Final
 
+from postboat.model import names
 from postboat.model.platform import Platform
 from postboat.model.signing import rendered_stem
 from postboat.render import escape
@@ -15,11 +16,34 @@ from postboat.render.template import fill, script
 FLAG: Final = 6
 DENY: Final = 20
 _WORKERS: Final = 2
-_DISABLED: Final = ("asn", "fuzzy_check", "greylist", "neural", "phishing", "ratelimit", "rbl", "rspamd_update")
+_SCRIPTS: Final = ("sign.lua", "headers.lua")
+_DISABLED: Final = (
+    "asn",
+    "fuzzy_check",
+    "greylist",
+    "milter_headers",
+    "neural",
+    "phishing",
+    "ratelimit",
+    "rbl",
+    "rspamd_update",
+)
+
+
+def _own(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give the rules that tell whose mail is our own, in the words of Rspamd."""
+    yield "users", "authenticated = yes"
+    networks = ", ".join(escape.ucl(network) for network in platform.smtp.trusted_networks)
+    if networks:
+        yield "trusted", f"ip = [{networks}]"
 
 
 def _keys(platform: Platform) -> Iterator[File]:
-    """Give selector and key of each domain that signs; they are looked up for each message, by dkim.lua."""
+    """Give selector and key of each domain that signs; they are looked up for each message, by sign.lua."""
+    forms = sorted((names.unicode(domain.name), domain.name) for domain in platform.domains if domain.dkim is not None)
+    foreign = "".join(f"{form} {name}\n" for form, name in forms if form != name)
+    if foreign:
+        yield File("dkim-names", "dkim/names", foreign.encode(), effect=Effect.LIVE)
     for domain in platform.domains:
         if domain.dkim is not None:
             stem = rendered_stem(domain.name)
@@ -38,6 +62,8 @@ def files(platform: Platform) -> tuple[File, ...]:
         flag=FLAG,
         deny=DENY,
         disabled=_DISABLED,
+        hostname=escape.ucl(platform.hostname),
+        own=_own(platform),
     )
     internal = platform.internal
     secrets = fill(
@@ -50,7 +76,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("rspamd.conf", "rspamd.conf", fill("rspamd.conf")),
         File("platform.conf", "platform.conf", conf),
         # The name under which Rspamd looks for rules of the place.
-        File("dkim.lua", "rspamd.local.lua", script("dkim.lua")),
+        File("rules.lua", "rspamd.local.lua", b"\n".join(script(name) for name in _SCRIPTS)),
         File("secrets.conf", "secrets.conf", secrets, secret=True, mode="0600"),
         *_keys(platform),
     )

@@ -110,6 +110,7 @@ def _refused(directory: Directory) -> Iterable[Row]:
         platform = directory.platform
         own = () if platform.domain(platform.hostname) is not None else (platform.hostname,)
         yield from ((domain, "554 5.7.1 Relay access denied") for domain in (*_OURS_ALONE, *own))
+        yield names.UNICODE_DOMAIN, "553 5.1.3 Write the domain in ASCII, beginning with xn--"
     for route in directory.shard.routes:
         if not route.targets:
             found = _addresses(directory, route)
@@ -220,7 +221,8 @@ def quota_class(store: int) -> str:
 
 
 def _login_domains(directory: Directory) -> Iterable[Row]:
-    return ((spelling,) for domain in _here(directory) for spelling in domain.spellings)
+    """Write all forms: Dovecot compares them as they are, and folds nothing beyond ASCII."""
+    return ((form,) for domain in _here(directory) for form in sorted({*domain.spellings, names.unicode(domain.name)}))
 
 
 def _submitters(directory: Directory) -> Iterable[Row]:

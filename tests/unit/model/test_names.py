@@ -83,3 +83,9 @@ def test_shards_never_move() -> None:
 
 def test_stores_are_within_their_count() -> None:
     assert {names.store(f"user{number}", 3) for number in range(50)} == {0, 1, 2}
+
+
+def test_unicode_form_of_a_domain() -> None:
+    assert names.unicode("xn--strae-oqa.example") == "straße.example"
+    assert names.unicode("example.org") == "example.org"
+    assert names.unicode("xn--a-.example") == "xn--a-.example", "what cannot be decoded is its own form"

@@ -64,7 +64,7 @@ def test_nobody_is_trusted_for_being_near() -> None:
     assert stated["mynetworks"] == "192.0.2.7 [2001:db8::]/32"
     assert main["smtpd_sasl_auth_enable"] == "no"
     assert main["smtpd_tls_auth_only"] == "yes"
-    assert main["milter_default_action"] == "tempfail"
+    assert main["milter_default_action"] == "shutdown"
     assert main["non_smtpd_milters"] == ""
     assert main["disable_vrfy_command"] == "yes"
 

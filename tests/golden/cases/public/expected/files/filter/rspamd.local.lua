@@ -1,7 +1,30 @@
 -- Which key signs a message, looked up when the message is there: a domain that comes or goes needs no reload, and a
--- reload of Rspamd cuts the milter sessions that its old workers still hold. The module dkim_signing does the rest.
+-- reload of Rspamd cuts the milter sessions that its old workers still hold. The module dkim_signing asks here.
+
+local util = require 'rspamd_util'
 
 local folder = '/run/postboat/active/dkim/'
+
+-- The A-labels of a domain (RFC 5890): those of our own stand in a file, and nothing else is signed for.
+local function ascii(domain)
+  if not domain then
+    return nil
+  elseif not domain:find('[\128-\255]') then
+    return domain:lower()
+  end
+  local wanted, names = util.lower_utf8(domain), io.open(folder .. 'names')
+  for line in names and names:lines() or function() end do
+    local unicode, found = line:match('^(%S+) (%S+)$')
+    if unicode == wanted then
+      names:close()
+      return found
+    end
+  end
+  if names then
+    names:close()
+  end
+  return nil
+end
 
 local function selector(domain)
   if not domain:match('^%w[%w.-]*$') then
@@ -15,17 +38,114 @@ local function selector(domain)
   return found
 end
 
-rspamd_config:register_symbol({
-  name = 'DKIM_KEY',
-  type = 'prefilter',
-  flags = 'empty,nostat',
-  callback = function(task)
-    local from = task:get_user() and task:get_from('mime')
-    local domain = from and from[1] and from[1].domain and from[1].domain:lower()
-    local found = domain and selector(domain)
-    if found then
-      task:get_mempool():set_variable('dkim_selector', found)
-      task:get_mempool():set_variable('dkim_key', folder .. domain .. '/key')
+-- Users sign for the domain of From, unless the envelope names another one.
+local function signature(task)
+  local from, sender = task:get_from('mime') or {}, (task:get_from('smtp') or {})[1] or {}
+  local domain = task:get_user() and #from == 1 and ascii(from[1].domain)
+  if not domain or (#(sender.addr or '') > 0 and ascii(sender.domain) ~= domain) then
+    return nil
+  end
+  local found = selector(domain)
+  return found and { domain = domain, selector = found, key = folder .. domain .. '/key' }
+end
+
+rspamd_plugins['postboat'] = { signature = signature }
+
+-- What a message says in our name comes from us alone: that it is spam, and the results of checks (RFC 8601, 5). What it
+-- brings of that is removed, in whatever way it is written; mail from outside gets our own. All of it is one reply: the
+-- module milter_headers makes another one, and of two replies one is lost.
+
+local mime = require 'lua_mime'
+local results = require 'lua_auth_results'
+local text = require 'lua_util'
+
+local mark, header = 'X-Spam', 'Authentication-Results'
+local host = (rspamd_config:get_all_opt('postboat') or {}).hostname
+
+-- What stands before the first semicolon, without comments, quotes and space; nil when they do not end (RFC 8601, 2.2).
+local function identifier(value)
+  local kept, depth, quoted, at = {}, 0, false, 1
+  while at <= #value do
+    local char = value:sub(at, at)
+    if char == '\\' then
+      at = at + 1
+      char = value:sub(at, at)
+      kept[#kept + 1] = depth == 0 and char or ''
+    elseif char == '"' and depth == 0 then
+      quoted = not quoted
+    elseif char == '(' and not quoted then
+      depth = depth + 1
+    elseif char == ')' and depth > 0 then
+      depth = depth - 1
+    elseif char == ';' and depth == 0 and not quoted then
+      break
+    elseif depth == 0 then
+      kept[#kept + 1] = char
     end
+    at = at + 1
+  end
+  if quoted or depth > 0 then
+    return nil
+  end
+  return (table.concat(kept):gsub('[%c%s]', ''))
+end
+
+-- Ours, or not to be told from ours: names in other scripts, and what no parser would agree about.
+local function forged(value)
+  local name = identifier(value)
+  if not name or name == '' or name:find('[\128-\255]') then
+    return true
+  end
+  if name:sub(1, #host):lower() ~= host then
+    return false
+  end
+  local rest = name:sub(#host + 1)
+  return rest:find('^%.?%d*$') ~= nil or rest:find('^[^%w.-]') ~= nil -- a dot, or the version of the header
+end
+
+-- The header fields to remove, by number, and what the others say.
+local function sorted(task)
+  local numbers, kept = {}, {}
+  for number, one in ipairs(task:get_header_full(header) or {}) do
+    if forged(one.value or '') or forged(one.decoded or '') then
+      numbers[#numbers + 1] = number
+    else
+      kept[#kept + 1] = { order = -1, value = text.fold_header(task, header, one.value, ';') }
+    end
+  end
+  return numbers, kept
+end
+
+-- A reply can remove one field of a name, or all of them: where several are forged, the others are written again, below.
+local function changes(task)
+  local numbers, kept = sorted(task)
+  local values, action = #numbers > 1 and kept or {}, task:get_metric_action()
+  if not task:get_user() and task:cache_get('settings_name') ~= 'trusted' then
+    task:set_request_header('MTA-Name', host)
+    local value = text.fold_header(task, header, results.gen_auth_results(task), ';')
+    table.insert(values, 1, { order = 1, value = value })
+  end
+  local add, remove = {}, { [mark] = 0, [header] = #numbers > 1 and 0 or numbers[1] }
+  if #values > 0 then
+    add[header] = values
+  end
+  if action ~= 'no action' and action ~= 'greylist' then
+    add[mark] = 'Yes'
+  end
+  return { add = add, remove = remove }
+end
+
+rspamd_config:register_symbol({
+  name = 'OWN_HEADERS',
+  type = 'idempotent',
+  flags = 'empty,nostat,explicit_disable,ignore_passthrough',
+  callback = function(task)
+    mime.modify_headers(task, changes(task), 'all') -- another mode than `all` knows one value of a name
   end,
 })
+
+-- A mark of ours that a message brings says nothing either.
+local flag = config['regexp'] and config['regexp']['SPAM_FLAG']
+if flag then
+  flag.re = 'X-Spam-Flag=/^(?:yes|true)/Hi || X-Spam-Status=/^(?:yes|true)/Hi'
+end
