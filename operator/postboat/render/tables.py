@@ -144,11 +144,14 @@ def _transports(directory: Directory) -> Iterable[Row]:
         if domain.relay is not None:
             yield from ((spelling, f"relay:{_next_hop(domain.relay)}") for spelling in domain.spellings)
     for mailbox in directory.stored:
-        if (
-            mailbox.shard != UNPLACED
-        ):  # without a row mail waits: any store would take it, and keep it where nobody looks
-            host = directory.platform.store_host(mailbox.shard)
-            yield names.canonical(mailbox.user), f"{transport(mailbox.shard)}:inet:[{host}]:{LMTP_PORT}"
+        yield names.canonical(mailbox.user), _way_to_the_store(directory.platform, mailbox.shard)
+
+
+def _way_to_the_store(platform: Platform, shard: int) -> str:
+    """Name transport and next hop: any store would take mail for a mailbox without a place, and hide it."""
+    if shard == UNPLACED:
+        return "retry:4.3.0 The mailbox is not in place yet"
+    return f"{transport(shard)}:inet:[{platform.store_host(shard)}]:{LMTP_PORT}"
 
 
 def transport(store: int) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from gzip import decompress
 
 import pytest
@@ -19,7 +20,7 @@ from tests.golden import world
 from tests.property.readers import postfix_main
 
 
-def rendered(*more: Resource, **spec: object) -> Files:
+def rendered(*more: Resource, surveyed: bool = True, **spec: object) -> Files:
     secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
     secrets["example.org-dkim"] = world.dkim("mail", "example.org")
     resources = [
@@ -27,7 +28,8 @@ def rendered(*more: Resource, **spec: object) -> Files:
         world.resource("Mailbox", "alice", {}),
         *more,
     ]
-    platform = resolve(world.of(world.server(**spec), resources, secrets)).platform
+    snapshot = replace(world.of(world.server(**spec), resources, secrets), surveyed=surveyed)
+    platform = resolve(snapshot).platform
     assert platform is not None
     return render(platform)
 
@@ -303,8 +305,13 @@ def test_each_store_has_deliverers_of_its_own_and_processes_for_all_of_them() ->
 
 def test_mail_waits_for_a_mailbox_that_no_store_has_yet() -> None:
     main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
-    assert main["virtual_transport"].startswith("retry:4."), "any store would take it, and keep it where nobody looks"
-    assert {key for key, _ in rows(rendered(), "transports")} == {key for key, _ in rows(rendered(), "mailboxes")}
+    assert main["virtual_transport"] == "store0:unix:no-row-in-transports", (
+        "smtpd itself would answer for retry: or error:"
+    )
+    placed, without = rendered(storage={"shards": 2}), rendered(storage={"shards": 2}, surveyed=False)
+    for files in (placed, without):
+        assert {key for key, _ in rows(files, "transports")} == {key for key, _ in rows(files, "mailboxes")}
+    assert {way for _, way in rows(without, "transports")} == {"retry:4.3.0 The mailbox is not in place yet"}
 
 
 def test_deliveries_need_tls_and_a_certificate_at_both_ends() -> None:
