@@ -114,6 +114,8 @@ class Reference:
         contents = {key: text.encode() for key, text in found["data"].items()}
         contents |= kube.secret(self.platform.namespace, name)
         active = root / ACTIVE
+        active.mkdir(parents=True, exist_ok=True)
+        (active / "manifest.json").write_bytes(contents["manifest.json"])
         for entry in json.loads(contents["manifest.json"])["files"]:
             place = active / entry["path"]
             place.parent.mkdir(parents=True, exist_ok=True)
