@@ -40,6 +40,7 @@ ssl_server {{
 }}
 passdb hand {{
   driver = sql
+  sql_driver = sqlite
   sql_query = SELECT password FROM logins WHERE user = '%{{user | username}}'
   default_password_scheme = CRYPT
 }}
