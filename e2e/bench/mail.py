@@ -18,6 +18,8 @@ from e2e.processes import container_processes
 from tools.install import built_images
 
 LOOPBACK = "127.0.0.1"
+ADMITTED = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 11332}]}]}
+"""The reference asks the same filter, from the node."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ def compare(platform: Platform, load: Load, say: Callable[[str], None]) -> list[
     passwords = [(account.user, account.password) for account in accounts]
     archives = {name: Path(image["archive"]) for name, image in built_images().items()}
     folder = Path(tempfile.mkdtemp(prefix="postboat-reference-"))
+    meta = {"name": "reference", "namespace": platform.namespace}
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta, "spec": ADMITTED}
+    platform.kube.apply(policy)
     turns: dict[str, dict[str, list[float]]] = {"platform": {}, "reference": {}}
     try:
         with Reference(platform, folder, archives) as reference:
