@@ -120,6 +120,12 @@ class Kube:
         )
         return cast("Object", found.to_dict())
 
+    def patch_status(self, kind: str, namespace: str, name: str, status: object) -> None:
+        """Write into the status of a postboat object, as only somebody would who should not."""
+        self._resource(GROUP, kind).status.patch(
+            name=name, namespace=namespace, body={"status": status}, content_type="application/merge-patch+json"
+        )
+
     def pods(self, namespace: str, component: str = "", instance: str = "") -> list[Object]:
         wanted = {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": instance}
         selector = ",".join(f"{key}={value}" for key, value in wanted.items() if value)

@@ -134,6 +134,31 @@ def test_a_given_key_is_used_and_a_broken_one_is_refused(platform: Platform, ali
 
 
 @pytest.mark.row("D8")
+def test_a_key_whose_secret_was_deleted_goes_on_signing(platform: Platform, alice: Account, bob: Account) -> None:
+    name, domain = platform.namespace, "lost.test"
+    platform.kube.apply(manifest("MailDomain", name, domain, {"delivery": "Local"}))
+    platform.kube.wait_condition("MailDomain", name, domain, "Ready")
+    record = (platform.kube.get(GROUP, "MailDomain", name, domain) or {})["status"]["dkim"]
+    key = platform.kube.secret(name, f"{domain}-dkim")["default.key"].decode()
+    try:
+        platform.kube.delete("v1", "Secret", name, f"{domain}-dkim")
+        told = platform.kube.wait_condition("MailDomain", name, domain, "Ready", "False")
+        assert told["reason"] == "SecretNotFound"
+        assert f"{domain}-dkim" in told["message"]
+        message = letter(f"alice@{domain}", "bob@example.org", subject="Still signed")
+        with alice.submission() as session:
+            session.send_message(message)
+        assert dkim_verdict(platform, domain, wait_for_message(bob, message["Message-ID"]))
+        assert platform.kube.get("v1", "Secret", name, f"{domain}-dkim") is None
+        platform.kube.apply(password_secret(name, f"{domain}-dkim", {"default.key": key}))
+        platform.kube.wait_condition("MailDomain", name, domain, "Ready")
+        assert (platform.kube.get(GROUP, "MailDomain", name, domain) or {})["status"]["dkim"] == record
+    finally:
+        platform.kube.delete(GROUP, "MailDomain", name, domain)
+        platform.kube.delete("v1", "Secret", name, f"{domain}-dkim")
+
+
+@pytest.mark.row("D8")
 def test_the_record_of_the_status_is_the_public_key(platform: Platform) -> None:
     found = platform.kube.get(GROUP, "MailDomain", platform.namespace, "example.test")
     assert found is not None

@@ -116,6 +116,20 @@ def test_every_object_says_that_it_is_in_force(platform: Platform) -> None:
 
 
 @pytest.mark.row("B1")
+def test_a_status_that_somebody_overwrote_is_put_right(platform: Platform, alice: Account) -> None:
+    for kind, name in (("Mailbox", alice.user), ("MailDomain", "example.test"), ("MailServer", platform.name)):
+        before = platform.kube.wait_condition(kind, platform.namespace, name, "Ready")
+        raw = platform.kube.get(GROUP, kind, platform.namespace, name)
+        assert raw is not None
+        false = [{**one, "status": "False", "reason": "Forged"} for one in raw["status"]["conditions"]]
+        for status in (None, {"conditions": false}, {"conditions": None, "observedGeneration": 77}):
+            platform.kube.patch_status(kind, platform.namespace, name, status)
+            after = platform.kube.wait_condition(kind, platform.namespace, name, "Ready", timeout=15)
+            assert (after["status"], after["reason"]) == (before["status"], before["reason"])
+    alice.imap().logout()
+
+
+@pytest.mark.row("B1")
 def test_ready_means_that_every_replica_serves_it(platform: Platform) -> None:
     for _ in range(5):
         account = platform.add_mailbox()  # returns when Ready

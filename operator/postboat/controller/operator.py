@@ -194,7 +194,7 @@ class Operator:
             self._status_changed(old, new, ours=ours)
             return
         if known.kind == "MailServer" and (old is None or new is None or old.uid != new.uid):
-            self._servers_changed(known, new)
+            self._servers_changed(old, new)
         change = new if new is not None else Gone(known.kind, known.name)
         for control in self._of_namespace(known.namespace):
             control.hear(change, wake=True)
@@ -216,18 +216,18 @@ class Operator:
             for control in controls:
                 control.hear(new, wake=False)
 
-    def _servers_changed(self, known: Resource, new: Resource | None) -> None:
-        """A MailServer has come or gone: that may change to whom the objects of its namespace belong."""
-        key = Key(known.namespace, known.name)
+    def _servers_changed(self, old: Resource | None, new: Resource | None) -> None:
+        """A MailServer has come or gone, or both: that may change to whom the objects of its namespace belong."""
         with self._lock:
-            if new is None:
-                self._drop(key)
-            else:
-                self._ensure(key)
-        for control in self._of_namespace(known.namespace):
-            control.start_over()
-        if self.lease.held:
-            self._judge_strays_of(known.namespace)
+            if old is not None:
+                self._drop(Key(old.namespace, old.name))
+            if new is not None:
+                self._ensure(Key(new.namespace, new.name))
+        for namespace in {one.namespace for one in (old, new) if one is not None}:
+            for control in self._of_namespace(namespace):
+                control.start_over()
+            if self.lease.held:
+                self._judge_strays_of(namespace)
 
     def _judge_all_strays(self) -> None:
         for namespace in {resource.namespace for kind in RESOURCES for resource in self._all(kind)}:
