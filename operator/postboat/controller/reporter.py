@@ -124,7 +124,7 @@ class Reporter:
                 self._members.pop(key, None)
             elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
                 uid, generation = resource.uid, resource.generation
-                anew = self._begun and key not in self._members and _served(resource)
+                anew = self._begun and key not in self._members and _says_ready(resource)
                 self._members[key] = uid, generation
                 due = self._board.changed(key, uid, generation, verdict, sequence, now, anew=anew)
                 if due is not None:
@@ -325,10 +325,15 @@ def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str,
 
 def _served(resource: Resource) -> bool:
     """Whether an object was in force as it is written now: only a change of the object makes it unready again."""
+    return _says_ready(resource, resource.generation)
+
+
+def _says_ready(resource: Resource, generation: int | None = None) -> bool:
+    """Whether the status calls an object ready, of this generation or of any."""
     return any(
         condition["type"] == "Ready"
         and condition["status"] == "True"
-        and condition.get("observedGeneration") == resource.generation
+        and generation in {None, condition.get("observedGeneration")}
         for condition in resource.status.get("conditions") or ()
     )
 

@@ -161,8 +161,9 @@ def test_a_server_made_again_gets_nothing_from_its_predecessor() -> None:
     assert stage.statuses("mail") == []
 
 
-def test_what_comes_from_another_server_is_not_ready_before_these_pods_serve_it() -> None:
-    anna = served()
+@pytest.mark.parametrize("generation", [1, 2])
+def test_what_comes_from_another_server_is_not_ready_before_these_pods_serve_it(generation: int) -> None:
+    anna = replace(served(), generation=generation)
     stage, reporter, decided = begin(anna, begun=True)
     reporter.judged(decided, {("Mailbox", "anna"): anna}, 2)
     assert [ready(status) for status in stage.statuses("anna")] == [("False", "Pending")]
