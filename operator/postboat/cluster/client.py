@@ -52,7 +52,8 @@ def encoded(body: Json | list[Json]) -> bytes:
 
 
 _HARMLESS = re.compile(
-    r"exceeded quota: [\w.-]+(, (requested|used|limited): [\w./=,:-]+)+|field is immutable when `immutable` is set"
+    r"exceeded quota: [\w.-]+(, (requested|used|limited): [\w./=:-]+(,[\w./=:-]+)*)+"
+    r"|field is immutable when `immutable` is set"
 )
 
 
