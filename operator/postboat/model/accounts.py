@@ -132,7 +132,7 @@ def settle(
             quota, junk = server.quota(spec.quota, frame.quota), server.junk(spec.junk, frame.junk)
             mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota, junk)
         case MailboxType.USER:
-            place = Place("spec.passwordSecret", _NO_LOGIN)
+            place = Place("spec.passwordSecret", _NO_LOGIN, frame.servers)
             password = referenced_password(spec.password_secret, user, secrets, frame.hash_key, place)
             if isinstance(password, Verdict):
                 verdict, password = replace(password, effective=True), ""

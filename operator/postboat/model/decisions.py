@@ -27,6 +27,9 @@ from postboat.model.routes import (
 )
 from postboat.model.verdict import Key, Reason, Verdict
 
+_NAMED = 3
+"""So many addresses are named in a message that could name hundreds."""
+
 
 @dataclass(frozen=True, slots=True)
 class NameDecision:
@@ -36,6 +39,8 @@ class NameDecision:
     verdicts: tuple[tuple[Key, Verdict], ...]
     mailbox: Verdict | None = None
     postmaster: Verdict | None = None
+    elsewhere: str = ""
+    """Which addresses of the mailbox are those of a MailAddress that leads elsewhere, for the Mailbox to say."""
 
 
 def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
@@ -44,6 +49,7 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
     rival = node if node is not None and addressed(node, reading) else None
     routes: dict[str, Route] = {}
     verdicts: dict[Key, Verdict] = {}
+    taken: list[str] = []
     for domain in sorted(book.domains(name)):
         verdicts |= book.verdicts(name, domain)
         address = reading.address(name, domain)
@@ -54,6 +60,8 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
         verdicts[key] = _first(verdicts[key], fault)
         if route is not None:
             routes[domain] = route
+            if rival is not None and rival not in reach(steps(address, reading), reading).stops.values():
+                taken.append(f"{name}@{domain} (MailAddress {address.resource})")
     mailbox = None if node is None else _mailbox(node, rival is not None, reading)
     postmaster = None
     if "" not in routes:
@@ -66,8 +74,13 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
         elif node is not None:
             routes[""] = Route(name, "", (), internal=False)
     return NameDecision(
-        tuple(routes[domain] for domain in sorted(routes)), tuple(verdicts.items()), mailbox, postmaster
+        tuple(routes[domain] for domain in sorted(routes)), tuple(verdicts.items()), mailbox, postmaster, _told(taken)
     )
+
+
+def _told(taken: Sequence[str]) -> str:
+    more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
+    return f"Mail to {', '.join(taken[:_NAMED])}{more} goes elsewhere." if taken else ""
 
 
 def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | None]:

@@ -184,6 +184,7 @@ class Directory:
             mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
             key, own = outcome.verdicts[0]
             fault = fault or decision.mailbox
+            own = replace(own, message=f"{own.message} {decision.elsewhere}".rstrip()) if own.accepted else own
             told[key] = fault if fault is not None and own.accepted else own
         self._ledger.note(
             name, reading.seen if mailbox or decision.routes or decision.verdicts or name == POSTMASTER else ()

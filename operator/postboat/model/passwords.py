@@ -13,6 +13,7 @@ from hashlib import sha512
 from typing import Final
 
 from postboat.api.values import SecretKeyRef
+from postboat.model import references
 from postboat.model.hashes import Plain, Unusable, recognised
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
@@ -27,6 +28,8 @@ class Place:
 
     path: str
     consequence: str
+    servers: tuple[str, ...] = ()
+    """The MailServers of the namespace: no Secret of theirs holds a password of a user."""
 
 
 def referenced_password(
@@ -36,6 +39,9 @@ def referenced_password(
     if reference is None:
         return ""
     secret = secrets.get(reference.name)
+    if references.own(reference.name, place.servers):
+        message = f"Secret {reference.name} is the platform's own, write the password into another: {place.consequence}"
+        return Verdict(Reason.INVALID, message, f"{place.path}.name")
     if secret is None or not secret.exists:
         message = f"there is no Secret {reference.name}: {place.consequence}"
         return Verdict(Reason.SECRET_NOT_FOUND, message, place.path)

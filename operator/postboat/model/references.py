@@ -3,6 +3,9 @@
 What is read from the cluster follows from here alone.
 """
 
+from collections.abc import Iterable
+from re import ASCII
+from re import compile as pattern
 from typing import Final
 
 from postboat.api.mailbox import MailboxSpec
@@ -11,6 +14,8 @@ from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import names
 
+_OWN: Final = pattern(r"internal|selfsigned|smtp|smtp-edge|imap|store|filter|valkey|directory-[0-9]{2}", ASCII)
+"""What follows the name of the MailServer in the name of a Secret of its own."""
 _LONGEST_STEM: Final = 240
 """Letters of a MailDomain in the name of a Secret, which has 253 in all."""
 
@@ -35,6 +40,11 @@ def secret_names(resource: Resource) -> frozenset[str]:
             return frozenset({spec.password_secret.name}) if spec.password_secret is not None else frozenset()
         case _:
             return frozenset()
+
+
+def own(name: str, servers: Iterable[str]) -> bool:
+    """Tell whether a Secret is one that the operator makes for a MailServer of these names: keys, files, tables."""
+    return any(name.startswith(f"{server}-") and _OWN.fullmatch(name[len(server) + 1 :]) for server in servers)
 
 
 def internal_secret(server: str) -> str:

@@ -86,7 +86,7 @@ def settle_site(
     certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)
     wanted.extend(lacking)
     key = internal.data.get("hash-key", b"") if internal is not None else b""
-    master = _master_password(spec, secrets, key)
+    master = _master_password(resource.name, spec, secrets, key)
     base = None
     if certificate is not None and not certificates.missing(internal, _INTERNAL_KEYS) and internal is not None:
         base = _base(resource, spec, environment, certificate, _internal(internal.data))
@@ -96,10 +96,13 @@ def settle_site(
     return Site(verdict, tuple(wanted), shards, key, base, fault, *server.mailbox_defaults(spec))
 
 
-def _master_password(spec: MailServerSpec, secrets: Mapping[str, SecretContent], key: bytes) -> str | Verdict:
+def _master_password(
+    name: str, spec: MailServerSpec, secrets: Mapping[str, SecretContent], key: bytes
+) -> str | Verdict:
     """Find the password of the master user, which has to fit into a line of a passwd file."""
     reference = spec.master_user.password_secret if spec.master_user is not None else None
-    password = referenced_password(reference, names.MASTER_USER, secrets, key, _MASTER_PLACE)
+    place = replace(_MASTER_PLACE, servers=(name,))
+    password = referenced_password(reference, names.MASTER_USER, secrets, key, place)
     if isinstance(password, str) and ":" in password:
         return Verdict(Reason.INVALID_SECRET, "the hash of the master user holds a colon", _MASTER_PLACE.path)
     return password

@@ -3,6 +3,7 @@
 import pytest
 
 from postboat.api import Resource
+from postboat.model import references
 from postboat.model.platform import Limit, Platform, Route
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import SecretContent
@@ -204,3 +205,41 @@ def test_forwards_that_all_lead_into_one_another_are_decided_in_time() -> None:
     assert route is not None
     assert len(route.targets) == 200
     assert found.verdicts["Mailbox", "k7"].reason is Reason.CYCLE
+
+
+def test_a_mailbox_says_which_of_its_addresses_lead_elsewhere() -> None:
+    away = _address("sales", "bert", localPart="anna", domain="example.net")
+    found = _resolved(ANNA, BERT, away)
+    said = found.verdicts["Mailbox", "anna"]
+    assert said.accepted, "it may be what the administrator wants"
+    assert said.message.endswith("Mail to anna@example.net (MailAddress sales) goes elsewhere.")
+    assert found.verdicts["MailAddress", "sales"].accepted
+    both = _address("sales", "bert", "anna", localPart="anna", domain="example.net")
+    forwarding = world.resource("Mailbox", "anna", {"forward": {"to": ["a@b.example"]}})
+    for others in ((ANNA, both), (forwarding, both), (ANNA,)):
+        assert "elsewhere" not in _resolved(*others, BERT).verdicts["Mailbox", "anna"].message
+
+
+def test_a_mailbox_with_many_addresses_that_lead_elsewhere_names_some() -> None:
+    domains = [world.resource("MailDomain", f"d{number}.example", {}) for number in range(6)]
+    away = [_address(f"a{n}", "bert", localPart="anna", domain=f"d{n}.example") for n in range(6)]
+    message = _resolved(ANNA, BERT, *domains, *away).verdicts["Mailbox", "anna"].message
+    assert message.count("anna@") == 3
+    assert "and 3 more goes elsewhere" in message
+
+
+@pytest.mark.parametrize("name", ["internal", "selfsigned", "smtp", "smtp-edge", "imap", "store", "directory-07"])
+def test_a_secret_of_the_platform_is_nobodys_password(name: str) -> None:
+    reference = {"name": f"mail-{name}", "key": "hash-key"}
+    anna = world.resource("Mailbox", "anna", {"passwordSecret": reference})
+    found = _resolved(anna)
+    said = found.verdicts["Mailbox", "anna"]
+    assert (said.reason, said.path) == (Reason.INVALID, "spec.passwordSecret.name")
+    account = _platform(found).account("anna")
+    assert account is not None
+    assert not account.password
+    server = world.server(masterUser={"passwordSecret": reference})
+    assert found.verdicts["MailServer", "mail"].accepted
+    assert _resolved(server=server).verdicts["MailServer", "mail"].reason is Reason.INVALID
+    assert references.own(f"mail-{name}", ("mail",))
+    assert not references.own(f"mail-{name}-of-anna", ("mail",))
