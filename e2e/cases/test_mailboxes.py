@@ -324,7 +324,7 @@ def test_a_new_user_finds_the_folders_that_clients_look_for(platform: Platform) 
     with account.imap() as session:
         listed = {name: set(flags) for flags, _, name in session.list_folders()}
         subscribed = {name for _, _, name in session.list_sub_folders()}
-    assert listed.keys() == {"INBOX", "Drafts", "Junk", "Sent", "Trash"}
+    assert listed.keys() == {"INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"}
     for name in listed.keys() - {"INBOX"}:
         assert b"\\" + name.encode() in listed[name], "its use stands beside it"
         assert name in subscribed

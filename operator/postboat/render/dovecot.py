@@ -17,7 +17,7 @@ from postboat.render.tables import LMTP_PORT
 from postboat.render.template import ACTIVE, fill, script
 from postboat.render.transport_security import CIPHERS
 
-FOLDERS: Final = ("Drafts", "Junk", "Sent", "Trash")
+FOLDERS: Final = ("Archive", "Drafts", "Junk", "Sent", "Trash")
 SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk")
 STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": LMTP_PORT}
 _LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
@@ -67,7 +67,14 @@ _STORE_QUERY: Final = (
     "SELECT user, quota AS quota_storage_size, spam,"
     " retention || ' secs' AS \"namespace/inbox/mailbox/Junk/autoexpunge\""
     ", {fields} FROM users WHERE user = CASE '%{{protocol}}' WHEN 'quota-status' THEN {asked} ELSE {own} END"
+    " AND ({owner})"
 )
+# A session of a user begins with the login of an edge or of another store. Any other look-up for IMAP is about the
+# owner of shared folders: by his one name, since each spelling of it would get folders and entries of its own.
+_OF_OWNER: Final = "'%{protocol}' = 'imap' AND '%{master_user}' = ''"
+_OWNER: Final = f"NOT ({_OF_OWNER}) OR user = '%{{original_user}}'"
+_NOBODY: Final = f"SELECT '/run/dovecot/nobody' AS home WHERE {_OF_OWNER}"
+_ESCAPE: Final = "\x01"
 _STORE_NAME: Final = "'%{user | username}'"
 # Postfix asks about the address that a message is sent to, which may be of another name than the mailbox.
 _ADDRESSED: Final = (
@@ -248,11 +255,13 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
         name_characters=_NAME_CHARACTERS,
-        query=_STORE_QUERY.format(fields=public.fields(platform), asked=_ADDRESSED, own=_STORE_NAME),
+        query=_STORE_QUERY.format(fields=public.fields(platform), asked=_ADDRESSED, own=_STORE_NAME, owner=_OWNER),
         folders=tuple(Folder(name, max(message_size, _DELETION_ROOM) if name in _EMPTIED else 0) for name in FOLDERS),
         plugins=_imap_plugins(platform.imap),
         imapsieve="yes" if platform.imap.deleted_to_trash else "no",
         trash_scripts=_TRASH_SCRIPTS if platform.imap.deleted_to_trash else (),
+        nobody=_NOBODY,
+        escape=f'"{_ESCAPE}"',
         usage=_USAGE,
         connections=platform.imap.connections,
         message_size=message_size,

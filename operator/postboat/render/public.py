@@ -52,6 +52,8 @@ _VISIT: Final = (
     (_AWAY, "'yes'", "namespace/public/disabled"),
     (_AWAY, "'no'", "namespace/away/disabled"),
 )
+_OTHERWISE: Final = {"home": " ELSE '/srv/mail/' || user"}
+"""Nobody has a home but by his row: Dovecot would make up one for each name that a session asks for."""
 
 # People of other stores: Dovecot 2.4.1 crashes when a folder of another server is deleted, so nobody may, and the
 # inbox that every server shows is none of theirs.
@@ -81,7 +83,9 @@ def fields(platform: Platform) -> str:
     cases: dict[str, list[str]] = {}
     for condition, value, field in (*_DELIVERY, *_CREATION, *(_VISIT if several(platform) else ())):
         cases.setdefault(field, []).append(f"WHEN {condition} THEN {value}")
-    chosen = (f'CASE {" ".join(choices)} END AS "{field}"' for field, choices in cases.items())
+    chosen = (
+        f'CASE {" ".join(choices)}{_OTHERWISE.get(field, "")} END AS "{field}"' for field, choices in cases.items()
+    )
     return ", ".join(("groups AS acl_groups", *chosen))
 
 

@@ -6,6 +6,7 @@ now, and with `shutdown_clients = no` sessions outlive their master, so its end 
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.dismissal import Dismissal
+from postboat.agent.mailstore.spelling import respell
 from postboat.agent.probe import Probe, Pulse, Tls
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.sweep import Sweep
@@ -95,6 +97,8 @@ class Dovecot(Daemon):
         """Remove pid file and sockets, and close a door; nothing runs any more when this is called."""
         empty(_RUN)
         _NOWHERE.mkdir(mode=0o500, parents=True, exist_ok=True)
+        if os.environ.get("POSTBOAT_MAIL"):
+            respell(_MAIL)
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
