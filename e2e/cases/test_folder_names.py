@@ -62,7 +62,7 @@ Far :far:
 Near :near:
 Patterns *
 Create Both
-SyncState {folder}/
+SyncState {folder}.state/
 """
 QUESTIONS = (
     "CREATE {box}",
@@ -142,7 +142,8 @@ def test_utf8_is_offered_only_where_it_works(platform: Platform) -> None:
 
 def mbsync(platform: Platform, account: Account, folder: Path) -> None:
     """Bring a folder of Maildirs and the mailbox to the same state, by a client that is not ours."""
-    folder.mkdir(exist_ok=True)
+    for needed in (folder, folder.with_name(f"{folder.name}.state")):
+        needed.mkdir(exist_ok=True)
     authority = folder.parent / "ca.crt"
     authority.write_text(account.ca)
     place = {
@@ -162,20 +163,24 @@ def mbsync(platform: Platform, account: Account, folder: Path) -> None:
 def test_a_foreign_client_takes_folders_there_and_back(platform: Platform, tmp_path: Path) -> None:
     packages.ensure(CLIENT)
     account = platform.add_mailbox()
-    brought = dict.fromkeys(("INBOX", "Grüße", "v1.2", "Kunden", "Kunden/Müller & Co", "日本語"), b"")
-    for number, name in enumerate(brought):
-        for part in ("cur", "new", "tmp"):
-            (tmp_path / "here" / name / part).mkdir(parents=True)
-        brought[name] = b"Message-ID: <%d@case.test>\nSubject: %d\n\nbody\n" % (number, number)
-        (tmp_path / "here" / name / "cur" / f"1.{number}.here:2,S").write_bytes(brought[name])
-    mbsync(platform, account, tmp_path / "here")
+    brought = ("INBOX", "Grüße", "v1.2", "Kunden", "Kunden/Müller & Co", "日本語", "100%")
     with account.imap() as imap:
-        held = {name: imap.folder_status(name, ["MESSAGES"])[b"MESSAGES"] for name in brought}
-    assert held == dict.fromkeys(brought, 1)
-    mbsync(platform, account, tmp_path / "there")
-    for name, message in brought.items():
-        (stored,) = (path for part in ("cur", "new") for path in (tmp_path / "there" / name / part).iterdir())
-        assert message.partition(b"Subject")[2] in stored.read_bytes().replace(b"\r\n", b"\n"), name
+        for name in brought[1:]:
+            imap.create_folder(name)
+        for name in brought:
+            imap.append(name, MAIL)
+    here = tmp_path / "here"
+    mbsync(platform, account, here)
+    local = {path.parent for path in here.rglob("cur") if any(path.iterdir()) or any((path.parent / "new").iterdir())}
+    assert len(local) == len(brought), "each folder came with its message"
+    for folder in (*local, here / "new.2024" / "v3.1"):  # however this client spells them
+        for part in ("cur", "new", "tmp"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / "cur" / "1.2.here:2,S").write_bytes(b"Message-ID: <%d@case.test>\n\nbody\n" % len(str(folder)))
+    mbsync(platform, account, here)
+    with account.imap() as imap:
+        held = {name: imap.folder_status(name, ["MESSAGES"])[b"MESSAGES"] for name in (*brought, "new.2024/v3.1")}
+    assert held == {**dict.fromkeys(brought, 2), "new.2024/v3.1": 1}
     platform.remove_mailbox(account.user)
 
 
