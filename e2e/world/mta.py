@@ -80,8 +80,9 @@ def abort(server: SMTP, *, politely: bool = False) -> None:
 class Handler:
     """The answers of the peer at each stage."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, seven_bits: bool) -> None:
         self.ledger = ledger
+        self.seven_bits = seven_bits
 
     async def judge(self, server: SMTP, stage: str, recipient: str = "") -> str:
         """Apply a rule and return the reply it gives instead of the usual one, or nothing."""
@@ -99,6 +100,8 @@ class Handler:
     ) -> list[str]:
         session.host_name = hostname
         reply = await self.judge(server, "helo")
+        if self.seven_bits:
+            responses = [line for line in responses if line[4:] not in ("8BITMIME", "SMTPUTF8")]
         return [reply] if reply else responses
 
     async def handle_MAIL(  # noqa: N802
@@ -155,9 +158,9 @@ def _server(options: argparse.Namespace, port: int, context: ssl.SSLContext | No
     ledger: Ledger = options.ledger
     implicit = port == IMPLICIT_TLS
     return Server(
-        Handler(ledger),
+        Handler(ledger, seven_bits=options.seven_bits),
         data_size_limit=MAXIMUM_SIZE,
-        enable_SMTPUTF8=True,
+        enable_SMTPUTF8=not options.seven_bits,
         hostname=options.name,
         ident="peer",
         timeout=300,
@@ -191,6 +194,7 @@ def main() -> None:
     parser.add_argument("--ports", type=lambda text: [int(port) for port in text.split(",")], default=[25])
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS, and TLS at once on port 465")
     parser.add_argument("--require-tls", action="store_true", help="refuse mail without STARTTLS")
+    parser.add_argument("--seven-bits", action="store_true", help="offer neither 8BITMIME nor SMTPUTF8")
     options = parser.parse_args()
     passwords = options.folder / "passwords.json"
     logins = json.loads(passwords.read_text()) if passwords.exists() else {}

@@ -62,7 +62,7 @@ class World:
     def _next_address(self) -> str:
         return str(ipaddress.IPv4Network(OUTSIDE_NETWORK)[self.first_address + len(self.peers)])
 
-    def start_peer(
+    def start_peer(  # noqa: PLR0913 -- each says one thing about the peer
         self,
         name: str,
         *,
@@ -70,8 +70,12 @@ class World:
         tls: bool = False,
         require_tls: bool = False,
         passwords: Mapping[str, str] | None = None,
+        extensions: bool = True,
     ) -> Peer:
-        """Start a mail server elsewhere; its name resolves once a zone says so (`receives_for` writes a plain one)."""
+        """Start a mail server elsewhere; its name resolves once a zone says so (`receives_for` writes a plain one).
+
+        Without `extensions` it speaks neither 8BITMIME nor SMTPUTF8.
+        """
         folder, address = self.folder / f"{len(self.peers):02}-{name}", self._next_address()
         folder.mkdir()
         self.outside.add_address(address)
@@ -81,6 +85,7 @@ class World:
             _certificate(folder, name)
         options = ["--folder", str(folder), "--name", name, "--address", address, "--ports", ",".join(map(str, ports))]
         options += ["--tls"] * tls + ["--require-tls"] * require_tls
+        options += ["--seven-bits"] * (not extensions)
         command = ["env", "-C", str(CHECKOUT), sys.executable, "-m", "e2e.world.mta", *options]
         peer = Peer(name, address, folder, self.outside.start(command, folder / "log"))
         self.peers.append(peer)

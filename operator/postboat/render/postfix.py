@@ -12,13 +12,15 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
 """How many deliveries to one store go on at once, from each smtp pod."""
 QUOTA_PORT: Final = 12340
+CLIENT_SESSIONS: Final = 30
+"""So many sessions one client has on a port: many such clients together still leave room for others."""
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
@@ -37,6 +39,14 @@ _KNOWN_RECIPIENTS: Final = ", ".join(
     )
 )
 _WITHIN_QUOTA: Final = f"check_recipient_access lmdb:{TABLES}/quotas"
+# The filter makes what leaves fit for every server, and lets the rest be as it is; of where mail goes it knows nothing.
+_LEAVING: Final = ", ".join(
+    (
+        f"check_recipient_access lmdb:{TABLES}/leaving",
+        "permit_auth_destination",
+        f"check_recipient_access static:{{{LEAVES}}}",
+    )
+)
 # A login counts as long as its user: after 421 the client has to show its password again (RFC 5321, 3.8).
 _SUBMITTERS: Final = ", ".join(
     (
@@ -46,7 +56,8 @@ _SUBMITTERS: Final = ", ".join(
 )
 _SUBMISSION: Final = (
     # Insiders reach every address that exists; port 25 alone asks more.
-    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}",
+    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}, {_LEAVING}",
+    "cleanup_service_name = submitcleanup",
     "smtpd_tls_security_level = encrypt",
     "smtpd_sasl_auth_enable = yes",
     "smtpd_client_restrictions = permit_sasl_authenticated, reject",
@@ -79,17 +90,18 @@ class QuotaCheck:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One port of Postfix and what holds for it beyond main.cf."""
+    """One port of Postfix and what holds for it beyond main.cf; `processes` is how many sessions it takes at once."""
 
     port: int
     name: str
     options: tuple[str, ...]
+    processes: int = 100
 
 
 LISTENERS: Final = (
-    Listener(10025, "smtpd", ()),
-    Listener(10587, "submission", _SUBMISSION),
-    Listener(10465, "submissions", (*_SUBMISSION, "smtpd_tls_wrappermode = yes")),
+    Listener(10025, "smtpd", (), processes=250),
+    Listener(10587, "submission", _SUBMISSION, processes=150),
+    Listener(10465, "submissions", (*_SUBMISSION, "smtpd_tls_wrappermode = yes"), processes=150),
     Listener(10026, "inner", _INNER),
 )
 
@@ -107,6 +119,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         message_size=min(platform.smtp.message_size, _LARGEST_MESSAGE),
         queue_lifetime=min(platform.smtp.queue_lifetime, _LONGEST_LIFETIME),
         most_targets=MOST_TARGETS,
+        client_sessions=CLIENT_SESSIONS,
         mailbox_domain=names.MAILBOX_DOMAIN,
         known_recipients=_KNOWN_RECIPIENTS,
         within_quota=_WITHIN_QUOTA,

@@ -16,7 +16,7 @@ from postboat.render.template import fill, script
 FLAG: Final = 6
 DENY: Final = 20
 _WORKERS: Final = 2
-_SCRIPTS: Final = ("sign.lua", "headers.lua")
+_SCRIPTS: Final = ("sign.lua", "headers.lua", "submission.lua")
 _DISABLED: Final = (
     "asn",
     "fuzzy_check",

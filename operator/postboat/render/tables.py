@@ -25,6 +25,8 @@ _LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
 """The addresses that Dovecot looks up: it is told to take no name with any other character for one."""
 LMTP_PORT: Final = 10024
 """Where a store takes mail, over TLS and from who has a certificate of the platform."""
+LEAVES: Final = "PREPEND X-Postboat-Leaves: yes"
+"""What Postfix does with a message that users send to a recipient elsewhere: `submission.lua` reads it."""
 _WAYS: Final[Mapping[str, str]] = {
     "Opportunistic": "may",
     "None": "none",
@@ -131,6 +133,20 @@ def _copies(directory: Directory) -> Iterable[Row]:
 
 def _copy_address(domain: Domain) -> str:
     return f"{domain.name}@{names.COPY_DOMAIN}"
+
+
+def _leaving(directory: Directory) -> Iterable[Row]:
+    """Write the recipients of ours whose mail, or a copy of it, goes on to another server."""
+    for domain in directory.domains:
+        if domain.relay is not None or _outside((*domain.copies, *domain.catch_all)):
+            yield from ((spelling, LEAVES) for spelling in domain.spellings)
+    for route in directory.shard.routes:
+        if _outside(route.targets):
+            yield from ((address, LEAVES) for address in _asked(directory, route))
+
+
+def _outside(targets: Iterable[str]) -> bool:
+    return any(names.mailbox_user(target) is None for target in targets)
 
 
 def _relayed(directory: Directory) -> Iterable[Row]:
@@ -269,6 +285,7 @@ TABLES: Final = (
     Table("internal", "lmdb", "smtp", ("key", "value"), _internal),
     Table("copies", "lmdb", "smtp", ("key", "value"), _copies),
     Table("relays", "lmdb", "smtp", ("key", "value"), _relayed),
+    Table("leaving", "lmdb", "smtp", ("key", "value"), _leaving),
     Table("submitters", "lmdb", "smtp", ("key", "value"), _submitters),
     Table("transports", "lmdb", "smtp", ("key", "value"), _transports),
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),

@@ -339,3 +339,73 @@ def test_the_edge_beside_postfix_knows_passwords_and_no_way_to_a_store() -> None
     assert "proxy" not in edge
     assert "lmtp" not in edge
     assert {entry.key for entry in files.units["smtp-edge"]} == {"dovecot.conf", "manifest.json"}
+
+
+def test_postfix_knows_which_recipients_of_ours_lead_to_another_server() -> None:
+    inside = [world.resource("MailAddress", "inside", {"destinations": [{"mailbox": "alice"}]})]
+    files = rendered(
+        *inside,
+        world.resource("Mailbox", "gone", {"forward": {"to": ["gone@elsewhere.test"], "keepCopy": True}}),
+        world.resource("Mailbox", "both", {"type": "Group", "members": ["alice", "gone"], "address": "Enabled"}),
+        world.resource("MailAddress", "led-on", {"destinations": [{"address": "x@elsewhere.test"}]}),
+        world.resource("MailDomain", "copied.test", {"copyTo": ["x@elsewhere.test"]}),
+        world.resource("MailDomain", "kept.test", {"copyTo": ["alice@example.org"]}),
+        world.resource("MailDomain", "relayed.test", {"delivery": "Relay", "relay": {"host": "mx.relayed.test"}}),
+        world.resource("MailDomain", "caught.test", {"unknownRecipients": {"action": "Deliver", "mailbox": "gone"}}),
+    )
+    found = rows(files, "leaving")
+    assert {value for _, value in found} == {"PREPEND X-Postboat-Leaves: yes"}
+    leaving = {key for key, _ in found}
+    ours = ("example.org", "copied.test", "kept.test", "caught.test")
+    assert leaving == {
+        *(f"{local}@{domain}" for local in ("gone", "both", "led-on") for domain in ours),
+        "copied.test",
+        "relayed.test",
+        "caught.test",
+    }
+
+
+def test_submission_marks_what_leaves_and_port_25_marks_nothing() -> None:
+    files = rendered()
+    listeners = services(file(files, "smtp", "master.cf").content.decode())
+    for port in ("10587", "10465"):
+        (recipients,) = (option for option in listeners[port] if option.startswith("smtpd_recipient_restrictions"))
+        assert recipients.endswith(
+            "/leaving, permit_auth_destination, check_recipient_access static:{PREPEND X-Postboat-Leaves: yes}"
+        )
+    main = postfix_main(file(files, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    assert "leaving" not in main["smtpd_recipient_restrictions"]
+    for port in ("10587", "10465"):
+        assert "cleanup_service_name = submitcleanup" in listeners[port]
+    assert listeners["submitcleanup"] == ["force_mime_input_conversion = yes"], "8 bits are converted before the filter"
+    assert not listeners["cleanup"], "and mail from outside is not"
+    assert main["lmtp_line_length_limit"] == "0", "local delivery keeps every octet"
+    assert int(main["hopcount_limit"]) >= 100, "RFC 5321, 6.3"
+    rules = file(files, "filter", "rules.lua").content
+    assert b"local LEAVES = 'X-Postboat-Leaves'" in rules, "the filter takes away what Postfix adds"
+    assert b"task:set_flag('message_rewrite', false)" in rules, "a body in a reply may hang the connection to Postfix"
+    assert file(files, "filter", "rules.lua").path == "rspamd.local.lua"
+
+
+def test_one_client_leaves_most_sessions_to_others_and_the_pod_its_memory() -> None:
+    files = rendered()
+    main = postfix_main(file(files, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    limit = int(main["smtpd_client_connection_count_limit"])
+    assert main["smtpd_client_ipv6_prefix_length"] == "64", "one client has many addresses of IPv6"
+    master = file(files, "smtp", "master.cf").content.decode()
+    most = {line.split()[0]: int(line.split()[6]) for line in master.splitlines() if line.endswith(" smtpd")}
+    assert set(most) == {"10025", "10587", "10465", "10026"}
+    for port in ("10025", "10587", "10465"):
+        assert most[port] >= 5 * limit
+    assert sum(most.values()) <= 700, "a session takes 2 to 3 MB"
+
+
+def test_what_waits_is_first_tried_again_within_half_a_minute() -> None:
+    files = rendered()
+    main = postfix_main(file(files, "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    delay, backoff = (int(main[name].removesuffix("s")) for name in ("queue_run_delay", "minimal_backoff_time"))
+    assert delay + backoff <= 30
+    assert backoff >= delay, "postconf(5)"
+    master = file(files, "smtp", "master.cf").content.decode()
+    (manager,) = (line.split() for line in master.splitlines() if line.endswith(" qmgr"))
+    assert int(manager[5]) == delay, "the manager looks when it is woken"
