@@ -139,7 +139,7 @@ def test_a_key_whose_secret_was_deleted_goes_on_signing(platform: Platform, alic
         message = letter(f"alice@{domain}", "bob@example.org", subject="Still signed")
         with alice.submission() as session:
             session.send_message(message)
-        assert dkim_verdict(platform, domain, wait_for_message(bob, message["Message-ID"]))
+        assert verified(platform, domain, wait_for_message(bob, message["Message-ID"]))
         assert platform.kube.get("v1", "Secret", name, f"{domain}-dkim") is None
         platform.kube.apply(password_secret(name, f"{domain}-dkim", {"default.key": key}))
         platform.kube.wait_condition("MailDomain", name, domain, "Ready")
