@@ -36,8 +36,8 @@ def test_idle_sessions_of_strangers_leave_room_for_others(
             assert 10 <= taken < MANY, "one client has some sessions, and not as many as it likes"
             assert greetings.count(b"421 ") == MANY - taken
         before = time.monotonic()
-        with alice.submission(port) if port == 587 else platform.smtp() as session:
-            session.send_message(message)
+        with alice.submission(port) if port == 587 else platform.smtp() as client:
+            client.send_message(message)
         assert time.monotonic() - before < 5
     wait_for_message(bob, message["Message-ID"])
 
@@ -50,6 +50,6 @@ def test_a_client_that_was_sent_away_comes_again(platform: Platform, world: Worl
             session = open_sessions.enter_context(socket.create_connection((service, 25), timeout=20))
             session.recv(4)
     with world.outside.entered():
-        session = smtplib.SMTP(service, 25, timeout=20)
-    with session:
-        assert session.noop()[0] == 250
+        client = smtplib.SMTP(service, 25, timeout=20)
+    with client:
+        assert client.noop()[0] == 250
