@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from e2e.kube import GROUP
+from e2e.kube import GROUP, Object, eventually
 from e2e.platform import PODS, Platform
 
 
@@ -39,3 +39,56 @@ def test_another_spelling_of_an_amount_changes_nothing(platform: Platform) -> No
     finally:
         undone = {"pods": PODS, "storage": None, "smtp": None, "valkey": None}
         platform.kube.patch(GROUP, "MailServer", platform.namespace, platform.name, {"spec": undone})
+
+
+EVIL = {"name": "evil", "image": "postboat.test/busybox:latest"}
+FOREIGN = [
+    ("v1", "ConfigMap", "smtp", {"data": {"theirs": "of no use"}}),
+    ("v1", "Secret", "store", {"data": {"main.cf": "eA=="}}),
+    ("v1", "Secret", "directory-00", {"data": {"other": "eA=="}}),
+    ("apps/v1", "StatefulSet", "valkey", {"spec": {"template": {"spec": {"hostPID": True}}}}),
+    ("apps/v1", "StatefulSet", "filter", {"spec": {"template": {"spec": {"containers": [EVIL]}}}}),
+    ("v1", "Service", "imap", {"spec": {"externalIPs": ["192.0.2.1"]}}),
+    ("networking.k8s.io/v1", "NetworkPolicy", "valkey", {"spec": {"ingress": [{}]}}),
+]
+
+
+def substance(platform: Platform, api_version: str, kind: str, name: str) -> Object:
+    found = platform.kube.get(api_version, kind, platform.namespace, name)
+    assert found is not None
+    return {part: found[part] for part in ("data", "binaryData", "spec", "immutable") if part in found}
+
+
+@pytest.mark.row("B3")
+@pytest.mark.parametrize(("api_version", "kind", "suffix", "change"), FOREIGN)
+def test_what_others_put_into_our_objects_is_taken_out(
+    platform: Platform, api_version: str, kind: str, suffix: str, change: Object
+) -> None:
+    name = f"{platform.name}-{suffix}"
+    before = substance(platform, api_version, kind, name)
+    how = "strategic-merge" if kind == "StatefulSet" else "merge"
+    platform.kube.patch(api_version, kind, platform.namespace, name, change, how)
+    eventually(lambda: substance(platform, api_version, kind, name) == before, f"{kind} {name} is as planned")
+    platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready", timeout=120)
+    platform.remove_mailbox(platform.add_mailbox().user)  # changes still count
+
+
+@pytest.mark.row("B3")
+@pytest.mark.parametrize("suffix", ["imap", "smtp-edge"])
+def test_what_nobody_owns_any_more_is_taken_out_too(platform: Platform, suffix: str) -> None:
+    """Managers are lost where objects are restored from a backup."""
+    name = f"{platform.name}-{suffix}"
+    before = substance(platform, "v1", "ConfigMap", name)
+    lost = {"metadata": {"managedFields": [{}]}, "data": {"earlier": "version"}}
+    platform.kube.patch("v1", "ConfigMap", platform.namespace, name, lost)
+    eventually(lambda: substance(platform, "v1", "ConfigMap", name) == before, f"{name} is as planned")
+    platform.remove_mailbox(platform.add_mailbox().user)
+
+
+@pytest.mark.row("B3")
+def test_an_object_that_somebody_made_immutable_is_made_anew(platform: Platform) -> None:
+    name = f"{platform.name}-imap"
+    before = substance(platform, "v1", "ConfigMap", name)
+    platform.kube.patch("v1", "ConfigMap", platform.namespace, name, {"immutable": True})
+    eventually(lambda: substance(platform, "v1", "ConfigMap", name) == before, f"{name} can be changed again")
+    platform.remove_mailbox(platform.add_mailbox().user)

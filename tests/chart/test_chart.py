@@ -42,6 +42,52 @@ def test_helm_refuses_a_misspelt_value() -> None:
         run(command)
 
 
+WRONG = [
+    ("fullnameOverride", '"mail.operator"'),  # a Service has no dot in its name
+    ("podLabels", '{"a": "b c"}'),
+    ("podLabels", '{"-a": "b"}'),
+    ("commonLabels", json.dumps({"a": "b" * 64})),
+    ("nodeSelector", '{"a/b/c": "d"}'),
+    ("podAnnotations", '{"a b": "c"}'),
+    ("priorityClassName", '"High Priority"'),
+    ("serviceAccount.name", '"Mail"'),
+    ("imagePullSecrets", '[{"name": ""}]'),
+    ("resources", '{"limit": {"cpu": "1"}}'),
+    ("resources", '{"limits": {"memory": "512MB"}}'),
+    ("tolerations", '[{"operator": "Exist"}]'),
+    ("tolerations", '[{"effects": "NoSchedule"}]'),
+    ("affinity", '{"podAffinty": {}}'),
+    ("topologySpreadConstraints", '[{"topologyKey": "a"}]'),
+    ("extraEnv", '[{"name": "A", "val": "b"}]'),
+    ("podDisruptionBudget.maxUnavailable", '"half"'),
+    ("podDisruptionBudget.maxUnavailable", "-1"),
+    ("networkPolicy.metricsFrom", '[{"podSelctor": {}}]'),
+    ("clusterDomain", '"cluster..local"'),
+    ("podSecurityContext.runAsUser", "-1"),
+    ("podSecurityContext.runAsRoot", "true"),
+    ("releaseSeconds", "5"),
+]
+
+
+@pytest.mark.parametrize(("value", "given"), WRONG)
+def test_helm_refuses_what_the_api_server_would(value: str, given: str) -> None:
+    command: list[str | Path] = [programs.bundled("helm"), "template", "postboat", CHART, "--set-json"]
+    with pytest.raises(StepError, match=value.rpartition(".")[2]):
+        run([*command, f"{value}={given}"])
+
+
+def test_user_ids_can_be_left_to_the_cluster() -> None:
+    command: list[str | Path] = [programs.bundled("helm"), "template", "postboat", CHART]
+    for name in ("runAsUser", "runAsGroup", "fsGroup"):
+        command += ["--set-json", f"podSecurityContext.{name}=null"]
+    pods = [one["spec"]["template"]["spec"] for one in yaml.safe_load_all(run(command))
+            if one and one["kind"] in {"Deployment", "Job"}]  # fmt: skip
+    assert [pod["securityContext"] for pod in pods] == [
+        {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    ] * len(pods)
+    assert len(pods) == 2
+
+
 @pytest.mark.parametrize("version", ["1.34", "1.35", "1.36"])
 def test_every_object_fits_kubernetes(corner: str, version: str) -> None:
     for one in documents(corner):

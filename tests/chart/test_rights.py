@@ -61,6 +61,15 @@ def test_only_its_own_kinds_of_children_are_created_and_deleted() -> None:
     }
 
 
+def test_only_the_lease_and_the_owners_of_children_are_updated() -> None:
+    (role,) = granted("default")
+    updated = {(group, resource) for group, resource, verbs in rules(role) if verbs & {"update", "deletecollection"}}
+    assert updated == {("postboat.dev", "mailservers/finalizers")}
+    assert {verbs for group, resource, verbs in rules(role) if (group, resource) == ("", "events")} == {
+        frozenset({"list"})
+    }
+
+
 def test_every_rule_covers_all_definitions() -> None:
     definitions = {one["spec"]["names"]["plural"] for one in documents("default") if one["kind"].startswith("Custom")}
     (role,) = granted("default")

@@ -22,6 +22,11 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
     - relayhosts/status
     - filterpolicies/status
   verbs: [patch]
+# Children block the deletion of their MailServer, so that it ends after its pods (kubectl delete --cascade=foreground).
+# Only with this right may the operator say so, where the plugin OwnerReferencesPermissionEnforcement is on (OpenShift).
+- apiGroups: [postboat.dev]
+  resources: [mailservers/finalizers]
+  verbs: [update]
 # Children: created and corrected by server-side apply (create, patch), pruned (delete), and their metadata watched by
 # label for what others change.
 - apiGroups: [""]
@@ -46,6 +51,10 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch{{ if .Values.touchPods }}, patch{{ end }}]
+# Why a pod is not there: what a StatefulSet or a claim was refused stands nowhere else.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 # Events on transitions; the patch counts up the series of one that comes again.
 - apiGroups: [events.k8s.io]
   resources: [events]

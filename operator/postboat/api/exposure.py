@@ -3,17 +3,15 @@
 All of it is part of a MailServer.
 """
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from postboat.api.base import Model, Rule
-from postboat.api.listing import AS_SET, keyed_by
-from postboat.api.pods import LabelKey, Labels
+from postboat.api.listing import AS_SET, AS_WHOLE, keyed_by
+from postboat.api.pods import Annotations, LabelKey, Labels
 from postboat.api.values import (
-    TEXT,
     Cidr,
     Duration,
     Flag,
@@ -22,9 +20,6 @@ from postboat.api.values import (
     ObjectName,
     SecretKeyRef,
 )
-
-AnnotationValue = Annotated[str, StringConstraints(pattern=TEXT, max_length=4096)]
-Annotations = Annotated[Mapping[LabelKey, AnnotationValue], Field(max_length=64)]
 
 
 class Certificate(Model):
@@ -58,6 +53,21 @@ class TrafficPolicy(StrEnum):
     LOCAL = "Local"
 
 
+class FamilyPolicy(StrEnum):
+    """Of how many IP families the addresses of a Service are."""
+
+    SINGLE_STACK = "SingleStack"
+    PREFER_DUAL_STACK = "PreferDualStack"
+    REQUIRE_DUAL_STACK = "RequireDualStack"
+
+
+class IpFamily(StrEnum):
+    """An IP family."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
 class Service(Model):
     """How the Services for clients are reached."""
 
@@ -67,12 +77,27 @@ class Service(Model):
     """Annotations of both Services, as a cloud or MetalLB reads them."""
     external_traffic_policy: TrafficPolicy | None = None
     """Local keeps the client's address, Cluster hides it; with type NodePort or LoadBalancer."""
+    ip_family_policy: FamilyPolicy | None = None
+    """SingleStack, PreferDualStack or RequireDualStack; as the cluster decides when absent."""
+    ip_families: Annotated[tuple[IpFamily, ...], Field(max_length=2), AS_WHOLE] = ()
+    """IPv4, IPv6 or both, the first of them first; as the cluster decides when absent. The first one never changes."""
     load_balancer_class: LabelKey | None = None
     """Which load balancer takes the Services; with type LoadBalancer."""
     load_balancer_source_ranges: Annotated[tuple[Cidr, ...], Field(max_length=64), AS_SET] = ()
     """Networks that the load balancer lets in; with type LoadBalancer."""
 
     constraints = (
+        Rule(
+            cel=(
+                "!has(self.ipFamilies) || size(self.ipFamilies) < 2 "
+                "|| !has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack'"
+            ),
+            message="two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack",
+            holds=lambda service: (
+                len(service.ip_families) < len(IpFamily) or service.ip_family_policy is not FamilyPolicy.SINGLE_STACK
+            ),
+            field="ipFamilies",
+        ),
         Rule(
             cel="!has(self.externalTrafficPolicy) || (has(self.type) && self.type in ['NodePort', 'LoadBalancer'])",
             message="externalTrafficPolicy needs type NodePort or LoadBalancer",

@@ -186,6 +186,36 @@ def _stays(path: str) -> Rule:
     )
 
 
+def _load_balancer(which: str) -> str:
+    return f"has({which}.service) && has({which}.service.type) && {which}.service.type == 'LoadBalancer'"
+
+
+def _families(which: str) -> str:
+    return f"has({which}.service) && has({which}.service.ipFamilies) && size({which}.service.ipFamilies) > 0"
+
+
+_CLASS: Final = "(has(self.service.loadBalancerClass) ? self.service.loadBalancerClass : '')"
+_SERVICE_STAYS: Final = (
+    Rule(
+        cel=(
+            f"!({_load_balancer('self')}) || !({_load_balancer('oldSelf')}) "
+            f"|| {_CLASS} == {_CLASS.replace('self.', 'oldSelf.')}"
+        ),
+        message=(
+            "service.loadBalancerClass never changes while the type is LoadBalancer: set type ClusterIP first, and then"
+            " both; the Services get other addresses with it"
+        ),
+        field="service",
+    ),
+    Rule(
+        cel=(
+            f"!({_families('self')}) || !({_families('oldSelf')}) "
+            "|| self.service.ipFamilies[0] == oldSelf.service.ipFamilies[0]"
+        ),
+        message="the first of service.ipFamilies never changes: add the other one behind it",
+        field="service",
+    ),
+)
 _CLASSES: Final = (
     "storage.storageClassName",
     "smtp.queue.storageClassName",
@@ -239,4 +269,4 @@ class MailServerSpec(Model):
     paused: Flag | None = None
     """Change nothing in the cluster for now; statuses tell what would change."""
 
-    constraints = tuple(_stays(path) for path in _CLASSES)
+    constraints = (*(_stays(path) for path in _CLASSES), *_SERVICE_STAYS)

@@ -11,7 +11,7 @@ from pydantic import Field, Strict, StringConstraints
 
 from postboat.api.base import Model
 from postboat.api.listing import keyed_by
-from postboat.api.values import Amount, ObjectName
+from postboat.api.values import TEXT, Amount, ObjectName
 
 LabelKey = Annotated[
     str,
@@ -22,6 +22,8 @@ LabelKey = Annotated[
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$", max_length=63)]
 ResourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9./_-]*[A-Za-z0-9])?$", max_length=317)]
 Labels = Annotated[Mapping[LabelKey, LabelValue], Field(max_length=64)]
+AnnotationValue = Annotated[str, StringConstraints(pattern=TEXT, max_length=4096)]
+Annotations = Annotated[Mapping[LabelKey, AnnotationValue], Field(max_length=64)]
 Amounts = Annotated[Mapping[ResourceName, Amount], Field(max_length=16)]
 Seconds = Annotated[int, Strict(), Field(ge=0, le=2**31 - 1)]
 TermWeight = Annotated[int, Strict(), Field(ge=1, le=100)]
@@ -232,11 +234,26 @@ class Spread(Model):
     """DoNotSchedule or ScheduleAnyway."""
 
 
+class PullSecret(Model):
+    """A Secret to pull images with."""
+
+    name: ObjectName
+    """Name of the Secret, of type kubernetes.io/dockerconfigjson."""
+
+
 class PodSettings(Model):
-    """Resources and placement of the pods of one workload."""
+    """Resources and placement of the pods of one workload, and marks on them."""
 
     resources: Resources | None = None
     """What each pod asks for and may use at most."""
+    sidecar_resources: Resources | None = None
+    """What the sidecar edge of each smtp pod asks for and may use at most; other workloads have none."""
+    labels: Labels | None = None
+    """Further labels of the pods; those of postboat win."""
+    annotations: Annotations | None = None
+    """Further annotations of the pods; those of postboat win."""
+    image_pull_secrets: Annotated[tuple[PullSecret, ...], Field(max_length=16), keyed_by("name")] = ()
+    """Secrets to pull the images with, beside those that the chart names."""
     node_selector: Labels | None = None
     """Labels that a node must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32, json_schema_extra=atomic_list())] = ()

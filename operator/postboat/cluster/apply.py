@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from postboat.cluster.children import SELECTOR, Child, Children, fingerprint, older
+from postboat.cluster.foreign import Alone, identity
 from postboat.cluster.retry import EVERYBODYS
 from postboat.cluster.types import (
-    BY_KIND,
     SECRET,
     ApiError,
     ConnectionFailedError,
@@ -28,9 +28,10 @@ from postboat.cluster.types import (
 )
 from postboat.objects.config import note_of
 from postboat.objects.dependence import Ref, Standing
+from postboat.objects.meta import INSTANCE, SERVER, owner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from postboat.cluster.client import Client
     from postboat.objects.plan import KubeObject
@@ -86,6 +87,7 @@ class Applier:
 
     def __init__(self, client: Client, children: Children) -> None:
         self._client = client
+        self._alone = Alone(client)
         self._children = children
         self._lock = threading.Lock()
         self._applied: dict[tuple[ResourceType, Key], Applied] = {}
@@ -133,7 +135,7 @@ class Applier:
 
     def _standing(self, item: KubeObject) -> Standing:
         """Tell what the cluster has of an object: what the watch shows, or what was applied and is not shown yet."""
-        kind, key = _identity(item.body)
+        kind, key = identity(item.body)
         child = self._children.get(kind, key)
         with self._lock:
             applied = self._applied.get((kind, key))
@@ -149,9 +151,9 @@ class Applier:
         return (*named, *(f"{kind.kind}/{child.name}" for kind, child in self._surplus(family, objects)))
 
     def _differs(self, item: KubeObject) -> bool:
-        kind, key = _identity(item.body)
-        held = self._client.get(kind, key.namespace, key.name)
-        if held is None:
+        kind, _ = identity(item.body)
+        held, operations = self._alone.foreign(item)
+        if held is None or operations:
             return True
         return _substance(held) != _substance(self._client.trial(dict(item.body), kind))
 
@@ -168,7 +170,7 @@ class Applier:
         return (child.uid, child.fingerprint) != (applied.uid, applied.fingerprint)
 
     def _current(self, item: KubeObject) -> bool:
-        kind, key = _identity(item.body)
+        kind, key = identity(item.body)
         with self._lock:
             applied = self._applied.get((kind, key))
         if applied is None or applied.digest != item.digest:
@@ -179,10 +181,11 @@ class Applier:
         return not self.drifted(kind, key, child)
 
     def _send(self, item: KubeObject) -> Exception | None:
-        kind, key = _identity(item.body)
+        kind, key = identity(item.body)
         try:
             self._refuse_foreign(kind, key, item)
-            meta = self._client.apply(dict(item.body), kind)["metadata"]
+            self._disown(kind, key, item.body["metadata"]["ownerReferences"][0]["uid"])
+            meta = self._alone.apply(item)
         except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
             quiet = isinstance(failure, FencedError) or (isinstance(failure, ApiError) and failure.ending)
             level = logging.DEBUG if quiet else logging.WARNING
@@ -207,6 +210,34 @@ class Applier:
         owners = {owner["uid"] for owner in held["metadata"].get("ownerReferences") or ()}
         if not owners & {owner["uid"] for owner in item.body["metadata"].get("ownerReferences") or ()}:
             raise ForeignObjectError(f"{item.kind} {item.name} exists already and is not of this platform")
+
+    def adopt(self, family: Family, names: Collection[str]) -> Outcome:
+        """Own Secrets again that hold keys, and so are in no plan, where a restore left them without their owner.
+
+        DKIM keys have no owner by design, and lose the label by which Argo CD would take them for its own.
+        """
+        outcome = Outcome()
+        for kind, child in self._children.of_instance(family.namespace, family.instance):
+            meta: Json = {"uid": child.uid}
+            if kind is not SECRET or child.deleting or child.owner == family.uid:
+                continue
+            if child.name in names:
+                meta["ownerReferences"] = [owner(family.instance, family.uid)]
+            elif child.kept and not child.owner:
+                meta["labels"] = {INSTANCE: None, SERVER: family.instance}
+            else:
+                continue
+            try:
+                self._client.merge(kind, child.namespace, child.name, {"metadata": meta})
+            except Exception as failure:  # noqa: BLE001 - the caller tells it and tries again
+                outcome.failures[kind.kind, child.name] = failure
+        return outcome
+
+    def _disown(self, kind: ResourceType, key: Key, uid: str) -> None:
+        """Take a child from an earlier MailServer of that name: the server takes only one controller."""
+        child = self._children.get(kind, key)
+        if child is not None and child.owner not in {"", uid}:
+            self._client.merge(kind, *key, {"metadata": {"uid": child.uid, "ownerReferences": None}})
 
     def vanished(self, kind: ResourceType, key: Key, uid: str) -> bool:
         """Take in that a child was deleted; True when it was one of ours, so that it must come back."""
@@ -240,7 +271,7 @@ class Applier:
     def _surplus(self, family: Family, objects: Iterable[KubeObject]) -> list[tuple[ResourceType, Child]]:
         if not self._children.synced:
             return []
-        planned = {_identity(item.body) for item in objects}
+        planned = {identity(item.body) for item in objects}
         return [
             (kind, child)
             for kind, child in self._children.of_instance(family.namespace, family.instance)
@@ -261,11 +292,3 @@ def _substance(raw: Json) -> Json:
     """Leave out of an object what changes with every write, and who wrote what."""
     meta = {name: value for name, value in raw["metadata"].items() if name not in {"managedFields", "resourceVersion"}}
     return {**raw, "metadata": meta}
-
-
-def _identity(body: Mapping[str, object] | Json) -> tuple[ResourceType, Key]:
-    kind = BY_KIND[str(body["apiVersion"]), str(body["kind"])]
-    meta = body["metadata"]
-    if not isinstance(meta, dict):
-        raise TypeError("an object without metadata")
-    return kind, Key(meta.get("namespace", ""), meta["name"])

@@ -9,6 +9,7 @@ import contextlib
 import json
 import random
 import re
+import secrets
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -112,6 +113,11 @@ class Client:
             if not token:
                 return
 
+    def listing(self, kind: ResourceType, namespace: str, **query: str) -> list[Json]:
+        """Read a short list at once."""
+        answer = self._json("GET", kind.path(namespace, **query), retry=ONCE, timeout=CONNECT_TIMEOUT)
+        return list(answer.get("items") or ())
+
     def watch(self, path: str, *, accept: str, silence: float) -> urllib3.BaseHTTPResponse:
         """Open a watch; the caller reads its lines and closes it."""
         return self._open("GET", path, None, {"Accept": accept}, (CONNECT_TIMEOUT, silence))
@@ -128,6 +134,17 @@ class Client:
         query = {"fieldManager": MANAGER, "force": "true", "dryRun": "All"}
         path = kind.path(meta.get("namespace", ""), meta["name"], **query)
         return self._write("PATCH", path, body, content=APPLY, accept=JSON)
+
+    def fresh(self, body: Json, kind: ResourceType) -> Json:
+        """Give what an object would be if nobody but us had written it, by making it on trial under another name."""
+        meta = {**body["metadata"], "name": f"{body['metadata']['name']}-{secrets.token_hex(3)}"}
+        path = kind.path(meta.get("namespace", ""), fieldManager=MANAGER, dryRun="All")
+        return self._write("POST", path, {**body, "metadata": meta}, content=JSON, accept=JSON)
+
+    def correct(self, kind: ResourceType, namespace: str, name: str, operations: list[Json]) -> Json:
+        """Apply a JSON patch (RFC 6902) and return the metadata of the result."""
+        path = kind.path(namespace, name, fieldManager=MANAGER)
+        return self._write("PATCH", path, operations, content=PATCH, accept=METADATA)
 
     def merge(self, kind: ResourceType, namespace: str, name: str, body: Json, *, subresource: str = "") -> Json:
         """Merge a few fields into an object and return the metadata of the result."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 
 from postboat.agent.fill import Fill
+from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
 from postboat.cluster.types import POD, ApiError, Json, Key
 from postboat.objects.meta import TEMPLATE_DIGEST
@@ -53,6 +54,9 @@ class Pod:
     demanded: Mapping[str, str]
     template: str = ""
     """The digest of the pod template that the pod was made from."""
+    trouble: str = ""
+    """Why it does not serve, with the cure; nothing where it does, or where nothing is known."""
+    claims: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
@@ -97,6 +101,12 @@ def pod_of(raw: Json) -> Pod:
         containers=tuple(container["name"] for container in [*sidecars, *spec["containers"]]),
         demanded={name.removeprefix(DIGEST): value for name, value in annotations.items() if name.startswith(DIGEST)},
         template=annotations.get(TEMPLATE_DIGEST, ""),
+        trouble=trouble.of_pod(raw, labels.get(COMPONENT, "")),
+        claims=tuple(
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in spec.get("volumes") or ()
+            if "persistentVolumeClaim" in volume
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from postboat.controller.backlog import Backlog
 from postboat.controller.lookups import addresses, named_shards
 from postboat.controller.queue import NamespaceEndsError, NotLeadingError
 from postboat.controller.rollout import Target
-from postboat.model.references import secret_names
+from postboat.model.references import internal_secret, secret_names, self_signed_secret
 from postboat.objects.config import contents_of, note_of
 from postboat.objects.meta import TEMPLATE_DIGEST
 from postboat.objects.plan import demanded, emptied, lacking
@@ -123,8 +123,10 @@ class Execution:
         fault = _fault(outcome)
         if outcome.stopped:
             return plan, outcome, fault
+        names = {internal_secret(server.name), self_signed_secret(server.name)}
+        adopted = self._applier.adopt(_family(server), names)
         pruned = self._prune(plan, server, outcome, only_shards=bool(fault))
-        return plan, outcome, "; ".join(filter(None, (fault, _fault(pruned))))
+        return plan, outcome, "; ".join(filter(None, (fault, _fault(adopted), _fault(pruned))))
 
     def _prune(self, plan: Plan, server: Resource, outcome: Outcome, *, only_shards: bool) -> Outcome:
         """Delete what is surplus, but empty a shard that a manifest still names: where it is missing its rows stay."""

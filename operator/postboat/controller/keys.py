@@ -16,6 +16,7 @@ from postboat.cluster.types import SECRET, ApiError, Json
 from postboat.controller.certificates import Pair, authority, leaf, rsa_key, still_good
 from postboat.controller.queue import ExpectedError
 from postboat.model.platform import Wanted, WantedKind
+from postboat.objects.meta import SERVER, owner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,13 +115,12 @@ def _encoded(entries: Mapping[str, bytes]) -> dict[str, str]:
 def _body(server: Resource, wanted: Wanted, entries: Mapping[str, bytes]) -> Json:
     labels = {
         "app.kubernetes.io/name": "postboat",
-        INSTANCE: server.name,
+        (SERVER if wanted.kind is WantedKind.DKIM else INSTANCE): server.name,
         MANAGED: "postboat",
         KEEP: "true",
         "postboat.dev/watch": "true",
     }
     meta: Json = {"namespace": server.namespace, "name": wanted.name, "labels": labels}
     if wanted.kind is not WantedKind.DKIM:
-        owner = {"apiVersion": "postboat.dev/v1alpha1", "kind": "MailServer", "name": server.name, "uid": server.uid}
-        meta["ownerReferences"] = [{**owner, "controller": True, "blockOwnerDeletion": False}]
+        meta["ownerReferences"] = [owner(server.name, server.uid)]
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": _encoded(entries)}

@@ -39,7 +39,7 @@ def standing(client: Client, world: World, server: Key) -> Standing:
             spec = (raw or {}).get("spec") or {}
             templates = spec.get("volumeClaimTemplates") or ()
             if templates:
-                claims[child.name] = _volume(templates[0])
+                claims[child.name] = _volume(templates[0], spec["selector"]["matchLabels"])
             if child.name == f"{server.name}-store":
                 stores = int(spec.get("replicas") or 0)
     return Standing(claims, stores)
@@ -71,6 +71,6 @@ def addresses(client: Client, server: Key) -> dict[str, str]:
     return found
 
 
-def _volume(template: Json) -> Volume:
-    spec = template["spec"]
-    return Volume(spec["resources"]["requests"]["storage"], spec.get("storageClassName"))
+def _volume(template: Json, selector: Mapping[str, str]) -> Volume:
+    spec, labels = template["spec"], (template.get("metadata") or {}).get("labels") or {}
+    return Volume(spec["resources"]["requests"]["storage"], spec.get("storageClassName"), selector, labels)

@@ -16,12 +16,14 @@ from typing_extensions import override
 from postboat import telemetry
 from postboat.cluster.observe import DIGEST, touched
 from postboat.cluster.types import FencedError
+from postboat.controller.inquirer import Inquirer
 from postboat.controller.rollout import NEVER, Ledger, Progress, Target, lagging, workload_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.observe import AgentReport, Agents, Pod, PodAnnotator
+    from postboat.cluster.trouble import Inquiry
     from postboat.cluster.types import Key
     from postboat.objects.plan import ContainerKey
 
@@ -40,6 +42,7 @@ class Beat:
     touch_slow: float = 5.0
     touch_for: float = 60.0
     echo: float = 2.0
+    unready: float = 5.0
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class Observer(threading.Thread):
         *,
         allowed: Callable[[], bool],
         beat: Beat | None = None,
+        inquiry: Inquiry | None = None,
     ) -> None:
         super().__init__(name=f"observer {key.namespace}/{key.name}", daemon=True)
         self.heartbeat = time.monotonic()
@@ -69,6 +73,7 @@ class Observer(threading.Thread):
         self._pods, self._agents, self._annotator = pods, agents, annotator
         self._advance, self._allowed = advance, allowed
         self._beat = beat or Beat()
+        self._inquirer = Inquirer(key, inquiry) if inquiry is not None else None
         self._lock = threading.Lock()
         self._ledger = Ledger()
         self._targets: Mapping[str, Target] = {}
@@ -159,6 +164,10 @@ class Observer(threading.Thread):
             progress = self._progress(pods)
             pause = self._pause(pods, lagging(self._ledger, pods, self._reports))
             sequence = self._ledger.sequence
+        if self._inquirer is not None:
+            progress = self._inquirer.explained(progress, pods)
+        if any(part.ready < part.desired for part in progress):
+            pause = min(pause, self._beat.unready)
         in_force = min((part.lowest for part in progress), default=NEVER)
         self._measure(in_force, sequence, len(behind))
         asked = self._advance(in_force, progress)

@@ -309,11 +309,12 @@ def _only_status(old: Resource, new: Resource) -> bool:
 
 def _pod_matters(old: Pod, new: Pod) -> bool:
     """Whether more changed than the annotations that are written here."""
-    return (old.uid, old.ip, old.ready, old.deleting, old.restarts, old.phase) != (
+    return (old.uid, old.ip, old.ready, old.deleting, old.restarts, old.phase, old.trouble) != (
         new.uid,
         new.ip,
         new.ready,
         new.deleting,
         new.restarts,
         new.phase,
+        new.trouble,
     )

@@ -8,18 +8,22 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
 from postboat.cluster.lease import Terms
-from postboat.cluster.types import LEASE, ApiError, Key
+from postboat.cluster.types import LEASE, ApiError, Json, Key
 from postboat.controller.finalizers import set_finalizer
 from postboat.controller.world import RESOURCES
 from postboat.model.reclaim import FINALIZER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from postboat.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,8 @@ HOLDER = "uninstall"
 KEPT = 30
 """Seconds for which no operator acts after the last look; one that is not uninstalled after all goes on then."""
 RENEWED = 10.0
+WRITERS = 12
+PAGE = 500
 ATTEMPTS = 20
 CONFLICT, NOT_FOUND = 409, 404
 
@@ -39,16 +45,24 @@ def run(settings: Settings, connection: Connection | None = None, *, settle: flo
     if seize(client, settings):
         time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
     left, renewed = 0, time.monotonic()
-    for namespace in settings.namespaces or ("",):
-        for raw in client.pages(RESOURCES["Mailbox"], namespace):
-            if FINALIZER in (raw["metadata"].get("finalizers") or ()):
-                left += not let_go(client, Key(raw["metadata"]["namespace"], raw["metadata"]["name"]), raw)
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="release") as pool:
+        held = _held(client, settings)
+        while page := list(islice(held, PAGE)):
+            left += sum(not gone for gone in pool.map(lambda raw: let_go(client, raw), page))
             if time.monotonic() - renewed > RENEWED:
                 renewed = time.monotonic()
                 seize(client, settings)
     seize(client, settings)
     log.info("Mailboxes that could not be released: %d", left)
     return int(left > 0)
+
+
+def _held(client: Client, settings: Settings) -> Iterator[Json]:
+    """Walk over the Mailboxes with the finalizer."""
+    for namespace in settings.namespaces or ("",):
+        for raw in client.pages(RESOURCES["Mailbox"], namespace):
+            if FINALIZER in (raw["metadata"].get("finalizers") or ()):
+                yield raw
 
 
 def seize(client: Client, settings: Settings) -> bool:
@@ -76,6 +90,7 @@ def seize(client: Client, settings: Settings) -> bool:
     raise ApiError(CONFLICT, "Conflict", "the Lease is written again and again")
 
 
-def let_go(client: Client, key: Key, raw: dict[str, dict[str, str]]) -> bool:
+def let_go(client: Client, raw: Json) -> bool:
     """Take the finalizer from one Mailbox."""
+    key = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
     return any(set_finalizer(client, key, raw["metadata"]["uid"], wanted=False) for _ in range(ATTEMPTS))

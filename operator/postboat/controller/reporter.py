@@ -341,7 +341,14 @@ def _says_ready(resource: Resource, generation: int | None = None) -> bool:
 def _workload(server: str, progress: Progress) -> Workload:
     name = progress.workload.removeprefix(f"{server}-")
     return Workload(
-        name, progress.desired, progress.ready, progress.current, progress.error, progress.goes_on, progress.volumes
+        name,
+        progress.desired,
+        progress.ready,
+        progress.current,
+        progress.error,
+        progress.goes_on,
+        progress.volumes,
+        progress.trouble,
     )
 
 

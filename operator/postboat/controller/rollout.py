@@ -77,6 +77,10 @@ class Progress:
     """Whoever told the error has an earlier configuration in force."""
     volumes: tuple[Volume, ...] = ()
     """The volumes of its pods."""
+    present: int = 0
+    """How many pods there are, whatever they do."""
+    trouble: str = ""
+    """Why one of them does not serve, or is not there."""
 
 
 def workload_progress(
@@ -90,9 +94,9 @@ def workload_progress(
     containers = [container for name, container in ledger.digests if name == workload]
     numbers: list[int] = []
     ready = current = rolled = 0
-    error, goes_on = "", True
+    error, goes_on, trouble = "", True, ""
     volumes: list[Volume] = []
-    for pod in pods:
+    for pod in sorted(pods, key=lambda pod: pod.name):
         if pod.workload != workload or pod.deleting:
             continue
         of_pod = [
@@ -103,6 +107,7 @@ def workload_progress(
         fresh = pod.template == target.template
         rolled += fresh
         current += pod.ready and fresh and numbers[-1] == ledger.sequence
+        trouble = trouble or (f"{pod.name}: {pod.trouble}" if pod.trouble else "")
         told = [report for name in containers if (report := reports.get((pod.name, name))) is not None]
         volumes += [judged(pod.name, report.volume) for report in told if report.volume is not None]
         said = _error(ledger, workload, pod, reports)
@@ -112,7 +117,19 @@ def workload_progress(
     if target.replicas == 0:
         lowest = ledger.sequence
     whole = rolled == len(numbers) >= target.replicas
-    return Progress(workload, target.replicas, ready, current, lowest, error, whole, goes_on, tuple(volumes))
+    return Progress(
+        workload,
+        target.replicas,
+        ready,
+        current,
+        lowest,
+        error,
+        whole,
+        goes_on,
+        tuple(volumes),
+        len(numbers),
+        trouble,
+    )
 
 
 def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:

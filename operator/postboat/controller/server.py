@@ -16,6 +16,7 @@ from postboat import telemetry
 from postboat.api import Resource
 from postboat.cluster.secrets import content_of
 from postboat.cluster.stores import Stores
+from postboat.cluster.trouble import Inquiry
 from postboat.cluster.types import (
     SECRET,
     ApiError,
@@ -105,6 +106,7 @@ class MailServerControl:
             means.annotator,
             self._reporter.advance,
             allowed=means.leading,
+            inquiry=Inquiry(means.client),
         )
         self._stores = Stores()
         self.keeper = Keeper(

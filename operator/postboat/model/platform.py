@@ -90,6 +90,9 @@ class Volume:
 
     size: str
     storage_class: str | None = None
+    selector: Mapping[str, str] | None = None
+    """Of a StatefulSet that exists: by which labels it selects its pods, and those of its claims; both never change."""
+    labels: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class ClientService:
     external_traffic_policy: str | None = None
     load_balancer_class: str | None = None
     source_ranges: tuple[str, ...] = ()
+    family_policy: str | None = None
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,10 @@ class Scheduling:
     affinity: Mapping[str, object] | None = None
     priority_class: str | None = None
     spread: tuple[Mapping[str, object], ...] = ()
+    sidecar_resources: Mapping[str, object] | None = None
+    labels: Mapping[str, str] | None = None
+    annotations: Mapping[str, str] | None = None
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

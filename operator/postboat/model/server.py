@@ -128,6 +128,8 @@ def client_service(spec: api.MailServerSpec) -> ClientService:
         external_traffic_policy=given.external_traffic_policy,
         load_balancer_class=given.load_balancer_class,
         source_ranges=tuple(sorted(given.load_balancer_source_ranges)),
+        family_policy=given.ip_family_policy,
+        families=tuple(given.ip_families),
     )
 
 
@@ -147,6 +149,10 @@ def _scheduling(given: PodSettings | None) -> Scheduling:
         affinity=plain.get("affinity"),
         priority_class=plain.get("priorityClassName"),
         spread=tuple(plain.get("topologySpreadConstraints", ())),
+        sidecar_resources=_resources(plain.get("sidecarResources")),
+        labels=plain.get("labels"),
+        annotations=plain.get("annotations"),
+        image_pull_secrets=tuple(one["name"] for one in plain.get("imagePullSecrets", ())),
     )
 
 

@@ -120,6 +120,10 @@ def _client_service(platform: Platform, name: str, ports: Mapping[str, tuple[int
         spec["loadBalancerClass"] = wanted.load_balancer_class
     if wanted.source_ranges:
         spec["loadBalancerSourceRanges"] = list(wanted.source_ranges)
+    if wanted.family_policy is not None:
+        spec["ipFamilyPolicy"] = wanted.family_policy
+    if wanted.families:
+        spec["ipFamilies"] = list(wanted.families)
     service = _service(platform, name, name, ports, spec)
     if wanted.annotations:
         service["metadata"]["annotations"] = dict(wanted.annotations)

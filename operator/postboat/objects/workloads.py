@@ -3,6 +3,7 @@
 All pods run without API credentials and with a read-only root; all but Postfix run as somebody without any capability.
 """
 
+from collections.abc import Mapping
 from hashlib import sha256
 from json import dumps
 from typing import Final
@@ -11,7 +12,7 @@ from postboat.model import names
 from postboat.model.platform import Platform, Scheduling, Volume
 from postboat.objects.components import Claim, Component, Container, replicas
 from postboat.objects.config import shard_suffix
-from postboat.objects.meta import RESTART_DIGEST, TEMPLATE_DIGEST, Body, metadata, selector
+from postboat.objects.meta import RESTART_DIGEST, TEMPLATE_DIGEST, Body, lasting_selector, metadata, selector
 from postboat.render.files import Effect, Files
 
 _READABLE: Final = 0o444
@@ -21,7 +22,7 @@ _STOP_SLACK: Final = 5
 
 def stateful_set(platform: Platform, component: Component, files: Files, volume: Volume | None) -> Body:
     """Make the StatefulSet of a component."""
-    labels = selector(platform, component.name)
+    labels = _selector(platform, component, volume)
     claims = [_claim_template(platform, component, component.claim, volume)] if component.claim and volume else []
     return {
         "apiVersion": "apps/v1",
@@ -35,15 +36,23 @@ def stateful_set(platform: Platform, component: Component, files: Files, volume:
             "updateStrategy": {"type": "RollingUpdate"},
             "revisionHistoryLimit": 3,
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-            "template": _template(platform, component, files),
+            "template": _template(platform, component, files, labels),
         }
         | ({"volumeClaimTemplates": claims} if claims else {}),
     }
 
 
-def _template(platform: Platform, component: Component, files: Files) -> Body:
-    labels = selector(platform, component.name) | {"app.kubernetes.io/managed-by": "postboat"}
-    annotations = {RESTART_DIGEST: _restart_digest(component, files)}
+def _selector(platform: Platform, component: Component, volume: Volume | None) -> dict[str, str]:
+    if volume is not None and volume.selector is not None:
+        return dict(volume.selector)
+    return (selector if component.claim is None else lasting_selector)(platform, component.name)
+
+
+def _template(platform: Platform, component: Component, files: Files, selected_by: Mapping[str, str]) -> Body:
+    given = platform.scheduling.get(component.name, Scheduling())
+    own = selector(platform, component.name) | {"app.kubernetes.io/managed-by": "postboat"}
+    labels = {**(given.labels or {}), **own, **selected_by}
+    annotations = {**(given.annotations or {}), RESTART_DIGEST: _restart_digest(component, files)}
     spec = _pod(platform, component)
     digest = sha256(dumps([labels, annotations, spec], sort_keys=True).encode()).hexdigest()
     return {"metadata": {"labels": labels, "annotations": annotations | {TEMPLATE_DIGEST: digest}}, "spec": spec}
@@ -63,7 +72,7 @@ def _pod(platform: Platform, component: Component) -> Body:
     scheduling = platform.scheduling.get(component.name, Scheduling())
     made = [(item.sidecar, _container(platform, component, item, scheduling)) for item in component.containers]
     sidecars = [{**body, "restartPolicy": "Always"} for sidecar, body in made if sidecar]
-    pull = [{"name": name} for name in platform.environment.image_pull_secrets]
+    pull = [{"name": name} for name in (*platform.environment.image_pull_secrets, *scheduling.image_pull_secrets)]
     return {
         "serviceAccountName": f"{platform.name}-mail",
         "automountServiceAccountToken": False,
@@ -123,7 +132,8 @@ def _container(platform: Platform, component: Component, container: Container, s
             *({"name": name, "value": value} for name, value in _environment(component, container).items()),
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
-        "resources": (scheduling.resources if main else None) or {"requests": dict(container.requests)},
+        "resources": (scheduling.resources if main else scheduling.sidecar_resources)
+        or {"requests": dict(container.requests)},
         "securityContext": _container_security(container),
         "startupProbe": _probe(container, "/livez", period=1, failures=600, timeout=10),
         "livenessProbe": _probe(container, "/livez", period=10, failures=6, timeout=10),
@@ -210,6 +220,7 @@ def _shard_source(platform: Platform, number: int, key: str) -> Body:
 
 
 def _claim_template(platform: Platform, component: Component, claim: Claim, volume: Volume) -> Body:
+    labels = lasting_selector(platform, component.name) if volume.labels is None else volume.labels
     spec: Body = {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": volume.size}},
@@ -220,7 +231,7 @@ def _claim_template(platform: Platform, component: Component, claim: Claim, volu
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": {"name": claim.name, "labels": selector(platform, component.name)},
+        "metadata": {"name": claim.name, "labels": dict(labels)},
         "spec": spec,
     }
 

@@ -25,6 +25,8 @@ class Workload:
     """The container that said so has an earlier configuration in force."""
     volumes: tuple[Volume, ...] = ()
     """The volumes of its pods, as far as they have told."""
+    trouble: str = ""
+    """Why a pod is not there or does not serve, with the cure."""
 
 
 @dataclass(frozen=True, slots=True)

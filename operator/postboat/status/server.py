@@ -16,7 +16,7 @@ from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
 from postboat.status import agents, conditions, storage
 from postboat.status.conditions import Condition
-from postboat.status.observation import Moment, Observation
+from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import statement, unless_equal
 
 _MOST_NAMED: Final = 5
@@ -98,15 +98,24 @@ def _paused(held: tuple[str, ...]) -> Condition:
 
 
 def _workloads(seen: Observation) -> Condition:
+    waiting = [workload for workload in seen.workloads if workload.ready < workload.desired]
+    if any(workload.trouble for workload in waiting):
+        return _waiting(waiting)
     unsettled = agents.unsettled(seen.workloads)
     if unsettled is not None:
         return unsettled
-    waiting = [workload for workload in seen.workloads if workload.ready < workload.desired]
     if waiting or not seen.workloads:
-        names = ", ".join(f"{workload.name} {workload.ready}/{workload.desired}" for workload in waiting)
-        message = f"Pods that do not serve yet: {names or 'all'}."
-        return Condition("WorkloadsReady", holds=False, reason=Reason.WORKLOADS_NOT_READY, message=message)
+        return _waiting(waiting)
     return Condition("WorkloadsReady", holds=True, reason=Reason.WORKLOADS_READY, message="Every pod serves.")
+
+
+def _waiting(workloads: list[Workload]) -> Condition:
+    told = [
+        f"{workload.name} {workload.ready}/{workload.desired}" + (f" ({workload.trouble})" if workload.trouble else "")
+        for workload in sorted(workloads, key=lambda workload: not workload.trouble)
+    ]
+    message = f"Pods that do not serve yet: {', '.join(told) or 'all'}."
+    return Condition("WorkloadsReady", holds=False, reason=Reason.WORKLOADS_NOT_READY, message=message)
 
 
 def _ready(*causes: Condition, in_force: bool) -> Condition:

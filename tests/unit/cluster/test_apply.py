@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.cluster.apply import Applier, Outcome
+from postboat.cluster.apply import Applier, Family, Outcome
 from postboat.cluster.children import Child
 from postboat.cluster.types import SECRET, ApiError, ConnectionFailedError, FencedError, Json, Key, ResourceType
 from postboat.model.resolve import resolve
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLAN = plan(resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml"))))
+OWNER = PLAN.objects[0].body["metadata"]["ownerReferences"][0]["uid"]
 SHARDS = [item.ref for item in PLAN.objects if item.shard is not None]
 
 
@@ -47,7 +48,7 @@ class Server:
 
     def has(self, name: str, note: str) -> None:
         """Let a Secret be there as another process wrote it."""
-        child = Child("mail", name, "uid", "1", "", "mail", "owner", kept=False, deleting=False, shard=note)
+        child = Child("mail", name, "uid", "1", "", "mail", OWNER, kept=False, deleting=False, shard=note)
         self.held[SECRET, Key(PLAN.objects[0].body["metadata"]["namespace"], name)] = child
 
 
@@ -163,3 +164,40 @@ def test_an_answer_about_one_object_does_not(server: Server, applier: Applier, s
     server.refused = {("Service", "mail-smtp"): ApiError(status, "Reason", "PATCH")}
     outcome = applier.apply(PLAN.objects)
     assert done(outcome) == everything() - {("Service", "mail-smtp")}
+
+
+def test_keys_that_a_restore_left_without_an_owner_are_owned_again(server: Server, applier: Applier) -> None:
+    """A DKIM key has no owner, and must not look like a part of somebody's application."""
+    held = [("mail-internal", "", True), ("mail-selfsigned", "u", True), ("d.test-dkim", "", True), ("x", "", False)]
+    merged: dict[str, Json] = {}
+    server.of_instance = lambda *_: [  # type: ignore[attr-defined]
+        (SECRET, Child("mail", name, f"uid {name}", "1", "", "mail", owner, kept=kept, deleting=False))
+        for name, owner, kept in held
+    ]
+    server.merge = lambda _kind, _namespace, name, body: merged.update({name: body["metadata"]})  # type: ignore[attr-defined]
+    outcome = applier.adopt(Family("mail", "mail", "u"), {"mail-internal", "mail-selfsigned"})
+    assert not outcome.failures
+    assert merged["mail-internal"]["ownerReferences"][0]["uid"] == "u"
+    labels = {"app.kubernetes.io/instance": None, "postboat.dev/server": "mail"}
+    assert merged["d.test-dkim"] == {"uid": "uid d.test-dkim", "labels": labels}
+    assert merged.keys() == {"mail-internal", "d.test-dkim"}
+
+
+def test_one_that_was_made_immutable_is_made_anew(server: Server, applier: Applier) -> None:
+    """Its first refusal is that of the server; after it was deleted it is taken."""
+    ref = ("ConfigMap", "mail-imap")
+    server.refused = {ref: ApiError(422, "Invalid", "PATCH configmaps/mail-imap")}
+    labels = {"app.kubernetes.io/managed-by": "postboat"}
+    held = {"immutable": True, "metadata": {"namespace": "mail", "name": ref[1], "uid": "u", "labels": labels}}
+    deleted: list[str] = []
+
+    def delete(_kind: ResourceType, _namespace: str, name: str, *, uid: str) -> None:
+        deleted.append(f"{name} {uid}")
+        server.refused = {}
+
+    server.delete = delete  # type: ignore[attr-defined]
+    found = server.get
+    server.get = lambda kind, *place: held if place[1:] == (ref[1],) else found(kind, *place)  # type: ignore[assignment,method-assign]
+    assert not applier.apply([item for item in PLAN.objects if item.ref == ref]).failures
+    assert deleted == ["mail-imap u"]
+    assert server.sent[ref] == 2

@@ -168,6 +168,62 @@ def test_another_spelling_of_an_amount_changes_no_pod() -> None:
     assert templates("21m", "1Gi", "2Gi") != templates("22m", "1Gi", "2Gi")
 
 
+def test_nothing_without_an_owner_looks_like_a_part_of_an_application() -> None:
+    """StatefulSets copy their selector to their claims, and Argo CD takes the label for its own."""
+    tracking = "app.kubernetes.io/instance"
+    for body in bodies("several", "StatefulSet").values():
+        claims = body["spec"].get("volumeClaimTemplates", ())
+        if claims:
+            assert tracking not in body["spec"]["selector"]["matchLabels"]
+        assert not [claim for claim in claims if tracking in claim["metadata"]["labels"]]
+        labels = body["spec"]["template"]["metadata"]["labels"]
+        assert body["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert labels[tracking] == "mail"
+
+
+def test_selectors_that_exist_stay() -> None:
+    raws = world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")
+    old = {"app.kubernetes.io/instance": "mail", "app.kubernetes.io/component": "store"}
+    claims = {"mail-store": Volume("1Gi", "standard", old, {"a": "b"})}
+    objects = plan(resolve(world.snapshot(raws)), claims=claims).objects
+    store = next(item.body for item in objects if (item.kind, item.name) == ("StatefulSet", "mail-store"))
+    assert store["spec"]["selector"]["matchLabels"] == old
+    assert store["spec"]["volumeClaimTemplates"][0]["metadata"]["labels"] == {"a": "b"}
+
+
+def test_what_a_server_asks_for_its_pods() -> None:
+    limits = {"limits": {"memory": "64Mi", "cpu": "100m"}}
+    marks = {"app.kubernetes.io/instance": "other", "team": "post"}
+    pods = {
+        "smtp": {"resources": limits, "sidecarResources": {"limits": {"memory": "32Mi"}}, "labels": marks},
+        "store": {"annotations": {"a": "b", "postboat.dev/restart-digest": "x"}, "imagePullSecrets": [{"name": "r"}]},
+    }
+    secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    objects = plan(resolve(world.of(world.server(pods=pods), (), secrets))).objects
+    made = {item.name: item.body["spec"]["template"] for item in objects if item.kind == "StatefulSet"}
+    resources = {one["name"]: one["resources"] for one in containers(made["mail-smtp"]["spec"])}
+    assert resources == {"postfix": limits, "edge": {"limits": {"memory": "32Mi"}}}
+    assert (
+        made["mail-smtp"]["metadata"]["labels"] | {"team": "post", "app.kubernetes.io/instance": "mail"}
+        == (made["mail-smtp"]["metadata"]["labels"])
+    )
+    assert made["mail-store"]["metadata"]["annotations"]["a"] == "b"
+    assert len(made["mail-store"]["metadata"]["annotations"]["postboat.dev/restart-digest"]) == 64
+    assert made["mail-store"]["spec"]["imagePullSecrets"] == [{"name": "r"}]
+
+
+@pytest.mark.parametrize("families", [["IPv6"], ["IPv6", "IPv4"], []])
+def test_client_services_have_the_families_that_are_asked_for(families: list[str]) -> None:
+    secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
+    server = world.server(service={"ipFamilyPolicy": "PreferDualStack", "ipFamilies": families})
+    objects = plan(resolve(world.of(server, (), secrets))).objects
+    found = {item.name: item.body["spec"] for item in objects if item.kind == "Service"}
+    for name in ("mail-smtp", "mail-imap"):
+        assert found[name]["ipFamilyPolicy"] == "PreferDualStack"
+        assert found[name].get("ipFamilies", []) == families
+    assert "ipFamilies" not in found["mail-store"]
+
+
 def test_names_are_valid_for_the_longest_server() -> None:
     name = "m" * 40
     secrets = {content.name: content for content in (world.internal("mail", name), world.self_signed("mail", name))}

@@ -1,0 +1,198 @@
+"""Fields that others have put into objects of the platform, and the patch that takes them out again.
+
+Server-side apply leaves alone what another manager owns, and what nobody owns any more: a key beside ours, hostNetwork,
+a second container. What an object is without them is known from its own body, or from making it on trial under
+another name, which brings the defaults of the server and what its webhooks add.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from postboat.cluster.client import MANAGER
+from postboat.cluster.types import (
+    BY_KIND,
+    CONFIG_MAP,
+    SECRET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    STATEFUL_SET,
+    ApiError,
+    Json,
+    Key,
+    ResourceType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from postboat.cluster.client import Client
+    from postboat.objects.plan import KubeObject
+
+log = logging.getLogger(__name__)
+
+DATA: Final = frozenset({CONFIG_MAP, SECRET})
+"""Types without defaults: such an object is what its body says."""
+INVALID: Final = 422
+_OTHER_FAMILY: Final = "spec.ipFamilies[0]"
+"""Where the server refuses to change the first family of a Service."""
+_HARMLESS: Final = frozenset({"f:metadata", "f:status"})
+_NEVER: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
+_LEFT: Final[Mapping[ResourceType, frozenset[str]]] = {
+    SERVICE: frozenset(
+        {"clusterIP", "clusterIPs", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy", "loadBalancerIP"}
+    ),
+    SERVICE_ACCOUNT: frozenset({"imagePullSecrets", "secrets"}),
+    STATEFUL_SET: frozenset({"selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates"}),
+}
+"""What the server, a load balancer or OpenShift fill in by right, and what nobody can change."""
+
+
+class Alone:
+    """Applies objects so that nothing but what the plan says is in them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def apply(self, item: KubeObject) -> Json:
+        """Apply an object, take out what others have put in, and give the metadata that it has then.
+
+        A ConfigMap or Secret that somebody has made immutable is made anew, and so is a Service of another IP family.
+        """
+        kind, key = identity(item.body)
+        try:
+            meta: Json = self._client.apply(dict(item.body), kind)["metadata"]
+        except ApiError as failure:
+            held = self._client.get(kind, *key) if failure.status == INVALID else None
+            if held is None or not (held.get("immutable") or (kind is SERVICE and _OTHER_FAMILY in failure.message)):
+                raise
+            return self._make_anew(item, held)
+        if not suspicious(meta.get("managedFields") or ()):
+            return meta
+        live, operations = self.foreign(item)
+        if live is None or not operations:
+            return meta
+        if live.get("immutable"):
+            return self._make_anew(item, live)
+        log.warning("%s/%s: fields of others are taken out: %s", item.kind, item.name, ", ".join(named(operations)))
+        put_right: Json = self._client.correct(kind, key.namespace, key.name, operations)["metadata"]
+        return put_right
+
+    def foreign(self, item: KubeObject) -> tuple[Json | None, list[Json]]:
+        """Give an object as it is, and the patch that takes out what is not ours."""
+        kind, key = identity(item.body)
+        live = self._client.get(kind, *key)
+        if live is None or not suspicious(live["metadata"].get("managedFields") or ()):
+            return live, []
+        wanted = dict(item.body) if kind in DATA else self._client.fresh(dict(item.body), kind)
+        return live, corrections(kind, live, wanted)
+
+    def _make_anew(self, item: KubeObject, held: Json) -> Json:
+        kind, key = identity(item.body)
+        log.warning("%s/%s cannot be changed, and is made anew", item.kind, item.name)
+        self._client.delete(kind, *key, uid=held["metadata"]["uid"])
+        made: Json = self._client.apply(dict(item.body), kind)["metadata"]
+        return made
+
+
+def suspicious(managed: Iterable[Json]) -> bool:
+    """Tell whether anybody else manages more of an object than its metadata and its status.
+
+    Where managers were lost, the server itself claims everything under the name `before-first-apply`.
+    """
+    return any(
+        entry.get("manager") != MANAGER
+        and not entry.get("subresource")
+        and bool((entry.get("fieldsV1") or {}).keys() - _HARMLESS)
+        for entry in managed
+    )
+
+
+def corrections(kind: ResourceType, live: Json, wanted: Json) -> list[Json]:
+    """Write the JSON patch that makes of an object what it is without the fields of others; empty when it is that.
+
+    Labels and annotations stay, those of pod templates too: tools mark what they touch, and harm nothing.
+    """
+    operations = list(_differences(kind, live, wanted))
+    if not operations:
+        return []
+    meta = live["metadata"]
+    kept = [entry for entry in map(_lasting, meta.get("managedFields") or ()) if entry is not None]
+    return [
+        # A conflict, when somebody has written since the object was read.
+        {"op": "add", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+        {"op": "add", "path": "/metadata/managedFields", "value": kept},
+        *operations,
+    ]
+
+
+def named(operations: Iterable[Json]) -> list[str]:
+    """Name the fields that a patch sets right, without their values."""
+    return [operation["path"] for operation in operations if not operation["path"].startswith("/metadata/")]
+
+
+def _lasting(entry: Json) -> Json | None:
+    """Let others manage metadata only; whatever else they own would be looked at again with each apply."""
+    if entry.get("subresource") or (entry.get("manager") == MANAGER and entry.get("operation") == "Apply"):
+        return entry
+    fields = {name: value for name, value in (entry.get("fieldsV1") or {}).items() if name == "f:metadata"}
+    return {**entry, "fieldsV1": fields} if fields else None
+
+
+def _differences(kind: ResourceType, live: Json, wanted: Json) -> Iterator[Json]:
+    apart = {"spec", "data", "binaryData"}
+    left = _NEVER | apart | _LEFT.get(kind, frozenset())
+    yield from _changes("", _without(live, left), _without(wanted, left))
+    for part in ("data", "binaryData"):
+        if wanted.get(part) or live.get(part):
+            yield from _entries(f"/{part}", live.get(part) or {}, wanted.get(part) or {})
+    if "spec" in wanted:
+        spec = _LEFT.get(kind, frozenset()) | {"template", "ports"}
+        yield from _changes("/spec", _without(live["spec"], spec), _without(wanted["spec"], spec))
+    if kind is STATEFUL_SET:
+        pods = [whole["spec"]["template"]["spec"] for whole in (live, wanted)]
+        yield from _changes("/spec/template/spec", *pods)
+    if kind is SERVICE and _ports(live) != _ports(wanted):
+        yield {"op": "add", "path": "/spec/ports", "value": _with_node_ports(live, wanted)}
+
+
+def _entries(path: str, live: Json, wanted: Json) -> Iterator[Json]:
+    """Take away what is too much; what is lacking or differs was applied before."""
+    return ({"op": "remove", "path": f"{path}/{_escaped(name)}"} for name in sorted(live.keys() - wanted.keys()))
+
+
+def _changes(path: str, live: Json, wanted: Json) -> Iterator[Json]:
+    for name in sorted(live.keys() | wanted.keys()):
+        if live.get(name) == wanted.get(name):
+            continue
+        at = f"{path}/{_escaped(name)}"
+        yield {"op": "add", "path": at, "value": wanted[name]} if name in wanted else {"op": "remove", "path": at}
+
+
+def _without(whole: Json, names: frozenset[str]) -> Json:
+    return {name: value for name, value in whole.items() if name not in names}
+
+
+def _ports(service: Json) -> list[Json]:
+    return [_without(port, frozenset({"nodePort"})) for port in service["spec"].get("ports") or ()]
+
+
+def _with_node_ports(live: Json, wanted: Json) -> list[Json]:
+    """Keep the node ports that the server has given out: clients know them."""
+    known = {port["name"]: port["nodePort"] for port in live["spec"].get("ports") or () if "nodePort" in port}
+    return [port | ({"nodePort": known[port["name"]]} if port["name"] in known else {}) for port in _ports(wanted)]
+
+
+def _escaped(name: str) -> str:
+    """Write a name as a step of a JSON pointer (RFC 6901, 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def identity(body: Mapping[str, object] | Json) -> tuple[ResourceType, Key]:
+    """Give the type and the key of a body."""
+    kind = BY_KIND[str(body["apiVersion"]), str(body["kind"])]
+    meta = body["metadata"]
+    if not isinstance(meta, dict):
+        raise TypeError("an object without metadata")
+    return kind, Key(meta.get("namespace", ""), meta["name"])
