@@ -6,6 +6,7 @@ Liveness fails when a thread is frozen, so that the kubelet starts the process a
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +70,26 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def serve(health: Health, ports: set[int]) -> list[ThreadingHTTPServer]:
-    """Answer probes and metrics on these ports, each in a thread; port 0 is no port."""
+class _Server(ThreadingHTTPServer):
+    """Listens on all addresses of the pod, of both families where there are two: the kubelet asks the pod's address."""
+
+    daemon_threads = True
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    @override
+    def server_bind(self) -> None:
+        """Take IPv4 too."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def serve(health: Health, ports: Iterable[int]) -> list[ThreadingHTTPServer]:
+    """Answer probes and metrics on these ports, each in a thread."""
     handler = type("Handler", (_Handler,), {"health": health})
     servers = []
-    for port in sorted(ports - {0}):
-        server = ThreadingHTTPServer(("", port), handler)  # the kubelet asks the pod's address
-        server.daemon_threads = True
+    for port in ports:
+        server = _Server(("", port), handler)
         threading.Thread(target=server.serve_forever, name=f"http {port}", daemon=True).start()
         servers.append(server)
     return servers

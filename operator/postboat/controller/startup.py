@@ -90,7 +90,7 @@ def connection_info(operator: Operator) -> kopf.ConnectionInfo:
 def begin(operator: Operator) -> None:
     """Answer probes, start the threads, and let kopf's loop show that it turns."""
     settings = operator.settings
-    serve(operator.health, {settings.probe_port, settings.metrics_port})
+    serve(operator.health, sorted({settings.probe_port, settings.metrics_port} - {0}))  # 0 is no port
     operator.start()
     turned = [time.monotonic()]
     operator.health.beats["kopf"] = lambda: turned[0]

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,14 @@ def test_everything_comes_first_and_then_only_what_is_new(client: Stores, ledger
     ledger.note(Kind.PUBLIC, {"offers": True})
     told = news(client, first.mark).told
     assert told == (Told("bert", None, None, Kept.NOTHING), Told("offers", None, None, Kept.PUBLIC))
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_stores_are_asked_by_either_family(client: Stores, address: str) -> None:
+    answer = client.ask(access(), {0: (replace(POD, ip=address), Mark())})[0]
+    assert isinstance(answer, News), answer
+    assert len(answer.told) == 2
 
 
 def test_many_mailboxes_come_in_pages(client: Stores, ledger: Ledger) -> None:
