@@ -92,3 +92,30 @@ def test_an_object_that_somebody_made_immutable_is_made_anew(platform: Platform)
     platform.kube.patch("v1", "ConfigMap", platform.namespace, name, {"immutable": True})
     eventually(lambda: substance(platform, "v1", "ConfigMap", name) == before, f"{name} can be changed again")
     platform.remove_mailbox(platform.add_mailbox().user)
+
+
+@pytest.mark.row("B3")
+@pytest.mark.parametrize(("kind", "suffix"), [("ConfigMap", "imap"), ("Secret", "internal"), ("Secret", "selfsigned")])
+def test_children_without_an_owner_are_owned_again(platform: Platform, kind: str, suffix: str) -> None:
+    """Backups bring them back so."""
+    name, namespace = f"{platform.name}-{suffix}", platform.namespace
+    server = platform.kube.get(GROUP, "MailServer", namespace, platform.name)
+    assert server is not None
+    platform.kube.patch("v1", kind, namespace, name, {"metadata": {"ownerReferences": None}})
+
+    def owned() -> bool:
+        found = platform.kube.get("v1", kind, namespace, name)
+        assert found is not None
+        owners = found["metadata"].get("ownerReferences") or []
+        return [owner["uid"] for owner in owners] == [server["metadata"]["uid"]]
+
+    eventually(owned, f"{kind} {name} has its owner")
+
+
+@pytest.mark.row("B4")
+def test_nothing_without_an_owner_looks_like_a_part_of_an_application(platform: Platform) -> None:
+    """Argo CD takes this label for its own, and prunes what its manifests do not have."""
+    for kind in ("Secret", "ConfigMap", "PersistentVolumeClaim", "Service", "StatefulSet"):
+        for one in platform.kube.objects("v1" if kind != "StatefulSet" else "apps/v1", kind, platform.namespace):
+            if not one["metadata"].get("ownerReferences"):
+                assert "app.kubernetes.io/instance" not in (one["metadata"].get("labels") or {}), one["metadata"]

@@ -65,6 +65,17 @@ def test_a_recreated_platform_finds_its_mail_where_it_lies(own_platform: tuple[P
     eventually(lambda: usage(platform, user).get("messages") == 1, "usage is known")
 
 
+@pytest.mark.row("M14")
+def test_deletion_in_the_foreground_ends_after_the_pods(own_platform: tuple[Platform, Account]) -> None:
+    platform, _ = own_platform
+    kube, namespace = platform.kube, platform.namespace
+    servers = kube.dynamic.resources.get(api_version=GROUP, kind="MailServer")
+    servers.delete(name=platform.name, namespace=namespace, body={"propagationPolicy": "Foreground"})
+    eventually(lambda: kube.get(GROUP, "MailServer", namespace, platform.name) is None, "it is gone", timeout=180)
+    assert not kube.pods(namespace, instance=platform.name)
+    assert kube.objects("v1", "PersistentVolumeClaim", namespace), "the mail stays"
+
+
 @pytest.mark.row("B4")
 @pytest.mark.parametrize(
     ("change", "allowed"),
