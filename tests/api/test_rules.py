@@ -27,7 +27,7 @@ REFUSED: list[tuple[str, str, Json, str]] = [
     ("MailServer", "m", {**SERVER, "pods": {"web": {}}}, "write one of the workloads"),
     ("MailServer", "m", {**SERVER, "service": {"externalTrafficPolicy": "Local"}}, "externalTrafficPolicy needs"),
     ("MailServer", "m", {**SERVER, "service": {"ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "SingleStack"}},
-     "two ipFamilies need"),
+     "write ipFamilyPolicy"),
     ("MailServer", "m", {**SERVER, "service": {"loadBalancerClass": "x/y"}}, "loadBalancerClass needs"),
     ("MailServer", "m", {**SERVER, "service": {"loadBalancerSourceRanges": ["::/0"]}}, "loadBalancerSourceRanges nee"),
     ("MailServer", "m", {**SERVER, "accounts": {"ldap": {**LDAP, "bindDN": "cn=x"}}}, "write bindDN and"),

@@ -92,7 +92,7 @@ class Service(Model):
                 "!has(self.ipFamilies) || size(self.ipFamilies) < 2 "
                 "|| !has(self.ipFamilyPolicy) || self.ipFamilyPolicy != 'SingleStack'"
             ),
-            message="two ipFamilies need ipFamilyPolicy PreferDualStack or RequireDualStack",
+            message="write ipFamilyPolicy PreferDualStack or RequireDualStack with two ipFamilies",
             holds=lambda service: (
                 len(service.ip_families) < len(IpFamily) or service.ip_family_policy is not FamilyPolicy.SINGLE_STACK
             ),
