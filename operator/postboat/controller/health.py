@@ -87,7 +87,7 @@ class _Server(ThreadingHTTPServer):
 def serve(health: Health, ports: Iterable[int]) -> list[ThreadingHTTPServer]:
     """Answer probes and metrics on these ports, each in a thread."""
     handler = type("Handler", (_Handler,), {"health": health})
-    servers = []
+    servers: list[ThreadingHTTPServer] = []
     for port in ports:
         server = _Server(("", port), handler)
         threading.Thread(target=server.serve_forever, name=f"http {port}", daemon=True).start()
