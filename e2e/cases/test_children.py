@@ -6,6 +6,7 @@ import pytest
 
 from e2e.kube import GROUP, Object, eventually
 from e2e.platform import PODS, Platform
+from postboat.model import names
 
 
 def pods(platform: Platform) -> dict[str, str]:
@@ -45,7 +46,7 @@ EVIL = {"name": "evil", "image": "postboat.test/busybox:latest"}
 FOREIGN = [
     ("v1", "ConfigMap", "smtp", {"data": {"theirs": "of no use"}}),
     ("v1", "Secret", "store", {"data": {"main.cf": "eA=="}}),
-    ("v1", "Secret", "directory-00", {"data": {"other": "eA=="}}),
+    ("v1", "Secret", f"directory-{names.shard('alice'):02d}", {"data": {"other": "eA=="}}),
     ("apps/v1", "StatefulSet", "valkey", {"spec": {"template": {"spec": {"hostPID": True}}}}),
     ("apps/v1", "StatefulSet", "filter", {"spec": {"template": {"spec": {"containers": [EVIL]}}}}),
     ("v1", "Service", "imap", {"spec": {"externalIPs": ["192.0.2.1"]}}),
