@@ -56,6 +56,7 @@ def test_only_its_own_kinds_of_children_are_created_and_deleted() -> None:
     assert {resource for _, resource, verbs in rules(role) if "delete" in verbs} == WRITTEN
     assert {resource for _, resource, verbs in rules(role) if "create" in verbs} == WRITTEN | {"events"}
     assert {resource for _, resource, verbs in rules(role) if "patch" in verbs and "/" not in resource} == WRITTEN | {
+        "events",
         "pods",
         "mailboxes",
     }
