@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from postboat.agent.mailstore.ledger import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from pathlib import Path
 
     from postboat.agent.children import Children
@@ -35,16 +35,19 @@ class Dismissal:
         self._children = children
         self._lock = threading.Lock()
         self._looks: dict[str, int] = {}
+        self._replaced: set[str] = set()
         self._woken = threading.Event()
 
     def start(self) -> None:
         """Work in a thread that ends with the process."""
         threading.Thread(target=self._run, name="dismissal", daemon=True).start()
 
-    def dismiss(self, users: Iterable[str]) -> None:
-        """Take users who have left the directory; it returns at once."""
+    def dismiss(self, users: Collection[str], *, anyway: bool = False) -> None:
+        """Take users who have left the directory, or in whose place somebody else is (`anyway`); it returns at once."""
         with self._lock:
             self._looks.update(dict.fromkeys(users, LOOKS))
+            if anyway:
+                self._replaced.update(users)
         self._woken.set()
 
     def look(self) -> bool:
@@ -64,7 +67,7 @@ class Dismissal:
 
     def _see_off(self, user: str) -> str:
         """End the sessions of one user; the result is why that failed."""
-        if listed(self._directory, user):
+        if user not in self._replaced and listed(self._directory, user):
             self._settle(user, LOOKS)
             return ""
         outcome = self._children.run(("doveadm", "kick", user), seconds=_SECONDS)
@@ -78,6 +81,7 @@ class Dismissal:
             self._looks[user] -= looks
             if self._looks[user] <= 0:
                 del self._looks[user]
+                self._replaced.discard(user)
 
     def _run(self) -> None:
         again = False

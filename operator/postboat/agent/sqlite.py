@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
@@ -29,27 +29,38 @@ class _DamagedError(ValueError):
 
 
 class SqliteDriver:
-    """The tables of a container in the SQLite file `path`; `on_removed` hears which keys a table has no more."""
+    """The tables of a container in the SQLite file `path`.
+
+    `before` hears the rows that are about to count, `on_removed` which keys a table has no more.
+    """
 
     limit = sys.maxsize
     replaces = False
 
-    def __init__(self, path: Path, on_removed: Callable[[str, AbstractSet[str]], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_removed: Callable[[str, AbstractSet[str]], None] | None = None,
+        before: Callable[[Table, Collection[Row]], None] | None = None,
+    ) -> None:
         self._path = path
-        self._on_removed = on_removed
+        self._on_removed, self._before = on_removed, before
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Make the file hold these tables and no others; a reader sees the old ones until the transaction ends."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        told = {table: tuple(rows) for table, rows in tables.items()}
+        self._announce(told)
         try:
-            self._replace(tables)
+            self._replace(told)
         except _DamagedError:  # left so by an earlier run; its readers are gone or see nothing of use
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-            self._replace(tables)
+            self._replace(told)
 
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Apply all differences in one transaction."""
+        self._announce({table: tuple(delta.changed.values()) for table, delta in deltas.items()})
         with closing(self._connect()) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -64,6 +75,12 @@ class SqliteDriver:
                 raise self._failure(error) from error
         self._tell({table.name: delta.removed for table, delta in deltas.items()})
         return False
+
+    def _announce(self, tables: Mapping[Table, Collection[Row]]) -> None:
+        if self._before is not None:
+            for table, rows in tables.items():
+                if rows:
+                    self._before(table, rows)
 
     def _tell(self, removed: Mapping[str, AbstractSet[str]]) -> None:
         if self._on_removed is not None:

@@ -9,7 +9,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from postboat.api import GROUP, VERSION, Resource
-from postboat.api.mailbox import MailboxType
+from postboat.api.mailbox import MailboxSpec, MailboxType
 from postboat.cluster.events import Notice
 from postboat.cluster.types import Key
 from postboat.controller.world import RESOURCES
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from postboat.model.platform import Platform
 
 LISTED = 100
+_SCRIPTS = (
+    " Sieve scripts of the former owner are inactive for a new one and called former-owner-NAME: a ManageSieve client,"
+    " or doveadm sieve activate -u USER former-owner-NAME in the store, brings one back."
+)
 
 
 class Tidings:
@@ -80,16 +84,27 @@ class Tidings:
             return
         for user in touched:
             orphans = {(user, str(mailbox_type(orphan.kept))): orphan for orphan in census.orphans_of(user)}
-            self._known -= {known for known in ((user, str(one)) for one in MailboxType) if known not in orphans}
+            found = {known for known in ((user, str(one)) for one in MailboxType) if known not in orphans}
+            if (user, str(MailboxType.USER)) in found & self._known and census.home(user) is not None:
+                self._inherited(user, census)
+            self._known -= found
             for key in sorted(orphans.keys() - self._known):
                 self._known.add(key)
                 where = f"store {orphans[key].holding.store}"
-                note = f"The Mailbox of {user} (type {key[1]}) is gone; its mail is kept on {where}."
+                note = f"The Mailbox of {user} (type {key[1]}) is gone; its mail is kept on {where}.{_SCRIPTS}"
                 self._say_of_server("MailOrphaned", note)
         listed = (census.first(LISTED), census.count)
         if listed != self._listed:
             self._listed = listed
             self._list_orphans(*listed)
+
+    def _inherited(self, user: str, census: Census) -> None:
+        """Tell on a Mailbox that it has the mail of an earlier one, and what became of the scripts."""
+        for name in sorted(census.claimants(user)):
+            mailbox = self._world.get("Mailbox", Key(self._key.namespace, name))
+            if mailbox is not None and not mailbox.deleting and isinstance(mailbox.spec, MailboxSpec):
+                note = f"It has the mail that was kept of an earlier Mailbox of {user}.{_SCRIPTS}"
+                self._say(mailbox, "MailInherited", note, normal=True)
 
     def erased(self, mailbox: Resource, user: str) -> None:
         """Tell that mail was erased, since its Mailbox said so."""

@@ -168,6 +168,7 @@ def _account(  # noqa: PLR0913 - what an account is made of
         shard=shard,
         quota=server.quota(spec.quota, frame.quota),
         junk=server.junk(spec.junk, frame.junk),
+        uid=resource.uid,
     )
 
 

@@ -173,8 +173,28 @@ def _route(
     internal: bool,  # noqa: FBT001 - as it is written
     reading: Reading,
 ) -> Route:
-    found = _targets(starts, reading)
-    return Route(local, domain, found, internal, _limit(local, found, reading))
+    first = tuple(starts)
+    found = _targets(first, reading)
+    owner = "" if local == POSTMASTER else _owner(first, reading)
+    return Route(local, domain, found, internal, _limit(local, found, reading), owner)
+
+
+def _owner(starts: Iterable[Stop | Unknown], reading: Reading) -> str:
+    """Name the user whom an address belongs to: it leads to his mailbox and to nobody else, by itself or by others.
+
+    The postmaster's belongs to an office; what a user forwards to is his own matter.
+    """
+    seen: list[Stop | Unknown] = []
+    waiting = list(starts)
+    while len(waiting) == 1 and waiting[0] not in seen:
+        stop = waiting[0]
+        if isinstance(stop, Node):
+            return stop.user if stop.type is MailboxType.USER else ""
+        if not isinstance(stop, AddressNode):
+            return ""
+        seen.append(stop)
+        waiting = [step for step in steps(stop, reading) if not isinstance(step, Unknown)]
+    return ""
 
 
 def _limit(local: str, found: Sequence[str], reading: Reading) -> Limit | None:

@@ -28,6 +28,8 @@ LIST_DOMAIN: Final = "list.invalid"
 POSTMASTER_DOMAIN: Final = "postmaster.invalid"
 UNICODE_DOMAIN: Final = "unicode.invalid"
 """Stands for every domain that only its A-labels can tell from another one."""
+SCRIPTS: Final = f"scripts@{MAILBOX_DOMAIN}"
+"""Who hands in what the stores send, in the eyes of the filter; no user can have that name."""
 _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
 )

@@ -238,6 +238,8 @@ class Account:
     """User names of all groups the person is in, directly or through other groups; sorted."""
     creator: bool = False
     """Whether the person may make public mailboxes over IMAP."""
+    uid: str = ""
+    """The uid of the Mailbox object: another one under the same name is another person's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,7 @@ class Route:
     The empty domain is all local domains that have no route of their own under this local part. Without targets the
     address exists, but mail to it is refused. Only where the mailbox of that name gets a copy, or nobody else than one
     mailbox does, can there be a limit: who shares an address with a full mailbox gets his mail all the same.
+    `owner` is the user whose own address it is, empty for one of several or of nobody: only owners answer from it.
     """
 
     local: str
@@ -299,6 +302,7 @@ class Route:
     targets: tuple[str, ...]
     internal: bool
     limit: Limit | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Final
 
 from postboat.model import names
 from postboat.model.platform import Imap, Platform, Protocol
+from postboat.model.routes import POSTMASTER
 from postboat.render import escape, public
 from postboat.render.files import Effect, File
 from postboat.render.postfix import LMTP_CONCURRENCY
@@ -18,7 +19,7 @@ from postboat.render.template import ACTIVE, fill, script
 from postboat.render.transport_security import CIPHERS
 
 FOLDERS: Final = ("Archive", "Drafts", "Junk", "Sent", "Trash")
-SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk")
+SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk", "replies")
 STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": LMTP_PORT}
 _LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
 _CLIENT_PORTS: Final = {
@@ -66,7 +67,8 @@ _USAGE: Final = (("storage", "bytes"), ("messages", "messages"))
 _STORE_QUERY: Final = (
     "SELECT user, quota AS quota_storage_size, spam,"
     " retention || ' secs' AS \"namespace/inbox/mailbox/Junk/autoexpunge\""
-    ", {fields} FROM users WHERE user = CASE '%{{protocol}}' WHEN 'quota-status' THEN {asked} ELSE {own} END"
+    ", email AS sieve_user_email, {postmaster} AS postmaster, {own} AS own, {shared} AS shared"
+    ", {fields} FROM users WHERE user = CASE '%{{protocol}}' WHEN 'quota-status' THEN {asked} ELSE {name} END"
     " AND ({owner})"
 )
 # A session of a user begins with the login of an edge or of another store. Any other look-up for IMAP is about the
@@ -79,6 +81,20 @@ _STORE_NAME: Final = "'%{user | username}'"
 # Postfix asks about the address that a message is sent to, which may be of another name than the mailbox.
 _ADDRESSED: Final = (
     "coalesce((SELECT user FROM addresses WHERE address = lower('%{original_user}')), '%{user | username}')"
+)
+# A script answers from its user's own addresses only; rows of a user are those that begin with the name and a slash.
+_ADDRESSES: Final = (
+    "CASE '%{{protocol}}' WHEN 'lmtp' THEN (SELECT ',' || group_concat(substr(address, length(user) + 2)) || ','"
+    " FROM own WHERE address > user || '/' AND address < user || '0' AND kind = '{kind}') END"
+)
+# Notices come from a postmaster who exists: at the user's own domain, at another one, or else from the user himself.
+_OFFICE: Final = f"@{POSTMASTER}/"
+_POSTMASTER: Final = (
+    f"coalesce((SELECT '{POSTMASTER}' || substr(email, instr(email, '@')) FROM own"  # noqa: S608 -- the names are ours
+    f" WHERE address = '{_OFFICE}{POSTMASTER}' || substr(email, instr(email, '@'))),"
+    f" (SELECT substr(address, {len(_OFFICE) + 1}) FROM own"
+    f" WHERE address > '{_OFFICE}' AND address < '{_OFFICE[:-1]}0'"
+    " ORDER BY address LIMIT 1), email)"
 )
 _EMPTIED: Final = frozenset({"Junk", "Trash"})
 _LARGEST_MESSAGE: Final = 2**53
@@ -252,10 +268,10 @@ def store_files(platform: Platform) -> tuple[File, ...]:
     conf = fill(
         "store.conf",
         hostname=escape.dovecot(platform.hostname),
-        postmaster=escape.dovecot(f"postmaster@{platform.hostname}"),
+        postmaster=escape.dovecot_argument(f"postmaster@{platform.hostname}"),
         ciphers=CIPHERS,
         name_characters=_NAME_CHARACTERS,
-        query=_STORE_QUERY.format(fields=public.fields(platform), asked=_ADDRESSED, own=_STORE_NAME, owner=_OWNER),
+        query=_store_query(platform),
         folders=tuple(Folder(name, max(message_size, _DELETION_ROOM) if name in _EMPTIED else 0) for name in FOLDERS),
         plugins=_imap_plugins(platform.imap),
         imapsieve="yes" if platform.imap.deleted_to_trash else "no",
@@ -285,6 +301,19 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         File("store.key", "store.key", internal.store_key, secret=True, mode="0600"),
         *public.files(platform),
         *(File(f"{name}.sieve", f"sieve/{name}.sieve", script(f"sieve/{name}.sieve")) for name in SCRIPTS),
+    )
+
+
+def _store_query(platform: Platform) -> str:
+    """Write how a store finds a user, with all settings that are the user's own."""
+    return _STORE_QUERY.format(
+        fields=public.fields(platform),
+        postmaster=_POSTMASTER,
+        own=_ADDRESSES.format(kind="own"),
+        shared=_ADDRESSES.format(kind="shared"),
+        asked=_ADDRESSED,
+        name=_STORE_NAME,
+        owner=_OWNER,
     )
 
 

@@ -4,12 +4,14 @@ A value that has no form in the target syntax raises ValueError: the schema and 
 wrong rendering would be worse than none.
 """
 
+from re import ASCII
 from re import compile as pattern
 from typing import Final
 
 _CONTROL: Final = pattern(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN_WORD: Final = pattern(r"[^\s,{}$\"'\\]+")
 _VALKEY_ESCAPES: Final = {'"': '\\"', "\\": "\\\\"}
+_ARGUMENT: Final = pattern(r"[a-z0-9_.:@-]+", ASCII)
 _UCL_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "$": "$$"}
 
 
@@ -58,6 +60,13 @@ def dovecot(value: str) -> str:
         raise ValueError("a value of dovecot.conf cannot hold what begins a variable")
     escaped = _line(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def dovecot_argument(value: str) -> str:
+    """Write an address, a host or a port within an argument of dovecot.conf: it has no character with a meaning."""
+    if not _ARGUMENT.fullmatch(value):
+        raise ValueError("an argument in dovecot.conf cannot hold separators or quotes")
+    return value
 
 
 def ucl(value: str) -> str:

@@ -64,6 +64,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         disabled=_DISABLED,
         hostname=escape.ucl(platform.hostname),
         own=_own(platform),
+        scripts=escape.ucl(names.SCRIPTS),
     )
     internal = platform.internal
     secrets = fill(

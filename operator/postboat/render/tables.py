@@ -234,6 +234,32 @@ def _limited_addresses(directory: Directory) -> Iterable[Row]:
             yield from ((address, route.limit.user) for address in _told_to_stores(directory, route))
 
 
+def _own_addresses(directory: Directory) -> Iterable[Row]:
+    """Write which addresses are a user's own beside those of his name, which of his name are not, and the postmaster's.
+
+    Keys begin with the user, so that a look-up of one user reads his rows alone.
+    """
+    users = {account.user for account in directory.shard.accounts}
+    for route in directory.shard.routes:
+        if not route.targets:
+            continue
+        for address, _ in _addresses(directory, route):
+            if route.local == POSTMASTER:
+                yield f"@{POSTMASTER}/{address}", "office"
+            if route.owner and route.owner != route.local:
+                yield f"{route.owner}/{address}", "own"
+            if route.owner != route.local and route.local in users:
+                yield f"{route.local}/{address}", "shared"
+
+
+def own_address(directory: Directory, user: str) -> str:
+    """Give one address of a user that is his own, by the order of domains; without one, a name at our host."""
+    general = any((route.local, route.domain, route.owner) == (user, "", user) for route in directory.shard.routes)
+    apart = directory.apart.get(user, frozenset())
+    domains = (domain.name for domain in directory.local if domain.name not in apart) if general else ()
+    return f"{user}@{next(iter(domains), directory.platform.hostname)}"
+
+
 def quota_class(store: int) -> str:
     """Name the restriction class of Postfix that asks a store whether a mailbox takes a message."""
     return f"store{store}_quota"
@@ -264,7 +290,8 @@ def _edge_users(directory: Directory) -> Iterable[Row]:
 def _store_users(directory: Directory) -> Iterable[Row]:
     for mailbox in directory.stored:
         spam, retention = _junk(mailbox)
-        yield mailbox.user, str(mailbox.quota), spam, retention, *public.columns(mailbox)
+        mail = own_address(directory, mailbox.user), mailbox.uid if isinstance(mailbox, Account) else ""
+        yield mailbox.user, str(mailbox.quota), spam, retention, *mail, *public.columns(mailbox)
 
 
 def _junk(mailbox: Account | PublicMailbox) -> tuple[str, str]:
@@ -276,6 +303,7 @@ def _rights(directory: Directory) -> Iterable[Row]:
     return ((mailbox.user, public.rights(mailbox)) for mailbox in directory.shard.publics)
 
 
+_STORE_USER: Final = ("user", "quota", "spam", "retention", "email", "uid", *public.COLUMNS)
 TABLES: Final = (
     Table("domains", "lmdb", "smtp", ("key", "value"), _domains),
     Table("mailboxes", "lmdb", "smtp", ("key", "value"), _mailboxes),
@@ -291,7 +319,8 @@ TABLES: Final = (
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
-    Table("users", "sqlite", "store", ("user", "quota", "spam", "retention", *public.COLUMNS), _store_users),
+    Table("users", "sqlite", "store", _STORE_USER, _store_users),
     Table("addresses", "sqlite", "store", ("address", "user"), _limited_addresses),
+    Table("own", "sqlite", "store", ("address", "kind"), _own_addresses),
     Table("rights", "acl", "store", ("mailbox", "owners"), _rights),
 )

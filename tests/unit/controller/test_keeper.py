@@ -221,6 +221,12 @@ def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: 
     stage.mailbox("anna")
     again(made, stage, "anna")
     assert stage.listed == ((), 0)
+    told = stage.said[-1]
+    assert (told.reason, told.kind, told.name) == ("MailInherited", "Mailbox", "anna")
+    assert "former-owner-NAME" in told.note, "it says how to get scripts back"
+    assert "former-owner-NAME" in stage.said[0].note
+    again(made, stage, "anna")
+    assert len(stage.said) == 2, "once"
 
 
 def test_known_orphans_are_not_told_again_after_a_restart(stage: Stage) -> None:

@@ -41,7 +41,7 @@ def test_a_name_whose_address_is_off_has_no_targets_and_may_be_taken() -> None:
     assert _route(_resolved(BERT), "bert") == Route("bert", "", (), internal=False)
     taken = _resolved(ANNA, BERT, _address("bert", "anna"))
     assert taken.verdicts["MailAddress", "bert"].accepted
-    assert _route(taken, "bert") == Route("bert", "", ("anna@mailbox.invalid",), internal=False)
+    assert _route(taken, "bert") == Route("bert", "", ("anna@mailbox.invalid",), internal=False, owner="anna")
 
 
 def test_an_address_has_the_limit_of_the_one_mailbox_that_it_leads_to() -> None:
@@ -75,7 +75,7 @@ def test_an_address_in_one_domain_shadows_the_mailbox_there_even_when_it_leads_n
     assert resolution.verdicts["MailAddress", "anna-there"].reason is Reason.UNKNOWN_MAILBOX
     assert not resolution.verdicts["MailAddress", "anna-there"].effective
     assert _route(resolution, "anna", "example.net") == Route("anna", "example.net", (), internal=False)
-    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False)
+    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False, owner="anna")
 
 
 def test_the_first_wrong_destination_is_named_and_the_rest_counts() -> None:
@@ -106,7 +106,7 @@ def test_nobody_leads_mail_to_addresses_that_only_the_platform_uses(address: str
     mailbox = world.resource("Mailbox", "anna", {"forward": {"to": [address]}})
     resolution = _resolved(mailbox)
     assert resolution.verdicts["Mailbox", "anna"].path == "spec.forward.to[0]"
-    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False)
+    assert _route(resolution, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False, owner="anna")
     domain = resolve(world.of(world.server(), [world.resource("MailDomain", "mailbox.invalid", {})], OWN))
     assert domain.verdicts["MailDomain", "mailbox.invalid"].reason is Reason.INVALID
 
@@ -188,7 +188,9 @@ def test_an_address_at_the_host_of_the_server_leads_nowhere() -> None:
     )
     verdict = found.verdicts["Mailbox", "carl"]
     assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.forward.to[0]")
-    assert _route(found, "carl") == Route("carl", "", ("carl@mailbox.invalid",), internal=False), "the mail stays"
+    assert _route(found, "carl") == Route("carl", "", ("carl@mailbox.invalid",), internal=False, owner="carl"), (
+        "the mail stays"
+    )
 
 
 @pytest.mark.timeout(60)
@@ -200,7 +202,7 @@ def test_forwards_that_all_lead_into_one_another_are_decided_in_time() -> None:
     knot = [world.resource("Mailbox", name, spec) for name in people]
     group = world.resource("Mailbox", "knot", {"type": "Group", "members": people, "address": "Enabled"})
     found = _resolved(*chain, world.resource("Mailbox", "c200", {}), *knot, group)
-    assert _route(found, "c0") == Route("c0", "", ("c200@mailbox.invalid",), internal=False)
+    assert _route(found, "c0") == Route("c0", "", ("c200@mailbox.invalid",), internal=False, owner="c0")
     route = _route(found, "knot")
     assert route is not None
     assert len(route.targets) == 200

@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, ClassVar
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.dismissal import Dismissal
+from postboat.agent.mailstore.crashes import Crashes
+from postboat.agent.mailstore.owners import Owners
 from postboat.agent.mailstore.spelling import respell
 from postboat.agent.probe import Probe, Pulse, Tls
 from postboat.agent.sqlite import SqliteDriver
 from postboat.agent.sweep import Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from collections.abc import Set as AbstractSet
 
     from postboat.agent.children import Child, Children
-    from postboat.agent.tables import Driver
+    from postboat.agent.manifest import Table
+    from postboat.agent.tables import Driver, Row
     from postboat.agent.validation import Effort
 
 _RUN = Path("/run/dovecot")
@@ -34,6 +37,7 @@ _NOWHERE = _RUN / "user-not-found"
 _LMTP = 10024  # the port that only a store has
 _STORE_SECONDS = 6.0
 _MAIL = Path("/srv/mail")
+_UID = "uid"  # the column of a store's users, and of no edge's, that tells one owner of a name from the next
 _LISTENER = re.compile(r"(?:inet|unix)_listener\s+(?P<name>\S+)\s*\{(?P<settings>[^{}]*)\}")
 _NAME = re.compile(r'^local_name "?(?P<name>[^\s"]+)"? \{$', re.MULTILINE)
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
@@ -60,6 +64,7 @@ class Dovecot(Daemon):
         super().__init__(active, state, children)
         self._directory = state / "tables" / "directory.sqlite"
         self._dismissal = Dismissal(self._directory, children)
+        self._crashes = Crashes(_RUN / "log-errors", _MAIL, self._directory, children)
 
     @override
     def command(self) -> tuple[str, ...]:
@@ -72,7 +77,7 @@ class Dovecot(Daemon):
         tables = self.state / "tables"
         return {
             "acl": AclDriver(tables, _MAIL, keeps_mail=socket.gethostname().endswith("-store-0")),
-            "sqlite": SqliteDriver(self._directory, self._removed),
+            "sqlite": SqliteDriver(self._directory, self._removed, self._arriving),
         }
 
     @override
@@ -80,6 +85,15 @@ class Dovecot(Daemon):
         """Sweep old mail out of Junk, where there is mail: an edge has none, and a table without retention."""
         Sweep(self._directory, _MAIL, self.children).start()
         self._dismissal.start()
+        self._crashes.start()
+
+    def _arriving(self, table: Table, rows: Collection[Row]) -> None:
+        """Before users count who have the names of others: no script of these may run, and no session go on."""
+        if table.name != "users" or _UID not in table.columns:
+            return
+        user, uid = table.columns.index("user"), table.columns.index(_UID)
+        passed_on = Owners(_MAIL).settle({row[user]: row[uid] for row in rows})
+        self._dismissal.dismiss(passed_on, anyway=True)
 
     def _removed(self, table: str, keys: AbstractSet[str]) -> None:
         """See off users who have left: a session that passes an edge ends with that on its store."""
@@ -91,6 +105,11 @@ class Dovecot(Daemon):
             return _LMTP in listeners((self.active / "dovecot.conf").read_text(), tls=True)
         except FileNotFoundError:  # nothing is in force yet, so nobody has a session
             return False
+
+    @override
+    def metrics(self) -> str:
+        """Return how many processes were killed."""
+        return self._crashes.metrics()
 
     @override
     def clean(self) -> None:

@@ -146,10 +146,21 @@ def _folder(user: str, kind: Kind, *, kept: bool) -> dict[str, str | int]:
 
 def listed(directory: Path, user: str) -> bool:
     """Tell whether a name is in the directory that Dovecot looks up; raise OSError when nobody can tell."""
+    return bool(_look_up(directory, "SELECT 1 FROM users WHERE user = ?", user))
+
+
+def address(directory: Path, user: str) -> str:
+    """Give the address under which a user is written to, the name alone when there is none; raise OSError as above."""
+    found = _look_up(directory, "SELECT email FROM users WHERE user = ?", user)
+    return str(found[0]) if found else user
+
+
+def _look_up(directory: Path, query: str, user: str) -> tuple[object, ...] | None:
     if not directory.is_file():
         raise FileNotFoundError("there is no directory yet")
     try:
         with closing(sqlite3.connect(directory, timeout=_SECONDS)) as connection:
-            return connection.execute("SELECT 1 FROM users WHERE user = ?", (user,)).fetchone() is not None
+            found: tuple[object, ...] | None = connection.execute(query, (user,)).fetchone()
+            return found
     except sqlite3.Error as error:
         raise OSError(f"the directory cannot be read: {error}") from error

@@ -4,6 +4,7 @@
 local util = require 'rspamd_util'
 
 local folder = '/run/postboat/active/dkim/'
+local SCRIPTS = 'scripts@mailbox.invalid'
 
 -- The A-labels of a domain (RFC 5890): those of our own stand in a file, and nothing else is signed for.
 local function ascii(domain)
@@ -38,8 +39,12 @@ local function selector(domain)
   return found
 end
 
--- Users sign for the domain of From, unless the envelope names another one.
+-- Users sign for the domain of From, unless the envelope names another one. So do their scripts, whose mail comes on
+-- port 10026 of Postfix; but a redirect is somebody else's message, which nobody here vouches for.
 local function signature(task)
+  if task:get_user() == SCRIPTS and task:get_header('X-Sieve-Redirected-From') then
+    return nil
+  end
   local from, sender = task:get_from('mime') or {}, (task:get_from('smtp') or {})[1] or {}
   local domain = task:get_user() and #from == 1 and ascii(from[1].domain)
   if not domain or (#(sender.addr or '') > 0 and ascii(sender.domain) ~= domain) then

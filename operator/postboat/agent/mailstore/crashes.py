@@ -1,0 +1,178 @@
+"""Processes of Dovecot that die: counted by service, and a Sieve script that killed a delivery is taken out of force.
+
+Pigeonhole 2.4.1 ends with an assertion when it matches some patterns, like `?` right before a last `*` (`"??*"`),
+against a text that ends there. The message would be tried again for ever; without the script it is delivered next time.
+The log process of Dovecot keeps the last errors in memory, each with the user it is about.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from postboat.agent.mailstore.folders import valid
+from postboat.agent.mailstore.ledger import address
+from postboat.agent.mailstore.owners import deactivate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from postboat.agent.children import Children
+
+log = logging.getLogger(__name__)
+
+BEAT = 2.0  # seconds between two looks; Postfix comes again after half a minute
+_SECONDS = 2.0
+_MOST = 4_000_000  # bytes of errors that are looked at
+_DELIVERY = "lmtp"
+_PREFIX = re.compile(r"(?P<service>[a-z-]+)\((?P<user>[^)]*)\)<(?P<process>\d+)>")
+_KILLED = re.compile(r"service\((?P<service>[a-z-]+)\): child (?P<process>\d+) killed with signal (?P<signal>\d+)")
+_IN_A_SCRIPT = re.compile(r"Raw backtrace: .*\bsieve_\w+\[")
+_MESSAGE = """\
+From: Mail system <{address}>
+To: <{address}>
+Subject: Your Sieve script was switched off
+Date: {date}
+Message-ID: <script.{token}@{domain}>
+Auto-Submitted: auto-generated
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: 8bit
+
+Your Sieve script "{script}" made the mail system stop in the middle of a delivery. It has been
+switched off, and your mail is delivered without it.
+
+Look in it for tests with :matches whose pattern has a question mark right before a last asterisk,
+like "??*", or after an asterisk, like "*?end". Write them in another way, for example with
+:contains or :regex, and activate the script again.
+"""
+
+
+class Line(NamedTuple):
+    """One line of the errors: when it was written, whom it is about, and what it says."""
+
+    time: float
+    prefix: str
+    text: str
+
+
+class Death(NamedTuple):
+    """A process that was killed: which service, for which user, by which signal, and whether a script was running."""
+
+    service: str
+    user: str
+    signal: int
+    in_script: bool
+
+
+def lines(content: str) -> Iterator[Line]:
+    """Read what the log process answers: kind, seconds, prefix and text, separated by tabs."""
+    for line in content.splitlines():
+        fields = line.split("\t", 3)
+        if len(fields) == len(Line._fields) + 1:
+            try:
+                yield Line(float(fields[1]), fields[2], fields[3])
+            except ValueError:
+                continue
+
+
+def deaths(told: Iterable[Line]) -> Iterator[Death]:
+    """Find the processes that were killed."""
+    scripts: set[str] = set()
+    for line in told:
+        about = _PREFIX.match(line.prefix)
+        if about and _IN_A_SCRIPT.search(line.text):
+            scripts.add(about["process"])
+        killed = _KILLED.search(line.text)
+        if killed:
+            user = about["user"].partition("@")[0] if about else ""
+            yield Death(killed["service"], user, int(killed["signal"]), killed["process"] in scripts)
+
+
+class Crashes:
+    """Follows the errors behind the socket `errors`; scripts lie below `mail`, users stand in `directory`."""
+
+    def __init__(self, errors: Path, mail: Path, directory: Path, children: Children) -> None:
+        self._errors, self._mail, self._directory, self._children = errors, mail, directory, children
+        self._seen = 0.0
+        self._counts: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Follow in a thread that ends with the process."""
+        threading.Thread(target=self._run, name="crashes", daemon=True).start()
+
+    def metrics(self) -> str:
+        """Return how many processes were killed, by service, in the Prometheus text format."""
+        name = "postboat_dovecot_crashes_total"
+        rows = "".join(f'{name}{{service="{service}"}} {count}\n' for service, count in sorted(self._counts.items()))
+        return f"# HELP {name} Processes that a signal killed.\n# TYPE {name} counter\n{rows}"
+
+    def look(self) -> None:
+        """Take in what is new."""
+        new = [line for line in lines(self._read()) if line.time > self._seen]
+        if not new or any(_unfinished(line, new) for line in new):
+            return
+        self._seen = new[-1].time
+        for death in deaths(new):
+            self._counts[death.service] += 1
+            log.error("a process of the service %s was killed by signal %d", death.service, death.signal)
+            if death.service == _DELIVERY and death.in_script and valid(death.user):
+                self._switch_off(death.user)
+
+    def _switch_off(self, user: str) -> None:
+        script = deactivate(self._mail / user)
+        if script:
+            log.error("the script %r of %s ended a delivery and is switched off; its user is told", script, user)
+            self._tell(user, script)
+
+    def _tell(self, user: str, script: str) -> None:
+        own = address(self._directory, user)
+        message = _MESSAGE.format(
+            address=own,
+            domain=own.rpartition("@")[2],
+            date=time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime()),
+            token=secrets.token_hex(16),
+            script=script,
+        )
+        save = ("doveadm", "-o", "quota_enforce=no", "save", "-u", user, "-m", "INBOX")
+        outcome = self._children.run(save, given=message.encode(), seconds=30)
+        if outcome.status:
+            log.error("%s was not told of a script that is switched off: %s", user, outcome.output[-500:])
+
+    def _read(self) -> str:
+        """Ask for the errors; a Dovecot that is not up has none."""
+        content = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(_SECONDS)
+                connection.connect(str(self._errors))
+                while len(content) < _MOST and (part := connection.recv(65536)):
+                    content += part
+        except OSError:
+            return ""
+        return content.decode(errors="replace")
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(BEAT)
+            try:
+                self.look()
+            except Exception:
+                log.exception("the errors of Dovecot were not looked at")
+
+
+def _unfinished(line: Line, told: Iterable[Line]) -> bool:
+    """Tell whether a backtrace is there and the end of its process is not yet: both are wanted together."""
+    fresh = time.time() - line.time < BEAT
+    return (
+        fresh
+        and "Raw backtrace: " in line.text
+        and not any(other.prefix == line.prefix and _KILLED.search(other.text) for other in told)
+    )

@@ -1,0 +1,115 @@
+"""Whose mailbox it is, by the uid of its Mailbox object: the next owner of a name runs no script of the former one.
+
+Mail is kept for whoever gets the name next, and its scripts with it, as `former-owner-NAME`; none of them is active any
+more, so nothing that they redirected leaves. Any ManageSieve client, or `doveadm sieve activate`, brings one back.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from postboat.agent.mailstore.folders import valid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FORMER = "former-owner-"
+ACTIVE = ".dovecot.sieve"
+_FOLDER, _SUFFIX, _COMPILED = "sieve", ".sieve", ".svbin"
+_LONGEST = 200  # bytes of a file's name that are kept; most file systems allow 255
+_SECONDS = 10
+
+
+class Owners:
+    """Knows who has each mailbox below `root`, in a file of its own on the same volume."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = root / ".postboat" / "owners.sqlite"
+
+    def settle(self, uids: Mapping[str, str]) -> frozenset[str]:
+        """Take who has which mailbox from now on; give those that went from one owner to another.
+
+        A name that nobody is known to have had is taken as it is. What fails is logged and tried again with the next
+        call that names the user.
+        """
+        try:
+            with closing(self._connect()) as connection:
+                known = dict(connection.execute("SELECT user, uid FROM owner"))
+                told = {user: uid for user, uid in uids.items() if uid and valid(user)}
+                passed_on = {user for user, uid in told.items() if known.get(user, uid) != uid}
+                failed = {user for user in passed_on if not self._set_aside(user)}
+                noted = [(u, told[u]) for u in told.keys() - failed if known.get(u) != told[u]]
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany("INSERT OR REPLACE INTO owner VALUES (?, ?)", noted)
+                connection.execute("COMMIT")
+        except (OSError, sqlite3.Error):
+            log.exception("it was not noted who has which mailbox, which is tried again with the next change")
+            return frozenset()
+        return frozenset(passed_on)
+
+    def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=_SECONDS, isolation_level=None)
+        connection.execute("CREATE TABLE IF NOT EXISTS owner (user TEXT PRIMARY KEY, uid TEXT NOT NULL) WITHOUT ROWID")
+        return connection
+
+    def _set_aside(self, user: str) -> bool:
+        try:
+            names = set_aside(self._root / user)
+        except OSError:
+            log.exception("the scripts of the former owner of mailbox %s are still in force", user)
+            return False
+        if names:
+            log.warning("mailbox %s has a new owner; scripts set aside: %s", user, ", ".join(names))
+        return True
+
+
+def deactivate(home: Path) -> str:
+    """Take the active script of a home out of force; give its name, empty when there is none."""
+    active = home / ACTIVE
+    if active.is_symlink():
+        name = active.readlink().name.removesuffix(_SUFFIX)
+        active.unlink()
+        return name
+    if not active.is_file():
+        return ""
+    folder = home / _FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    target = _free(folder, "script")
+    active.rename(target)
+    return target.name.removesuffix(_SUFFIX)
+
+
+def set_aside(home: Path) -> tuple[str, ...]:
+    """Take all scripts of a home out of force and give them names that say whose they were; give these names.
+
+    The active script comes first, so that a failure later on leaves none in force.
+    """
+    deactivate(home)
+    folder = home / _FOLDER
+    found = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+    names = []
+    for script in found:
+        if script.name.startswith(FORMER):
+            continue
+        with suppress(FileNotFoundError):
+            script.with_suffix(_COMPILED).unlink()
+        target = _free(folder, FORMER + script.name.removesuffix(_SUFFIX))
+        script.rename(target)
+        names.append(target.name.removesuffix(_SUFFIX))
+    return tuple(names)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Find a name for a script that no other has; a long one is cut between characters."""
+    short = name.encode()[:_LONGEST].decode(errors="ignore")
+    paths = (folder / f"{short}{number}{_SUFFIX}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(path for path in paths if not os.path.lexists(path))
