@@ -71,9 +71,13 @@ _STORE_QUERY: Final = (
     ", {fields} FROM users WHERE user = CASE '%{{protocol}}' WHEN 'quota-status' THEN {asked} ELSE {name} END"
     " AND ({owner})"
 )
-# A session of a user begins with the login of an edge or of another store. Any other look-up for IMAP is about the
-# owner of shared folders: by his one name, since each spelling of it would get folders and entries of its own.
-_OF_OWNER: Final = "'%{protocol}' = 'imap' AND '%{master_user}' = ''"
+# A session of a user begins with the login of an edge or of another store, and a delivery with an address. Any other
+# look-up of theirs is about the owner of shared folders: by his one name, since each spelling of it would get folders
+# and entries of its own.
+_OF_OWNER: Final = (
+    "('%{protocol}' = 'imap' AND '%{master_user}' = ''"
+    " OR '%{protocol}' = 'lmtp' AND instr('%{original_user}', '@') = 0)"
+)
 _OWNER: Final = f"NOT ({_OF_OWNER}) OR user = '%{{original_user}}'"
 _NOBODY: Final = f"SELECT '/run/dovecot/nobody' AS home WHERE {_OF_OWNER}"
 _ESCAPE: Final = "\x01"
