@@ -15,7 +15,7 @@ from kubernetes.client import ApiException
 
 from e2e.clients import Account, rcpt
 from e2e.kube import GROUP, Kube, Object, eventually
-from e2e.platform import Platform
+from e2e.platform import Platform, manifest
 from e2e.processes import container_processes, containers
 from e2e.stranger import Stranger
 from e2e.world import World
@@ -201,6 +201,21 @@ def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world:
         inside = Stranger(stranger.outside, network_of(pod))
         others = (stores if component != "store" else set()) | ({(valkey, 6379)} if component != "valkey" else set())
         assert inside.reached("pod", free | others) == allowed.get(component, set()), component
+
+
+@pytest.mark.row("D3")
+def test_a_relay_opens_its_port_to_no_part_of_the_cluster(platform: Platform, world: World, stranger: Stranger) -> None:
+    """Whoever may write a MailDomain chooses a port: with that of the API server, Postfix still does not reach it."""
+    api_server = (world.layout.node, 6443)
+    peer = world.start_peer("mx.port.test", ports=(25, 6443))
+    spec = {"delivery": "Relay", "relay": {"host": "mx.port.test", "port": 6443}, "dkim": {"enabled": False}}
+    platform.kube.apply(manifest("MailDomain", platform.namespace, "port.test", spec))
+    platform.kube.wait_condition("MailDomain", platform.namespace, "port.test", "Ready")
+    inside = Stranger(stranger.outside, network_of(platform.kube.pods(platform.namespace, "smtp", platform.name)[0]))
+    eventually(lambda: inside.reached("pod", {(peer.address, 6443)}), "the relay on its port", timeout=30)
+    assert stranger.reached("pod", {api_server}) == {api_server}, "it answers whom no policy holds back"
+    assert not inside.reached("pod", {api_server})
+    platform.kube.delete(GROUP, "MailDomain", platform.namespace, "port.test")
 
 
 def address_of(platform: Platform, component: str) -> str:

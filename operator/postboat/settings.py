@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Settings:
     images: Mapping[str, str] = field(default_factory=dict)
     image_pull_secrets: tuple[str, ...] = ()
     """Secrets to pull these images with, by name, in the namespace of each platform."""
+    cluster_networks: tuple[str, ...] = ()
+    """Networks in CIDR notation that no pod reaches as if it were the internet: nodes, pods, Services, API server."""
     kubeconfig: str = ""
     log_level: str = "INFO"
     log_format: str = "json"
@@ -51,6 +54,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         cluster_domain=known.get("POSTBOAT_CLUSTER_DOMAIN", "cluster.local"),
         images={name: known.get(f"POSTBOAT_IMAGE_{name.upper()}", f"postboat/{name}:dev") for name in IMAGES},
         image_pull_secrets=_names(known, "POSTBOAT_IMAGE_PULL_SECRETS"),
+        cluster_networks=_networks(known, "POSTBOAT_CLUSTER_NETWORKS"),
         kubeconfig=known.get("POSTBOAT_KUBECONFIG", "") or known.get("KUBECONFIG", ""),
         log_level=known.get("POSTBOAT_LOG_LEVEL", "INFO").upper(),
         log_format=known.get("POSTBOAT_LOG_FORMAT", "json"),
@@ -64,6 +68,13 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _names(known: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(sorted({word.strip() for word in known.get(name, "").split(",")} - {""}))
+
+
+def _networks(known: Mapping[str, str], name: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(word)) for word in _names(known, name))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}; write networks in CIDR notation, like 10.0.0.0/8") from error
 
 
 def _switch(known: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from postboat.cluster.types import CHILD_TYPES
 from tests.chart.conftest import documents
 
@@ -88,13 +90,40 @@ def test_namespaced_mode_has_no_cluster_role_and_the_same_rights() -> None:
     assert all(role["rules"] == everywhere["rules"] for role in roles)
 
 
-def test_an_admission_policy_narrows_what_rbac_cannot_name() -> None:
-    found = {one["kind"]: one["spec"] for one in documents("default") if one["kind"].startswith("ValidatingAdmission")}
+POLICIES = ("finalizer-only", "children", "pods")
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_an_admission_policy_narrows_what_rbac_cannot_name(name: str) -> None:
+    found = {
+        one["kind"]: one["spec"]
+        for one in documents("default")
+        if one["kind"].startswith("ValidatingAdmission") and one["metadata"]["name"] == f"{OPERATOR}-{name}"
+    }
     policy, binding = found["ValidatingAdmissionPolicy"], found["ValidatingAdmissionPolicyBinding"]
     assert binding["validationActions"] == ["Deny"]
+    assert binding["policyName"] == f"{OPERATOR}-{name}"
     assert policy["failurePolicy"] == "Fail"
     (condition,) = policy["matchConditions"]
     assert "'system:serviceaccount:mail-operator:postboat'" in condition["expression"]
+
+
+def test_every_kind_that_the_operator_writes_is_narrowed() -> None:
+    matched = {
+        resource: set(rule["operations"])
+        for one in documents("default")
+        if one["kind"] == "ValidatingAdmissionPolicy"
+        for rule in one["spec"]["matchConstraints"]["resourceRules"]
+        for resource in rule["resources"]
+    }
+    (role,) = granted("default")
+    for _, resource, verbs in rules(role):
+        written = {"create": "CREATE", "patch": "UPDATE", "delete": "DELETE"}
+        if "/" not in resource and resource != "events":
+            assert {operation for verb, operation in written.items() if verb in verbs} <= matched.get(resource, set())
+
+
+def test_namespaced_mode_makes_no_policy_for_the_cluster() -> None:
     assert not [one for one in documents("namespaced") if one["kind"].startswith("ValidatingAdmission")]
 
 

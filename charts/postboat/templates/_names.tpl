@@ -54,3 +54,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Networks that mail pods do not reach as if they were the internet: those stated, else the API server's addresses. */}}
+{{- define "postboat.clusterNetworks" -}}
+{{- $networks := .Values.clusterNetworks -}}
+{{- if not $networks -}}
+{{- $networks = list -}}
+{{- range (lookup "v1" "Service" "default" "kubernetes").spec.clusterIPs }}
+{{- $networks = append $networks (printf "%s/%s" . (ternary "128" "32" (contains ":" .))) -}}
+{{- end -}}
+{{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "").items }}
+{{- if eq (dig "labels" "kubernetes.io/service-name" "" .metadata) "kubernetes" -}}
+{{- range .endpoints }}{{ range .addresses }}
+{{- $networks = append $networks (printf "%s/%s" . (ternary "128" "32" (contains ":" .))) -}}
+{{- end }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join "," ($networks | uniq | sortAlpha) -}}
+{{- end -}}

@@ -76,7 +76,7 @@ class Service(Model):
     annotations: Annotations | None = None
     """Annotations of both Services, as a cloud or MetalLB reads them."""
     external_traffic_policy: TrafficPolicy | None = None
-    """Local keeps the client's address, Cluster hides it; with type NodePort or LoadBalancer."""
+    """Local (when absent) keeps the client's address, Cluster hides it; with type NodePort or LoadBalancer."""
     ip_family_policy: FamilyPolicy | None = None
     """SingleStack, PreferDualStack or RequireDualStack; as the cluster decides when absent."""
     ip_families: Annotated[tuple[IpFamily, ...], Field(max_length=2), AS_WHOLE] = ()

@@ -36,7 +36,11 @@ class Assembly:
 def surroundings(settings: Settings) -> Environment:
     """Give what is true of the cluster, as far as the operator was told."""
     return Environment(
-        settings.operator_namespace, settings.cluster_domain, dict(settings.images), settings.image_pull_secrets
+        settings.operator_namespace,
+        settings.cluster_domain,
+        dict(settings.images),
+        settings.image_pull_secrets,
+        settings.cluster_networks,
     )
 
 

@@ -205,9 +205,10 @@ def _line_end(pem: bytes) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def readable(pem: bytes) -> bool:
-    """Tell whether there are certificates in PEM, and nothing that could not be read as one."""
+def only_certificates(pem: bytes) -> bytes:
+    """Give the certificates of a PEM file, without keys and texts beside them; empty where one is broken."""
     try:
-        return bool(x509.load_pem_x509_certificates(pem))
+        found = x509.load_pem_x509_certificates(pem)
     except ValueError:
-        return False
+        return b""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in found)

@@ -323,6 +323,8 @@ class Environment:
     cluster_domain: str
     images: Mapping[str, str]
     image_pull_secrets: tuple[str, ...] = ()
+    cluster_networks: tuple[str, ...] = ()
+    """Networks in CIDR notation that are part of the cluster; mail is never delivered there as to the internet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,9 @@ class Relays:
             message = f"there is no Secret {reference.name}: nothing can be verified with it"
             return Verdict(Reason.SECRET_NOT_FOUND, message, _PATH, effective=True)
         content = secret.data.get(reference.key, b"")
-        if certificates.readable(content):
-            return content
+        authority = certificates.only_certificates(content)
+        if authority:
+            return authority
         reason = Reason.INVALID_SECRET if content else Reason.SECRET_KEY_NOT_FOUND
         message = f"Secret {reference.name} has no certificates (PEM) under {reference.key}: nothing can be verified"
         return Verdict(reason, message, _PATH, effective=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from postboat.api import mailserver as api
 from postboat.api import values
 from postboat.api.duration import parse_duration
-from postboat.api.exposure import Service
+from postboat.api.exposure import Service, ServiceType, TrafficPolicy
 from postboat.api.pods import PodSettings, Workload
 from postboat.api.quantity import canonical, parse_quantity
 from postboat.api.values import Switch
@@ -122,10 +122,13 @@ def filter_replicas(spec: api.MailServerSpec) -> int:
 def client_service(spec: api.MailServerSpec) -> ClientService:
     """Settle how both client Services are exposed."""
     given = spec.service or Service()
+    kind = given.type or ServiceType.CLUSTER_IP
+    # Limits and blocks by client address are worth nothing, or hit everybody, where a node puts its own address there.
+    policy = None if kind is ServiceType.CLUSTER_IP else given.external_traffic_policy or TrafficPolicy.LOCAL
     return ClientService(
-        type=given.type or "ClusterIP",
+        type=kind.value,
         annotations=tuple(sorted((given.annotations or {}).items())),
-        external_traffic_policy=given.external_traffic_policy,
+        external_traffic_policy=policy.value if policy is not None else None,
         load_balancer_class=given.load_balancer_class,
         source_ranges=tuple(sorted(given.load_balancer_source_ranges)),
         family_policy=given.ip_family_policy,

@@ -87,6 +87,10 @@ class Reason(StrEnum):
     """The certificate is one that the platform signed itself; no client trusts it by itself."""
     HOST_NOT_COVERED = "HostNotCovered"
     """The certificate does not name the host name of the server."""
+    ADDRESSES_KEPT = "AddressesKept"
+    """The Services hand the addresses of clients on to the pods."""
+    ADDRESSES_HIDDEN = "AddressesHidden"
+    """A node may put its own address in the place of the client's."""
     LAST_GOOD = "LastGood"
     """The certificate of the Secret cannot be used, so the one before stays."""
 

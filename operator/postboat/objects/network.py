@@ -3,7 +3,8 @@
 The policies let through what the arrows of the architecture show, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from postboat.model.platform import Platform, Protocol
@@ -21,6 +22,8 @@ _INNER_SERVICES: Final = {
     "valkey": {"valkey": (6379, 6379)},
 }
 _STORE_LOGINS: Final = (10143, 10110, 14190)
+_LINK: Final = ("169.254.0.0/16", "fe80::/10")
+"""Addresses of the link, where clouds serve the credentials of a node."""
 
 
 def services(platform: Platform) -> Iterable[Body]:
@@ -39,8 +42,6 @@ def policies(platform: Platform) -> Iterable[Body]:
     """Make one network policy a component, for both directions."""
     imap = [port for _, port in _imap_ports(platform).values()]
     dns = {"ports": [_port(53, "TCP"), _port(53, "UDP")]}
-    outside = sorted({25} | {domain.relay.port for domain in platform.domains if domain.relay is not None})
-    world: list[Body] = [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]
 
     def pods(component: str, *ports: int, to: bool = True) -> Body:
         return {("to" if to else "from"): [_pods(platform, component)], "ports": [_port(port) for port in ports]}
@@ -54,7 +55,7 @@ def policies(platform: Platform) -> Iterable[Body]:
             dns,
             pods("filter", 11332),
             pods("store", 10024, 12340),
-            {"to": world, "ports": [_port(port) for port in outside]},
+            *_outside(platform),
         ],
     )
     yield _policy(
@@ -75,6 +76,38 @@ def policies(platform: Platform) -> Iterable[Body]:
     )
     yield _policy(platform, "filter", (AGENT, 11334), [pods("smtp", 11332, to=False)], [dns, pods("valkey", 6379)])
     yield _policy(platform, "valkey", (AGENT,), [pods("filter", 6379, to=False)], [])
+
+
+def _outside(platform: Platform) -> Iterator[Body]:
+    """Let Postfix reach other mail servers: port 25 anywhere, other ports for the relays that use them.
+
+    A relay that is named by its address is the only one reached on its port. One that is named by host name may be
+    anywhere but in the cluster, whose API server would otherwise be reached by a relay with the port 6443.
+    """
+    relays = {(domain.relay.host, domain.relay.port) for domain in platform.domains if domain.relay is not None}
+    literal = {(address, port) for host, port in relays if (address := _literal(host))}
+    named = {25} | {port for host, port in relays if not _literal(host)}
+    yield {"to": _world(platform), "ports": [_port(port) for port in sorted(named)]}
+    for address, port in sorted(literal):
+        yield {"to": [{"ipBlock": {"cidr": address}}], "ports": [_port(port)]}
+
+
+def _world(platform: Platform) -> list[Body]:
+    """Give every address of the internet: all but those of the cluster and of the link (RFC 3927, RFC 4291 2.5.6)."""
+    closed = [ip_network(network) for network in (*platform.environment.cluster_networks, *_LINK)]
+    blocks: list[Body] = []
+    for cidr, version in (("0.0.0.0/0", 4), ("::/0", 6)):
+        excepted = sorted({network for network in closed if network.version == version}, key=str)
+        blocks.append({"ipBlock": {"cidr": cidr, "except": [str(network) for network in excepted]}})
+    return blocks
+
+
+def _literal(host: str) -> str:
+    """Write a host that is an address as a network of one; empty for a name."""
+    try:
+        return str(ip_network(ip_address(host)))
+    except ValueError:
+        return ""
 
 
 def budgets(platform: Platform) -> Iterable[Body]:
@@ -115,7 +148,7 @@ def _client_service(platform: Platform, name: str, ports: Mapping[str, tuple[int
     wanted = platform.client_service
     spec: Body = {"type": wanted.type}
     if wanted.type != "ClusterIP":
-        spec["externalTrafficPolicy"] = wanted.external_traffic_policy or "Cluster"
+        spec["externalTrafficPolicy"] = wanted.external_traffic_policy
     if wanted.load_balancer_class is not None:
         spec["loadBalancerClass"] = wanted.load_balancer_class
     if wanted.source_ranges:

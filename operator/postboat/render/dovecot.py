@@ -212,10 +212,8 @@ def _edge(platform: Platform, lookups: tuple[Lookup, ...], services: tuple[Servi
 
 
 def _edge_secrets(platform: Platform) -> tuple[File, ...]:
-    master = f"pass = {platform.internal.master_password}\n".encode()
     return (
         File("ca.crt", "ca.crt", platform.internal.ca, secret=True),
-        File("master.conf", "master.conf", master, secret=True, mode="0600"),
         File("tls.crt", "tls.crt", platform.certificate.chain, secret=True),
         File("tls.key", "tls.key", platform.certificate.key, secret=True, mode="0600"),
     )
@@ -258,7 +256,13 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
         auth_sockets=(),
         closed_sockets=(),
     )
-    files = (File("dovecot.conf", "dovecot.conf", conf), *_edge_secrets(platform))
+    # The technical login opens every mailbox, so it is only where sessions are led on to the stores.
+    master = f"pass = {platform.internal.master_password}\n".encode()
+    files = (
+        File("dovecot.conf", "dovecot.conf", conf),
+        File("master.conf", "master.conf", master, secret=True, mode="0600"),
+        *_edge_secrets(platform),
+    )
     return (*files, masters) if platform.imap.master_password else files
 
 

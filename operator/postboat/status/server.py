@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from postboat.api.exposure import TrafficPolicy
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import certificates
@@ -35,9 +36,9 @@ def report_server(
     stored = storage.condition(volume for workload in seen.workloads for volume in workload.volumes)
     full = (stored,) if stored is not None and stored.reason is Reason.STORAGE_FULL else ()
     ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective)
-    trusted = (_trusted(platform, plan.certificate, moment.now),) if platform is not None else ()
+    site = (_trusted(platform, plan.certificate, moment.now), *_addresses(platform)) if platform is not None else ()
     counts = asdict(plan.counts)
-    status = statement(resource, (accepted, synced, workloads, ready, *trusted, *_known(stored)), moment)
+    status = statement(resource, (accepted, synced, workloads, ready, *site, *_known(stored)), moment)
     status |= {"counts": counts}
     if seen.workloads:
         status["workloads"] = [
@@ -145,6 +146,21 @@ def _trusted(platform: Platform, fault: Verdict | None, now: datetime) -> Condit
         message = "The Secret cannot be used, so the certificate before stays: see Accepted."
         return Condition("CertificateTrusted", holds=True, reason=Reason.LAST_GOOD, message=message)
     return Condition("CertificateTrusted", holds=True, reason=Reason.TRUSTED, message="It names the host.")
+
+
+def _addresses(platform: Platform) -> tuple[Condition, ...]:
+    """Tell whether the pods see who connects; a ClusterIP says nothing about what stands in front of it."""
+    policy = platform.client_service.external_traffic_policy
+    if policy is None:
+        return ()
+    if policy == TrafficPolicy.LOCAL:
+        message = "The Services have externalTrafficPolicy Local, so pods see the addresses of clients."
+        return (Condition("ClientAddressesKept", holds=True, reason=Reason.ADDRESSES_KEPT, message=message),)
+    message = (
+        "With spec.service.externalTrafficPolicy Cluster all clients of a node may have one address: limits by client"
+        " address then hit all of them. Write Local."
+    )
+    return (Condition("ClientAddressesKept", holds=False, reason=Reason.ADDRESSES_HIDDEN, message=message),)
 
 
 def _tls(resource: Resource, platform: Platform) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from gzip import decompress
 import pytest
 
 from postboat.api import Resource
+from postboat.controller import certificates
 from postboat.model.relays import MOST_AUTHORITIES, MOST_BYTES
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Gone, SecretContent
@@ -195,11 +196,20 @@ def test_certificates_beyond_what_one_secret_can_hold_are_told_by_the_youngest()
     assert policies(found)["c.test"] == (TLS["Verified"], held["c-ca"]), "now there is room"
 
 
+def test_nothing_but_certificates_is_copied_from_the_secret_of_a_relay() -> None:
+    """A Secret of type kubernetes.io/tls may hold the key beside the chain, and a bundle has comments."""
+    private = world.key("tls.key")
+    mixed = b"# of the relay\n" + private + SECOND + private + FIRST
+    found = resolver(domain("a.test", 1, authority="a-ca"), **{"a-ca": mixed}).resolution
+    assert authorities(found) == [SECOND + FIRST]
+
+
 def test_the_number_of_authorities_for_one_server_ends_before_its_next_hop_is_too_long() -> None:
     host = ".".join(["x" * 60] * 4)
     names = [f"d{number:03d}" for number in range(MOST_AUTHORITIES + 1)]
     domains = [replace(domain(f"{name}.test", 1, authority=name, host=host, port=65535), uid=name) for name in names]
-    found = resolver(*domains, **{name: FIRST + name.encode() + b"\n" for name in names}).resolution
+    distinct = {name: certificates.authority(name, world.NOW).certificate for name in names}
+    found = resolver(*domains, **distinct).resolution
     refused = [name for name in names if not verdict(found, f"{name}.test").accepted]
     assert refused == names[-1:]
     assert verdict(found, f"{refused[0]}.test").reason is Reason.TOO_LARGE

@@ -1,5 +1,6 @@
 """Conditions keep their time, statuses are written only when they say something new."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -233,3 +234,28 @@ def test_without_a_word_of_volumes_nothing_is_claimed() -> None:
     status = report_server(world.server(), planned.verdicts["MailServer", "mail"], planned, seen, MOMENT)
     assert status is not None
     assert "StorageAvailable" not in {one["type"] for one in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("service", "policy", "said"),
+    [
+        ({}, None, None),
+        ({"type": "ClusterIP"}, None, None),
+        ({"type": "NodePort"}, "Local", "AddressesKept"),
+        ({"type": "LoadBalancer"}, "Local", "AddressesKept"),
+        ({"type": "LoadBalancer", "externalTrafficPolicy": "Local"}, "Local", "AddressesKept"),
+        ({"type": "NodePort", "externalTrafficPolicy": "Cluster"}, "Cluster", "AddressesHidden"),
+    ],
+)
+def test_clients_keep_their_addresses_unless_the_service_says_otherwise(
+    service: Mapping[str, str], policy: str | None, said: str | None
+) -> None:
+    server = world.server(service=service)
+    resolution = resolve(world.of(server, (), OWN))
+    planned = plan(resolution)
+    services = {item.name: item.body["spec"] for item in planned.objects if item.kind == "Service"}
+    assert {services[name].get("externalTrafficPolicy") for name in ("mail-smtp", "mail-imap")} == {policy}
+    status = report_server(server, resolution.verdicts["MailServer", "mail"], planned, Observation(), MOMENT)
+    assert status is not None
+    found = {entry["type"]: entry["reason"] for entry in status["conditions"]}
+    assert found.get("ClientAddressesKept") == said
