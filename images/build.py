@@ -32,6 +32,7 @@ TOOLS = {
 }
 POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}\n'
 KEPT = 3  # archives of one image; older ones are built again within seconds
+SBOM = "usr/share/sbom/packages.spdx.json"  # written by images/strip.py
 SLIM = ("doc", "info", "man", "locale", "lintian", "linda")
 
 
@@ -158,10 +159,12 @@ class Builder:
             reference = f"localhost/postboat/{name}:{tag}"
             self.buildah("push", "--quiet", *self.policy, reference, f"docker-archive:{plain}:{reference}")
             add_tag(plain, named, f"localhost/postboat/{name}:dev")
+            archive.with_suffix(".spdx.json").write_bytes(bill(named))
             named.rename(archive)
         archives = sorted(archive.parent.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
         for old in archives[:-KEPT]:
             old.unlink(missing_ok=True)
+            old.with_suffix(".spdx.json").unlink(missing_ok=True)
 
 
 def add_tag(source: Path, target: Path, tag: str) -> None:
@@ -175,6 +178,19 @@ def add_tag(source: Path, target: Path, tag: str) -> None:
                 content = json.dumps(manifest).encode()
                 member.size, stream = len(content), io.BytesIO(content)
             new.addfile(member, stream)
+
+
+def bill(archive: Path) -> bytes:
+    """Read the list of packages from a docker archive; raise BuildError when the image has none."""
+    with tarfile.open(archive) as image:
+        manifest = image.extractfile("manifest.json")
+        layers = json.loads(manifest.read())[0]["Layers"] if manifest else []
+        for layer in layers:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                if SBOM in files.getnames():
+                    content = files.extractfile(SBOM)
+                    return content.read() if content else b""
+    raise BuildError(f"{archive.name} has no {SBOM}")
 
 
 def make(builder: Builder, name: str, output: Path, base: str) -> tuple[str, Path]:
@@ -222,7 +238,10 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     if options.json:
-        built = {name: {"image": image, "archive": str(archive)} for name, (image, archive) in images.items()}
+        built = {
+            name: {"image": image, "archive": str(archive), "sbom": str(archive.with_suffix(".spdx.json"))}
+            for name, (image, archive) in images.items()
+        }
         sys.stdout.write(json.dumps(built, indent=2, sort_keys=True) + "\n")
     return 0
 
