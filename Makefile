@@ -166,6 +166,10 @@ demo-down: venv ## remove what make demo made
 images: ## build the container images that have changed
 	@$(PYTHON) images/build.py
 
+.PHONY: base
+base: ## pin the digest that the base image of all images has in its registry now (IMAGE names a mirror's)
+	@$(PYTHON) images/build.py --renew $(or $(IMAGE),debian:trixie-slim)
+
 .PHONY: cluster-up
 cluster-up: ## start the embedded Kubernetes
 	@$(PYTHON) -m e2e.cluster up

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "postboat"
 BASE = "debian:trixie-slim"
+PINNED = re.compile(r"^ARG BASE=(\S+)$", re.MULTILINE)
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 TOOLS = {
     "buildah": "buildah",
@@ -126,13 +128,14 @@ class Builder:
         argv = ["buildah", *map(str, self.store), "images", "--quiet", image]
         return subprocess.run(argv, capture_output=True, check=False).returncode == 0  # noqa: S603  our own words
 
-    def prepare_base(self, how: str) -> None:
-        """Provide the base image: what the store holds, else pulled (`pull`) or made by mmdebstrap (`bootstrap`)."""
-        if self.holds(BASE):
-            return
+    def prepare_base(self, how: str, pinned: str) -> str:
+        """Provide the base image and return its name: `pull` the pinned one, or `bootstrap` one by mmdebstrap."""
         if how == "pull":
-            self.buildah("pull", *self.policy, BASE)
-            return
+            if not self.holds(pinned):
+                self.buildah("pull", *self.policy, pinned)
+            return pinned
+        if self.holds(BASE):
+            return BASE
         say(f"making {BASE}")
         archive = self.cache / "base.tar"
         excluded = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in SLIM]
@@ -142,13 +145,19 @@ class Builder:
         self.buildah("config", "--cmd", "bash", container)
         self.buildah("commit", "--quiet", "--rm", *self.policy, container, BASE)
         archive.unlink()
+        return BASE
 
-    def build(self, name: str, context: Path, tag: str) -> None:
+    def digest(self, image: str) -> str:
+        """Pull an image by its tag and return the digest that its registry has for it now."""
+        self.buildah("pull", *self.policy, "--policy", "always", image)
+        return self.buildah("images", "--digests", "--format", "{{.Digest}}", image)
+
+    def build(self, name: str, context: Path, tag: str, base: str) -> None:
         """Build image NAME from the folder `context` as localhost/postboat/NAME:TAG."""
         authorities = ["--secret", f"id=ca,src={AUTHORITIES}"] if AUTHORITIES.exists() else []
         self.buildah(
             "build", "--isolation", "chroot", "--layers", "--pull-never", "--timestamp", "0", *self.policy,
-            *authorities, "--label", f"org.opencontainers.image.version={tag}",
+            *authorities, "--build-arg", f"BASE={base}", "--label", f"org.opencontainers.image.version={tag}",
             "--file", context / "images" / name / "Dockerfile", "--tag", f"localhost/postboat/{name}:{tag}", context,
         )  # fmt: skip
 
@@ -206,11 +215,22 @@ def make(builder: Builder, name: str, output: Path, base: str) -> tuple[str, Pat
         started = time.monotonic()
         say(f"{name}: building {reference}")
         install_tools()
-        builder.prepare_base(base)
-        builder.build(name, context, tag)
+        pinned = PINNED.search((context / "images" / name / "Dockerfile").read_text())
+        if pinned is None:
+            raise BuildError(f"images/{name}/Dockerfile has no line ARG BASE=IMAGE")
+        builder.build(name, context, tag, builder.prepare_base(base, pinned[1]))
         builder.export(name, tag, archive)
         say(f"{name}: built in {time.monotonic() - started:.0f} s, {archive.stat().st_size >> 20} MiB")
         return reference, archive
+
+
+def renew(builder: Builder, image: str, dockerfiles: list[Path]) -> str:
+    """Write the digest that an image has now into the Dockerfiles, and return the reference with it."""
+    install_tools()
+    reference = f"{image}@{builder.digest(image)}"
+    for dockerfile in dockerfiles:
+        dockerfile.write_text(PINNED.sub(f"ARG BASE={reference}", dockerfile.read_text()))
+    return reference
 
 
 def arguments(names: list[str]) -> argparse.Namespace:
@@ -220,7 +240,14 @@ def arguments(names: list[str]) -> argparse.Namespace:
         "name", nargs="*", choices=[*names, []], help=f"images to build: {', '.join(names)}; default all"
     )
     parser.add_argument("--output", type=Path, default=CACHE / "images", help="folder of the archives (%(default)s)")
-    parser.add_argument("--base", choices=["bootstrap", "pull"], default="bootstrap", help=f"where {BASE} comes from")
+    parser.add_argument(
+        "--base", choices=["bootstrap", "pull"], default="bootstrap", help="make the base image, or pull the pinned one"
+    )
+    parser.add_argument(
+        "--renew",
+        metavar="IMAGE",
+        help=f"pin the digest that IMAGE ({BASE}, or its like in a mirror) has now; build nothing",
+    )
     parser.add_argument("--storage-driver", choices=["overlay", "vfs"], default="overlay", help="vfs works everywhere")
     parser.add_argument("--json", action="store_true", help="print a map of names to image references and archives")
     return parser.parse_args()
@@ -233,6 +260,9 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     builder = Builder(CACHE / "buildah", options.storage_driver)
     try:
+        if options.renew:
+            say(renew(builder, options.renew, [REPOSITORY / "images" / name / "Dockerfile" for name in names]))
+            return 0
         images = {name: make(builder, name, options.output, options.base) for name in options.name or names}
     except BuildError as error:
         say(f"error: {error}")
