@@ -22,7 +22,9 @@ children:
     - name: written
       expression: "request.operation == 'DELETE' ? oldObject : object"
     - name: instance
-      expression: "variables.written.metadata.?labels[?'app.kubernetes.io/instance'].orValue('')"
+      expression: >-
+        variables.written.metadata.?labels[?'app.kubernetes.io/instance']
+        .or(variables.written.metadata.?labels[?'postboat.dev/server']).orValue('')
   validations:
     - expression: >-
         variables.written.metadata.?labels[?'app.kubernetes.io/managed-by'].orValue('') == 'postboat'
