@@ -1,7 +1,7 @@
 """Makes an image out of an installed Debian: takes away what no daemon needs, and writes down what is left.
 
 Runs inside the build, as the last step before everything is copied to an empty image: package managers, tools to become
-somebody else, the shells (unless `--keep-shell`), and every setuid and setgid bit go. The list of packages goes to
+somebody else, the shells (unless kept by `--keep`), and every setuid and setgid bit go. The list of packages goes to
 /usr/share/sbom/packages.spdx.json (SPDX 2.3), and /var/lib/dpkg/status keeps telling scanners what is installed.
 """
 # ruff: noqa: INP001  a command of the build, not a module of the package
@@ -125,12 +125,11 @@ def main() -> None:
     """Strip the file system that this runs in."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", help="name of the image, for the list of packages")
-    parser.add_argument("--keep-shell", action="store_true", help="the daemon runs shell scripts of its own")
+    parser.add_argument("--keep", nargs="*", default=(), metavar="PACKAGE", help="what scripts of the daemon need")
     parser.add_argument("--root", type=Path, default=Path("/"), help="the file system (%(default)s)")
     options = parser.parse_args()
     root: Path = options.root
-    shells = () if options.keep_shell else SHELLS
-    remove(root, frozenset((*MANAGERS, *IDENTITY, *SYSTEM, *shells)))
+    remove(root, frozenset((*MANAGERS, *IDENTITY, *SYSTEM, *SHELLS)) - set(options.keep))
     for name in LEFTOVERS:
         discard(root / name)
     drop_privileges(root)
