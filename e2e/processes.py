@@ -79,8 +79,8 @@ def traced(processes: Iterable[Process]) -> Iterator[Callable[[], bool]]:
     def ended() -> bool:
         for pid in tuple(held):
             with suppress(ChildProcessError):
-                _, status = os.waitpid(pid, os.WNOHANG | _WALL)
-                if os.WIFSIGNALED(status) or os.WIFEXITED(status):
+                changed, status = os.waitpid(pid, os.WNOHANG | _WALL)
+                if changed and (os.WIFSIGNALED(status) or os.WIFEXITED(status)):
                     held.discard(pid)
         return not held
 

@@ -59,7 +59,8 @@ serviceaccounts:
   validations:
     - expression: >-
         object.metadata.name == object.metadata.labels['app.kubernetes.io/instance'] + '-mail' &&
-        object.?automountServiceAccountToken.orValue(true) == false && !has(object.secrets) &&
+        object.?automountServiceAccountToken.orValue(true) == false && (!has(object.secrets) ||
+        (request.operation == 'UPDATE' && has(oldObject.secrets) && oldObject.secrets == object.secrets)) &&
         (request.operation == 'UPDATE' ?
         object.metadata.?annotations.orValue({}) == oldObject.metadata.?annotations.orValue({}) :
         !has(object.metadata.annotations))
@@ -70,10 +71,16 @@ services:
       apiVersions: [v1]
       resources: [services]
       operations: [CREATE, UPDATE]
+  variables:
+    # What somebody else has put there may stay for the moment: the operator takes it out by a second request.
+    - name: before
+      expression: "request.operation == 'UPDATE' ? [oldObject.spec] : []"
   validations:
     - expression: >-
-        object.spec.type in ['ClusterIP', 'NodePort', 'LoadBalancer'] &&
-        size(object.spec.?externalIPs.orValue([])) == 0 &&
+        (object.spec.type in ['ClusterIP', 'NodePort', 'LoadBalancer'] ||
+        variables.before.exists(old, old.type == object.spec.type)) &&
+        (size(object.spec.?externalIPs.orValue([])) == 0 ||
+        variables.before.exists(old, old.?externalIPs.orValue([]) == object.spec.?externalIPs.orValue([]))) &&
         object.spec.?selector[?'app.kubernetes.io/name'].orValue('') == 'postboat'
       message: the operator makes no Service with external IPs or an external name, nor for other pods than its own
 statefulsets:
@@ -87,31 +94,43 @@ statefulsets:
       expression: "object.spec.template.spec"
     - name: containers
       expression: "variables.pod.containers + variables.pod.?initContainers.orValue([])"
+    # What somebody else has put there may stay for the moment: the operator takes it out by a second request.
+    - name: before
+      expression: "request.operation == 'UPDATE' ? [oldObject.spec.template.spec] : []"
+    - name: standing
+      expression: >-
+        request.operation == 'UPDATE' ? oldObject.spec.template.spec.containers +
+        oldObject.spec.template.spec.?initContainers.orValue([]) : []
   validations:
     - expression: >-
-        !variables.pod.?hostNetwork.orValue(false) && !variables.pod.?hostPID.orValue(false) &&
-        !variables.pod.?hostIPC.orValue(false) && variables.pod.?automountServiceAccountToken.orValue(true) == false &&
+        (!variables.pod.?hostNetwork.orValue(false) ||
+        variables.before.exists(old, old.?hostNetwork.orValue(false))) &&
+        (!variables.pod.?hostPID.orValue(false) || variables.before.exists(old, old.?hostPID.orValue(false))) &&
+        (!variables.pod.?hostIPC.orValue(false) || variables.before.exists(old, old.?hostIPC.orValue(false))) &&
+        variables.pod.?automountServiceAccountToken.orValue(true) == false &&
         variables.pod.?serviceAccountName.orValue('') == object.metadata.labels['app.kubernetes.io/instance'] + '-mail'
       message: mail pods use no host namespace, and the ServiceAccount of their platform without its token
     - expression: >-
         variables.pod.?volumes.orValue([]).all(volume, has(volume.emptyDir) || (has(volume.projected) &&
-        volume.projected.?sources.orValue([]).all(source, has(source.configMap) || has(source.secret))))
+        volume.projected.?sources.orValue([]).all(source, has(source.configMap) || has(source.secret))) ||
+        variables.before.exists(old, old.?volumes.orValue([]).exists(one, one == volume)))
       message: mail pods mount ConfigMaps, Secrets, empty folders and volume claims only
     {{- $images := list }}
     {{- range $name, $reference := .Values.images }}
     {{- $images = append $images (default (printf "postboat/%s:%s" $name $.Chart.AppVersion) $reference) }}
     {{- end }}
-    - expression: {{ printf "variables.containers.all(container, container.image in %s)" ($images | toJson) | quote }}
+    - expression: {{ printf "variables.containers.all(container, container.image in %s || variables.standing.exists(one, one.name == container.name && one.image == container.image))" ($images | toJson) | quote }}
       message: mail pods run the images that the chart names
     - expression: >-
-        variables.containers.all(container, has(container.securityContext) &&
+        variables.containers.all(container, (has(container.securityContext) &&
         !container.securityContext.?privileged.orValue(false) &&
         container.securityContext.?allowPrivilegeEscalation.orValue(true) == false &&
         container.securityContext.?readOnlyRootFilesystem.orValue(false) &&
         container.securityContext.?capabilities.?drop.orValue([]).exists(one, one == 'ALL') &&
         container.securityContext.?capabilities.?add.orValue([]).all(one,
         one in ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'KILL', 'SETGID', 'SETUID']) &&
-        container.?ports.orValue([]).all(port, !has(port.hostPort) || port.hostPort == 0))
+        container.?ports.orValue([]).all(port, !has(port.hostPort) || port.hostPort == 0)) ||
+        variables.standing.exists(one, one == container))
       message: mail pods are not privileged and add no capability beyond those of Postfix
 {{- if .Values.touchPods }}
 pods:

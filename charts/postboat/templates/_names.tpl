@@ -60,10 +60,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $networks := .Values.clusterNetworks -}}
 {{- if not $networks -}}
 {{- $networks = list -}}
-{{- range (lookup "v1" "Service" "default" "kubernetes").spec.clusterIPs }}
+{{- range dig "spec" "clusterIPs" list (lookup "v1" "Service" "default" "kubernetes") }}
 {{- $networks = append $networks (printf "%s/%s" . (ternary "128" "32" (contains ":" .))) -}}
 {{- end -}}
-{{- range (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "").items }}
+{{- range dig "items" list (lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "") }}
 {{- if eq (dig "labels" "kubernetes.io/service-name" "" .metadata) "kubernetes" -}}
 {{- range .endpoints }}{{ range .addresses }}
 {{- $networks = append $networks (printf "%s/%s" . (ternary "128" "32" (contains ":" .))) -}}

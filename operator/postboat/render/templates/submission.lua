@@ -257,8 +257,6 @@ rspamd_config:register_symbol({
       task:set_message(write(fields, body or '')) -- what is signed is read from here
       task:set_flag('message_rewrite', false) -- the body is as it was
     end
-    if next(remove) or next(add) then
-      task:set_milter_reply({ remove_headers = remove, add_headers = add })
-    end
+    task:cache_set('submitted', { remove = remove, add = add }) -- headers.lua makes the one reply of all
   end,
 })

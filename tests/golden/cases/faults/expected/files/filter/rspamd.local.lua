@@ -57,8 +57,8 @@ end
 rspamd_plugins['postboat'] = { signature = signature }
 
 -- What a message says in our name comes from us alone: that it is spam, and the results of checks (RFC 8601, 5). What it
--- brings of that is removed, in whatever way it is written; mail from outside gets our own. All of it is one reply: the
--- module milter_headers makes another one, and of two replies one is lost.
+-- brings of that is removed, in whatever way it is written; mail from outside gets our own. All of it is one reply, with
+-- what submission.lua has completed: of two replies one is lost, so the module milter_headers is off.
 
 local mime = require 'lua_mime'
 local results = require 'lua_auth_results'
@@ -67,7 +67,8 @@ local text = require 'lua_util'
 local mark, header = 'X-Spam', 'Authentication-Results'
 local host = (rspamd_config:get_all_opt('postboat') or {}).hostname
 
--- What stands before the first semicolon, without comments, quotes and space; nil when they do not end (RFC 8601, 2.2).
+-- What stands before the first semicolon, without quotes, and with one space for comments and space between words; nil
+-- when they do not end (RFC 8601, 2.2).
 local function identifier(value)
   local kept, depth, quoted, at = {}, 0, false, 1
   while at <= #value do
@@ -82,6 +83,7 @@ local function identifier(value)
       depth = depth + 1
     elseif char == ')' and depth > 0 then
       depth = depth - 1
+      kept[#kept + 1] = ' '
     elseif char == ';' and depth == 0 and not quoted then
       break
     elseif depth == 0 then
@@ -92,7 +94,7 @@ local function identifier(value)
   if quoted or depth > 0 then
     return nil
   end
-  return (table.concat(kept):gsub('[%c%s]', ''))
+  return (table.concat(kept):gsub('[%c%s]+', ' '):gsub('^ ', ''):gsub(' $', ''))
 end
 
 -- Ours, or not to be told from ours: names in other scripts, and what no parser would agree about.
@@ -105,7 +107,7 @@ local function forged(value)
     return false
   end
   local rest = name:sub(#host + 1)
-  return rest:find('^%.?%d*$') ~= nil or rest:find('^[^%w.-]') ~= nil -- a dot, or the version of the header
+  return rest:find('^%.?$') ~= nil or rest:find('^%.?[^%w.-]') ~= nil -- a dot, the version of the header, or anything
 end
 
 -- The header fields to remove, by number, and what the others say.
@@ -131,6 +133,15 @@ local function changes(task)
     table.insert(values, 1, { order = 1, value = value })
   end
   local add, remove = {}, { [mark] = 0, [header] = #numbers > 1 and 0 or numbers[1] }
+  local submitted = task:cache_get('submitted') -- what submission.lua has completed
+  if submitted then
+    for name, number in pairs(submitted.remove) do
+      remove[name] = number
+    end
+    for name, fields in pairs(submitted.add) do
+      add[name] = fields
+    end
+  end
   if #values > 0 then
     add[header] = values
   end
@@ -414,8 +425,6 @@ rspamd_config:register_symbol({
       task:set_message(write(fields, body or '')) -- what is signed is read from here
       task:set_flag('message_rewrite', false) -- the body is as it was
     end
-    if next(remove) or next(add) then
-      task:set_milter_reply({ remove_headers = remove, add_headers = add })
-    end
+    task:cache_set('submitted', { remove = remove, add = add }) -- headers.lua makes the one reply of all
   end,
 })
