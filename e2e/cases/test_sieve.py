@@ -146,7 +146,8 @@ def test_a_script_files_into_a_public_mailbox_only_with_the_right_to_write_there
 
 def _folder_of(account: Account, message_id: str) -> str:
     with account.imap() as session:
-        names = [name for _, _, name in session.list_folders()]
+        closed = {b"\\Noselect", b"\\NonExistent"}  # what only stands above a folder
+        names = [name for flags, _, name in session.list_folders() if not closed & set(flags)]
         return next((name for name in names if find_message(session, message_id, name)), "")
 
 
