@@ -172,7 +172,7 @@ def test_login_and_sender_stand_in_one_line(platform: Platform, alice: Account) 
 
     def lines() -> list[str]:
         text = logs(platform, "smtp").splitlines()
-        return [line for line in text if f"from=<{sender}>" in line and "sasl_username=<alice>" in line]
+        return [line for line in text if f"from=<{sender}>" in line and line.endswith(" sasl_username=alice")]
 
     assert len(eventually(lines, "the login and the sender")) == 1, "once for a message, however many it is for"
 
