@@ -74,7 +74,7 @@ def test_only_a_users_own_addresses_answer(platform: Platform, elsewhere: Peer, 
                 found = replies(elsewhere, sender)
                 assert len(found) == (recipient in own), recipient
                 for reply in found:
-                    assert not reply.sender, "RFC 3834, 3.3"
+                    assert reply.sender == "<>", "RFC 3834, 3.3"
                     assert parseaddr(reply.message["From"])[1] == recipient, more
                     assert reply.message["Auto-Submitted"].startswith("auto-replied")
                     assert verified(platform, recipient.rpartition("@")[2], reply.content)
@@ -104,7 +104,7 @@ def test_a_notice_of_refusal_is_signed_and_comes_from_somebody(platform: Platfor
     with platform.smtp() as session:
         assert answer(session, source, sender=sender)[0] == 250, f"{source} can be written to"
     assert verified(platform, source.rpartition("@")[2], notice.content)
-    assert not notice.sender
+    assert notice.sender == "<>"
     platform.remove_mailbox(account.user)
 
 
@@ -128,7 +128,7 @@ def test_a_warning_of_a_full_mailbox_comes_from_somebody(platform: Platform) -> 
     assert '"' not in shown["From"] + shown["To"] + shown["Message-ID"]
     source = parseaddr(shown["From"])[1]
     with platform.smtp() as session:
-        assert answer(session, source)[0] == 250
+        assert answer(session, source)[0] in {250, 552}, "the address exists, full as it may be"
     assert parseaddr(shown["To"])[1].partition("@")[0] == account.user
     platform.remove_mailbox(account.user)
 
