@@ -57,6 +57,8 @@ FOREIGN = [
 def substance(platform: Platform, api_version: str, kind: str, name: str) -> Object:
     found = platform.kube.get(api_version, kind, platform.namespace, name)
     assert found is not None
+    if kind == "ConfigMap" and "manifest.json" in found["data"]:
+        found["data"]["manifest.json"] = ""  # it lists the shards that have rows: it changes with mailboxes
     return {part: found[part] for part in ("data", "binaryData", "spec", "immutable") if part in found}
 
 
