@@ -65,7 +65,9 @@ def _reason(platform: Platform, name: str) -> str:
 def test_an_object_that_is_refused_does_not_hold_up_the_others(platform: Platform) -> None:
     platform.put("MailServer", "mail", hostname="mail.example.test", service={"type": "LoadBalancer"})
     eventually(lambda: platform.ready("MailServer", "mail"))
-    changed = {"type": "LoadBalancer", "loadBalancerClass": "example.test/balancer"}
+    # Each is short enough, and all of them are more than the API server takes for one object.
+    annotations = {f"example.test/note-{number}": "x" * 4096 for number in range(64)}
+    changed = {"type": "LoadBalancer", "annotations": annotations}
     platform.put("MailServer", "mail", hostname="mail.example.test", service=changed)
     eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False")
     platform.mailbox("alice")
