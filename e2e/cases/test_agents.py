@@ -23,6 +23,7 @@ from e2e.platform import Platform
 from e2e.processes import Process, container_processes, container_statuses, kill, traced
 
 NO_ANSWER = 421
+_MNT_DETACH = 2  # mount(2)
 
 
 @contextmanager
@@ -222,12 +223,14 @@ def test_a_daemon_that_hangs_is_started_again(
 @contextmanager
 def another_volume(process: Process, path: str, size: str) -> Iterator[Path]:
     """Lay a small file system over a folder of a container, as it sees it; the result is that folder, from here."""
-    inside = ["nsenter", "--target", str(process.pid), "--mount", "--"]
-    subprocess.run([*inside, "mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", path], check=True)
+    inside = ["nsenter", "--target", str(process.pid), "--mount", "--", "python3", "-c"]  # images have no mount(8)
+    mount = f"libc.mount(b'tmpfs', b'{path}', b'tmpfs', 0, b'size={size},mode=755')"
+    subprocess.run([*inside, f"import ctypes; libc = ctypes.CDLL(None); assert {mount} == 0"], check=True)
     try:
         yield Path("/proc", str(process.pid), "root", path.lstrip("/"))
     finally:
-        subprocess.run([*inside, "umount", "-l", path], check=True)
+        unmount = f"libc.umount2(b'{path}', {_MNT_DETACH})"
+        subprocess.run([*inside, f"import ctypes; libc = ctypes.CDLL(None); assert {unmount} == 0"], check=True)
 
 
 @pytest.mark.row("B2")

@@ -139,7 +139,8 @@ def check_container(platform: Platform, pod: Object, container: Object) -> None:
         assert effective == 0, f"{name}: {effective:#x}"
     written = platform.kube.exec(platform.namespace, name, container["name"], ["touch", "/etc/x", "/usr/x"])
     assert written.count("Read-only file system") == 2, written
-    assert platform.kube.exec(platform.namespace, name, container["name"], ["python3", "-c", PRIVILEGED]) == "[]\n"
+    found = platform.kube.exec(platform.namespace, name, container["name"], ["python3", "-c", PRIVILEGED])
+    assert found.strip() == "[]", f"{name}: {found}"
 
 
 @pytest.mark.row("B4")
