@@ -98,7 +98,7 @@ def test_an_object_that_somebody_made_immutable_is_made_anew(platform: Platform)
 
 
 @pytest.mark.row("B3")
-@pytest.mark.parametrize(("kind", "suffix"), [("ConfigMap", "imap"), ("Secret", "internal"), ("Secret", "selfsigned")])
+@pytest.mark.parametrize(("kind", "suffix"), [("ConfigMap", "imap"), ("Service", "imap")])
 def test_children_without_an_owner_are_owned_again(platform: Platform, kind: str, suffix: str) -> None:
     """Backups bring them back so."""
     name, namespace = f"{platform.name}-{suffix}", platform.namespace
