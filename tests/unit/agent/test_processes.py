@@ -120,12 +120,12 @@ def test_sessions_may_end_within_the_grace_and_not_after(
 ) -> None:
     mark = tmp_path / "finished"
     daemon.script = f"(trap '' TERM; sleep 0.5; touch {mark}; sleep 607) & exec sleep 608"
-    supervisor = Supervisor(daemon, children, Status("fake"), grace=4.0)
+    supervisor = Supervisor(daemon, children, Status("fake"), grace=1.0)
     supervisor.begin()
     assert wait_until(lambda: supervisor.process > 0, 5)
     time.sleep(0.1)
     supervisor.stop()
     assert supervisor.process == 0
-    assert supervisor.wait_stopped(30)
+    assert supervisor.wait_stopped(15)
     assert mark.exists()
     assert not children.others()
