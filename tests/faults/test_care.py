@@ -124,7 +124,7 @@ def test_a_key_that_cannot_be_made_is_told_and_holds_up_nothing_else(platform: P
     platform.put("MailDomain", name)
     eventually(lambda: _told(platform, name)[:2] == ("False", "KeysMissing"))
     assert word in _told(platform, name)[2]
-    assert condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False"
+    eventually(lambda: condition(platform.get("MailServer", "mail"), "ConfigSynced") == "False")
     if kind != "quota":  # a Mailbox may need a shard of its own
         platform.mailbox("alice")
         assert eventually(lambda: platform.ready("Mailbox", "alice")) < 3 + platform.pods.pause

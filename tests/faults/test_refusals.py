@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, Json
+from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, ApiError, Json, ResourceType
 from postboat.controller import certificates
 from postboat.model import names
 
@@ -17,11 +18,49 @@ from .platform import eventually
 from .stage import RESOURCES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .platform import Platform
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(300)]
 HOST = "mail.example.test"
 SHARD = f"mail-directory-{names.shard('anna'):02d}"
+ADMISSION = "admissionregistration.k8s.io"
+POLICY = ResourceType(ADMISSION, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False)
+BINDING = ResourceType(
+    ADMISSION, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
+)
+
+
+@contextmanager
+def refused(platform: Platform, name: str) -> Iterator[None]:
+    """Let the API server take no change of a Secret, as a cluster's own policy may do."""
+    policy = f"{platform.namespace}-frozen"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}
+    where = {"matchLabels": {"kubernetes.io/metadata.name": platform.namespace}}
+    spec: Json = {
+        "matchConstraints": {"namespaceSelector": where, "resourceRules": [rule]},
+        "validations": [{"expression": f"object.metadata.name != '{name}'", "message": "nobody may change it"}],
+    }
+    kinds = {POLICY: spec, BINDING: {"policyName": policy, "validationActions": ["Deny"]}}
+    for kind, body in kinds.items():
+        whole = {"apiVersion": f"{ADMISSION}/v1", "kind": kind.kind, "metadata": {"name": policy}, "spec": body}
+        platform.client.create(kind, whole)
+    try:
+        eventually(lambda: _is_refused(platform, name))
+        yield
+    finally:
+        for kind in kinds:
+            platform.client.delete(kind, "", policy)
+
+
+def _is_refused(platform: Platform, name: str) -> bool:
+    meta = {"namespace": platform.namespace, "name": name}
+    try:
+        platform.client.trial({"apiVersion": "v1", "kind": "Secret", "metadata": meta}, SECRET)
+    except ApiError:
+        return True
+    return False
 
 
 def synced(platform: Platform) -> tuple[str, str]:
@@ -57,35 +96,34 @@ def test_a_refused_shard_stops_neither_renewals_nor_other_mailboxes(platform: Pl
     platform.mailbox("anna")
     for kind, name in (("Mailbox", "anna"), ("MailServer", "mail")):
         eventually(lambda kind=kind, name=name: platform.ready(kind, name))  # type: ignore[misc]
-    platform.client.merge(SECRET, platform.namespace, SHARD, {"immutable": True})
-    platform.settled()
+    with refused(platform, SHARD):
+        platform.settled()
 
-    platform.mailbox("anna", quota="1Gi")
-    eventually(lambda: synced(platform)[0] == "SyncFailed")
-    assert f"Secret/{SHARD} (" in synced(platform)[1]
-    assert "wait" not in synced(platform)[1]
-    renewed = certificate(platform, authority)
-    eventually(lambda: renewed in written(platform, "mail-smtp", "tls.pem"))
-    eventually(lambda: renewed in written(platform, "mail-imap", "tls.crt"))
-    platform.mailbox("ben")
-    assert eventually(lambda: platform.ready("Mailbox", "ben")) < 4 + platform.pods.pause
-    assert not platform.ready("Mailbox", "anna")
+        platform.mailbox("anna", quota="1Gi")
+        eventually(lambda: synced(platform)[0] == "SyncFailed")
+        assert f"Secret/{SHARD} (" in synced(platform)[1]
+        assert "wait" not in synced(platform)[1]
+        renewed = certificate(platform, authority)
+        eventually(lambda: renewed in written(platform, "mail-smtp", "tls.pem"))
+        eventually(lambda: renewed in written(platform, "mail-imap", "tls.crt"))
+        platform.mailbox("ben")
+        assert eventually(lambda: platform.ready("Mailbox", "ben")) < 4 + platform.pods.pause
+        assert not platform.ready("Mailbox", "anna")
 
-    before = platform.settled()
-    tries = refusals(platform)
-    time.sleep(5)
-    assert platform.versions() == before, "a refused object makes nobody write"
-    assert refusals(platform) - tries <= 5, "it is tried with growing pauses"
+        before = platform.settled()
+        tries = refusals(platform)
+        time.sleep(5)
+        assert platform.versions() == before, "a refused object makes nobody write"
+        assert refusals(platform) - tries <= 5, "it is tried with growing pauses"
 
-    assert platform.operators[0].stop() in {0, -15}
-    platform.operators.append(platform.operator())
-    platform.mailbox("cara")
-    eventually(lambda: any("directory" in name for name in platform.versions().keys() - before.keys()))
-    platform.mailbox("frieda")
-    eventually(lambda: platform.ready("Mailbox", "frieda"))
-    assert not platform.ready("Mailbox", "anna")
+        assert platform.operators[0].stop() in {0, -15}
+        platform.operators.append(platform.operator())
+        platform.mailbox("cara")
+        eventually(lambda: any("directory" in name for name in platform.versions().keys() - before.keys()))
+        platform.mailbox("frieda")
+        eventually(lambda: platform.ready("Mailbox", "frieda"))
+        assert not platform.ready("Mailbox", "anna")
 
-    platform.client.delete(SECRET, platform.namespace, SHARD)
     for name in ("anna", "cara"):
         eventually(lambda name=name: platform.ready("Mailbox", name))  # type: ignore[misc]
     eventually(lambda: platform.ready("MailServer", "mail"))
