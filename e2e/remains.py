@@ -43,7 +43,8 @@ def on_store(platform: Platform, *command: str) -> str:
 
 
 def folder_there(platform: Platform, user: str) -> bool:
-    return on_store(platform, "sh", "-c", f"test -e /srv/mail/{user} && echo there || echo gone").strip() == "there"
+    script = f"import os; print('there' if os.path.exists('/srv/mail/{user}') else 'gone')"
+    return on_store(platform, "python3", "-c", script).strip() == "there"
 
 
 def trash(platform: Platform) -> str:

@@ -51,10 +51,9 @@ def test_mail_is_delivered_to_a_maildir(platform: Platform, alice: Account) -> N
         session.send_message(message)
     stored = wait_for_message(alice, message["Message-ID"])
     assert b"leading dot" in stored
-    folders = "find /srv/mail/alice/Maildir -type f -path '*/new/*' -o -type f -path '*/cur/*' | xargs grep -l"
-    grep = f"{folders} '{message['Message-ID']}'"
+    grep = ["grep", "-rlF", "--exclude=dovecot*", message["Message-ID"], "/srv/mail/alice/Maildir"]
     found = [
-        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", ["sh", "-c", grep])
+        platform.kube.exec(platform.namespace, pod["metadata"]["name"], "dovecot", grep)
         for pod in platform.kube.pods(platform.namespace, "store", platform.name)
     ]
     assert sum(text.count("/Maildir/") for text in found) == 1, found

@@ -18,6 +18,7 @@ from e2e.kube import GROUP, eventually
 from e2e.managesieve import ManageSieve
 from e2e.platform import Platform
 from e2e.post import post
+from e2e.remains import folder_there, on_store
 
 MAIL = b"Subject: kept\r\n\r\nbody\r\n"
 NAMES = (
@@ -81,11 +82,6 @@ QUESTIONS = (
 )
 
 
-def served(platform: Platform, command: str) -> str:
-    """What a command prints in the first store."""
-    return platform.kube.exec(platform.namespace, f"{platform.name}-store-0", "dovecot", ["sh", "-c", command])
-
-
 @pytest.mark.row("M8")
 def test_a_folder_may_have_any_name_that_a_client_brings(platform: Platform) -> None:
     account = platform.add_mailbox()
@@ -116,7 +112,7 @@ def test_names_without_a_dot_lie_where_they_always_lay(platform: Platform) -> No
     with account.imap() as imap:
         for name in ("Projects/x^y", "a%b~c", "Grüße"):
             imap.create_folder(name)
-    found = served(platform, f"ls -A /srv/mail/{account.user}/Maildir").splitlines()
+    found = on_store(platform, "ls", "-A", f"/srv/mail/{account.user}/Maildir").splitlines()
     assert {".Projects.x^y", ".a%b~c", ".Gr&APwA3w-e"} <= set(found)
     platform.remove_mailbox(account.user)
 
@@ -208,8 +204,7 @@ def test_nobody_learns_who_exists_and_no_folder_is_made_for_nobody(platform: Pla
     platform.kube.patch(GROUP, "Mailbox", platform.namespace, erased.user, erasing)
     platform.kube.wait_condition("Mailbox", platform.namespace, erased.user, "Ready")
     platform.remove_mailbox(erased.user)
-    gone = f"! test -e /srv/mail/{erased.user} && echo gone || true"
-    eventually(lambda: served(platform, gone).strip() == "gone", "the mail is erased")
+    eventually(lambda: not folder_there(platform, erased.user), "the mail is erased")
     known = answers(asking, silent.user)
     assert any("NONEXISTENT" in line for line in known)
     ghosts = (f"ghost-{secrets.token_hex(3)}", silent.user.upper(), f"{silent.user}@example.test", erased.user, "a.b")
@@ -219,7 +214,7 @@ def test_nobody_learns_who_exists_and_no_folder_is_made_for_nobody(platform: Pla
         sieve.login().put("ghost", 'require ["fileinto", "mailbox"]; fileinto :create "Shared/ghost/x";')
     message = post(platform, f"{asking.user}@example.test")
     wait_for_message(asking, message["Message-ID"])
-    there = {name.lower() for name in served(platform, "ls -A /srv/mail").split()}
+    there = {name.lower() for name in on_store(platform, "ls", "-A", "/srv/mail").split()}
     assert not there & {ghost.lower() for ghost in (*ghosts, "ghost")} - {silent.user}
     for account in (asking, silent):
         platform.remove_mailbox(account.user)

@@ -119,7 +119,11 @@ def test_mailboxes_of_every_store_answer(grown: Growth, settlers: dict[int, Acco
         with platform.smtp() as session:
             session.send_message(message)
         wait_for_message(account, message["Message-ID"])
-        find = ["sh", "-c", f"grep -rl '{message['Message-ID']}' /srv/mail/{account.user} 2>/dev/null; true"]
+        script = (
+            f"import subprocess; found = subprocess.run(['grep', '-rlF', '{message['Message-ID']}',"
+            f" '/srv/mail/{account.user}'], capture_output=True); print(found.stdout.decode(), end='')"
+        )
+        find = ["python3", "-c", script]
         holders = {
             number
             for number in range(STORES)

@@ -76,28 +76,41 @@ class Children:
         *,
         stdin: int = subprocess.DEVNULL,
         output: int | None = None,
+        errors_only: bool = False,
         on_exit: Callable[[], None] | None = None,
     ) -> Child:
-        """Start a command in a session of its own; raise OSError when it cannot be executed."""
+        """Start a command in a session of its own; raise OSError when it cannot be executed.
+
+        `output` is the descriptor that takes its standard output and its errors, the errors alone with `errors_only`.
+        """
+        ordinary = subprocess.DEVNULL if errors_only else output
         with self._lock:
             process = subprocess.Popen(  # noqa: S603  the commands are the daemons' own, without a shell
-                command, stdin=stdin, stdout=output, stderr=output, start_new_session=True, cwd="/"
+                command, stdin=stdin, stdout=ordinary, stderr=output, start_new_session=True, cwd="/"
             )
             child = self._known[process.pid] = Child(process, on_exit)
         return child
 
-    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60, niceness: int = 0) -> Outcome:
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        given: bytes = b"",
+        seconds: float = 60,
+        niceness: int = 0,
+        errors_only: bool = False,
+    ) -> Outcome:
         """Run a command with `given` as its input and return how it ended; one that outlives its time is killed.
 
-        `niceness` lowers its priority, see nice(2). The end of the command counts, not that of its output: a daemon
-        that inherits the pipe cannot make us wait.
+        `niceness` lowers its priority, see nice(2). With `errors_only` its standard output is thrown away. The end of
+        the command counts, not that of its output: a daemon that inherits the pipe cannot make us wait.
         """
         receiving, sending = os.pipe2(os.O_CLOEXEC)
         with open(os.memfd_create("input"), "w+b") as source, open(receiving, "rb", buffering=0) as sink:  # noqa: PTH123
             source.write(given)
             source.seek(0)
             try:
-                child = self.start(command, stdin=source.fileno(), output=sending)
+                child = self.start(command, stdin=source.fileno(), output=sending, errors_only=errors_only)
             except OSError as error:
                 return Outcome(127, str(error))
             finally:

@@ -33,6 +33,11 @@ def test_a_command_gives_status_and_output(children: Children) -> None:
     assert (outcome.status, outcome.output) == (3, "input\nerror")
 
 
+def test_the_output_of_a_command_may_be_its_errors_alone(children: Children) -> None:
+    outcome = children.run(("sh", "-c", "echo secret; echo error >&2; exit 3"), errors_only=True)
+    assert (outcome.status, outcome.output) == (3, "error")
+
+
 def test_much_output_does_not_block(children: Children) -> None:
     outcome = children.run(("sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; echo end"))
     assert outcome.status == 0

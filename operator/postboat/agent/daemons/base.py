@@ -118,18 +118,20 @@ class Daemon(ABC):
         """Return the condition that the daemon is gone, and every session of it."""
         return Idle(main, self.children)
 
-    def check(self, effort: Effort, *command: str) -> str:
+    def check(self, effort: Effort, *command: str, errors_only: bool = False) -> str:
         """Run a validator and return its output when it refuses, the empty text when it passes.
 
+        With `errors_only` its standard output is thrown away.
         Raises ActivationError (NotValidated) when it ended without a verdict.
         """
-        outcome = self.judge(effort, *command)
+        outcome = self.judge(effort, *command, errors_only=errors_only)
         return "" if outcome.status == 0 else f"{command[0]} ended with {outcome.status}: {outcome.output[-4000:]}"
 
-    def judge(self, effort: Effort, *command: str, given: bytes = b"") -> Outcome:
+    def judge(self, effort: Effort, *command: str, given: bytes = b"", errors_only: bool = False) -> Outcome:
         """Run a validator to its own end; raise ActivationError (OutOfMemory, NotValidated) if it came to another."""
         kills = oom_kills()
-        outcome = self.children.run(command, given=given, seconds=effort.seconds, niceness=effort.niceness)
+        seconds, niceness = effort.seconds, effort.niceness
+        outcome = self.children.run(command, given=given, seconds=seconds, niceness=niceness, errors_only=errors_only)
         return judged(command[0], outcome, self.no_verdicts, out_of_memory=oom_kills() > kills)
 
 

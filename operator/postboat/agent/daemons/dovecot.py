@@ -127,8 +127,7 @@ class Dovecot(Daemon):
     @override
     def complaint(self, staged: Path, effort: Effort) -> str:
         """Ask doveconf, which refuses unknown settings and bad values; only its complaint is kept, not the secrets."""
-        quiet = ("sh", "-c", 'exec doveconf -n -c "$1" > /dev/null', "doveconf")
-        return self.check(effort, *quiet, str(staged / "dovecot.conf"))
+        return self.check(effort, "doveconf", "-n", "-c", str(staged / "dovecot.conf"), errors_only=True)
 
     @override
     def probes(self) -> tuple[Probe, ...]:
