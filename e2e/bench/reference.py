@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -104,7 +106,10 @@ class Reference:
 
     def __exit__(self, *_: object) -> None:
         for process in self.running:
-            process.kill()  # the first process of its namespace: all others end with it
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            for first in children.read_text().split():  # of its namespace: all others end with it
+                os.kill(int(first), signal.SIGKILL)
+            process.kill()
             process.wait()
 
     def _files(self, unit: str, root: Path) -> Path:
@@ -162,8 +167,8 @@ class Reference:
     def _postfix(self) -> None:
         root = self.folder / "postfix"
         active = self._files("smtp", root)
-        with (active / "main.cf").open("a") as file:
-            file.write(_POSTFIX.format(filter=self.platform.service_address(f"{self.platform.name}-filter")))
+        own = _POSTFIX.format(filter=self.platform.service_address(f"{self.platform.name}-filter"))
+        (active / "main.cf").write_text(_replaced((active / "main.cf").read_text(), own))
         (active / "master.cf").write_text(_one_listener((active / "master.cf").read_text()))
         directory = root / TABLES
         directory.mkdir(parents=True, exist_ok=True)
@@ -190,10 +195,19 @@ class Reference:
             'mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" && mount --bind "$2" "$1/run/shared" && '
             'root=$1 user=$3 && shift 3 && exec chroot "$user" "$root" "$@"'
         )
-        unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, "sh"]
+        unshared = ["unshare", "--mount", "--pid", "--fork", "sh", "-c", script, "sh"]
         with (self.folder / f"{name}.log").open("wb") as log:
             argv = [*unshared, str(root), str(self.folder / "shared"), user, *command]
             self.running.append(subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL))
+
+
+def _replaced(settings: str, own: str) -> str:
+    """Put settings in the place of those of the same names.
+
+    A name that is there twice is a warning of every process, and postlogd(8) may wait for itself to take its own.
+    """
+    names = tuple(f"{line.partition('=')[0].strip()} =" for line in own.splitlines() if line)
+    return "".join(line for line in settings.splitlines(keepends=True) if not line.startswith(names)) + own
 
 
 def _one_listener(master: str) -> str:
