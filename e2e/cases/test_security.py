@@ -15,6 +15,7 @@ from kubernetes.client import ApiException
 
 from e2e.clients import Account, rcpt
 from e2e.kube import GROUP, Kube, Object, eventually
+from e2e.operator import Operator
 from e2e.platform import Platform, manifest
 from e2e.processes import container_processes, containers
 from e2e.stranger import Stranger
@@ -180,7 +181,7 @@ def dry_run(kube: Kube, namespace: str, body: Object) -> str:
 
 @pytest.mark.row("B4")
 def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
-    """A foreign pod reaches the client ports and none of the inner ones."""
+    """A foreign pod reaches the client ports and none of the inner ones, nor the metrics of the operator."""
     closed = {
         "smtp": (10026, 9100, 9101),
         "imap": (9100,),
@@ -193,6 +194,9 @@ def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
         (platform.service_address(f"{platform.name}-imap"), 993),
     }
     inner = {(address_of(platform, component), port) for component, ports in closed.items() for port in ports}
+    operator = Operator(platform.kube)
+    for pod in platform.kube.objects("v1", "Pod", operator.namespace, f"app.kubernetes.io/name={operator.name}"):
+        inner |= {(pod["status"]["podIP"], port) for port in (8080, 8081)}
     assert stranger.reached("pod", open_to_all | inner) == open_to_all
 
 

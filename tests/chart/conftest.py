@@ -21,7 +21,7 @@ CORNERS = {
     "default": "{}",
     "everything": """
 replicas: 2
-networkPolicy: {enabled: true}
+networkPolicy: {egress: true, metricsFrom: [{namespaceSelector: {}}]}
 podDisruptionBudget: {enabled: true}
 metrics: {serviceMonitor: {enabled: true}}
 priorityClassName: system-cluster-critical
