@@ -23,7 +23,7 @@ ACCEPTED_FINDINGS = {
     "container-resources": "no CPU limit on purpose: throttling would delay every change; the request keeps the share",
     "container-image-pull-policy": "IfNotPresent: releases are tags that never move, or digests",
     "deployment-replicas": "one replica suffices, since mail flows without the operator; more wait for the Lease",
-    "pod-networkpolicy": "nobody gets in; only the administrator knows the ports of the API server to limit what gets out",
+    "pod-networkpolicy": "nobody gets in; the way out needs the ports of the API server, which only you know",
 }
 
 
