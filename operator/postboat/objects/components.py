@@ -27,6 +27,8 @@ class Container:
     ports: Mapping[str, int]
     folders: Mapping[str, str]
     requests: Mapping[str, str]
+    memory: str
+    """The most memory that it may use: room for all sessions and deliveries that it lets in (docs/installation.md)."""
     shard_key: str = ""
     agent: int = AGENT
     capabilities: tuple[str, ...] = ()
@@ -71,6 +73,7 @@ _POSTFIX: Final = Container(
     ports={"smtp": 10025, "submission": 10587, "submissions": 10465, "inner": 10026},
     folders={"data": "/var/lib/postfix"},
     requests={"cpu": "50m", "memory": "96Mi"},
+    memory="2Gi",
     shard_key="smtp",
     capabilities=POSTFIX_CAPABILITIES,
 )
@@ -82,6 +85,7 @@ _EDGE: Final = Container(
     ports={},
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "20m", "memory": "64Mi"},
+    memory="1Gi",
     shard_key="edge",
     agent=EDGE_AGENT,
     suffix="edge-",
@@ -95,6 +99,7 @@ _IMAP: Final = Container(
     ports=_IMAP_PORTS,
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "50m", "memory": "96Mi"},
+    memory="1Gi",
     shard_key="edge",
 )
 _STORE: Final = Container(
@@ -105,6 +110,7 @@ _STORE: Final = Container(
     ports=_STORE_PORTS,
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "100m", "memory": "128Mi"},
+    memory="4Gi",
     shard_key="store",
     environment={"POSTBOAT_MAIL": "/srv/mail", "POSTBOAT_OPERATOR_PORT": str(STORE_OPERATOR)},
 )
@@ -116,6 +122,7 @@ _RSPAMD: Final = Container(
     ports={"milter": 11332, "controller": 11334},
     folders={"rspamd": "/run/rspamd", "cache": "/var/lib/rspamd"},
     requests={"cpu": "100m", "memory": "384Mi"},
+    memory="1Gi",
 )
 _VALKEY: Final = Container(
     name="valkey",
@@ -125,6 +132,7 @@ _VALKEY: Final = Container(
     ports={"valkey": 6379},
     folders={},
     requests={"cpu": "20m", "memory": "48Mi"},
+    memory="2Gi",
 )
 
 SMTP: Final = Component(

@@ -133,7 +133,7 @@ def _container(platform: Platform, component: Component, container: Container, s
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": (scheduling.resources if main else scheduling.sidecar_resources)
-        or {"requests": dict(container.requests)},
+        or {"requests": dict(container.requests), "limits": {"memory": container.memory}},
         "securityContext": _container_security(container),
         "startupProbe": _probe(container, "/livez", period=1, failures=600, timeout=10),
         "livenessProbe": _probe(container, "/livez", period=10, failures=6, timeout=10),
