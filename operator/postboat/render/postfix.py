@@ -4,7 +4,7 @@ Its ports are those of docs/interfaces.md; what each of them allows stands in on
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from postboat.model import names
@@ -54,6 +54,9 @@ _SUBMITTERS: Final = ", ".join(
         "check_sasl_access static:{421 4.7.0 Log in again}",
     )
 )
+_STORES_NAME: Final = "stores"
+_SUBMITTED_NAME: Final = "submitted"
+"""What ports write for their program into `Received`; a cleanup service knows its lines by it and writes them anew."""
 _SUBMISSION: Final = (
     # Insiders reach every address that exists; port 25 alone asks more.
     f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}, {_LEAVING}",
@@ -69,6 +72,7 @@ _INNER: Final = (
     # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.
     f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}",
     "cleanup_service_name = innercleanup",
+    f"mail_name = {_STORES_NAME}",
     "smtpd_tls_security_level = encrypt",
     f"smtpd_tls_chain_files = {ACTIVE}/inner.pem",
     f"smtpd_tls_CAfile = {ACTIVE}/ca.pem",
@@ -82,6 +86,9 @@ _INNER: Final = (
     # The agent asks here whether Postfix answers, which it does without the filter, too.
     "smtpd_milter_maps = inline:{ { 127.0.0.1 = DISABLE }, { ::1 = DISABLE } }",
 )
+
+
+_SUBMISSION_PORTS: Final = frozenset({"submission", "submissions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +141,11 @@ def files(platform: Platform) -> tuple[File, ...]:
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
         conversions=tuple(_conversions(platform)),
+        traces_of_stores=_without_client(_STORES_NAME),
+        traces_of_users=_without_client(_SUBMITTED_NAME),
     )
-    master = fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
+    services = tuple(_hidden(one) if platform.smtp.hide_client else one for one in LISTENERS)
+    master = fill("master.cf", services=services, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
     certificate, internal = platform.certificate, platform.internal
     return (
         File("main.cf", "main.cf", main),
@@ -146,6 +156,19 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("ca.pem", "ca.pem", internal.ca, secret=True),
         *_authorities(platform),
     )
+
+
+def _hidden(listener: Listener) -> Listener:
+    """Let a port that users submit to say nothing of where they are."""
+    if listener.name not in _SUBMISSION_PORTS:
+        return listener
+    return replace(listener, options=(*listener.options, f"mail_name = {_SUBMITTED_NAME}"))
+
+
+def _without_client(program: str) -> str:
+    """Give the table that writes the `Received` of a port anew, without what it says before its own name."""
+    pattern = rf"/^Received: from .*[[:space:]]by ([^[:space:]]+) \({program}\) with (.*)/"
+    return f"{{ {{ {pattern} REPLACE Received: by $$1 (Postfix) with $$2 }} }}"
 
 
 def _authorities(platform: Platform) -> Iterator[File]:

@@ -72,7 +72,19 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    return ((names.canonical(mailbox.user), mailbox.user) for mailbox in directory.stored)
+    """Write by which address a store hears of a mailbox: one of its own name that leads to it, or one at our host."""
+    leading: dict[str, set[str]] = {}
+    for route in directory.shard.routes:
+        if names.canonical(route.local) in route.targets:
+            leading.setdefault(route.local, set()).add(route.domain)
+    for mailbox in directory.stored:
+        found, apart = leading.get(mailbox.user, set()), directory.apart.get(mailbox.user, frozenset())
+        domains = (
+            domain.name
+            for domain in directory.local
+            if domain.name in found or ("" in found and domain.name not in apart)
+        )
+        yield names.canonical(mailbox.user), f"{mailbox.user}@{next(domains, directory.platform.hostname)}"
 
 
 def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:

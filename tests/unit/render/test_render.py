@@ -377,7 +377,7 @@ def test_submission_marks_what_leaves_and_port_25_marks_nothing() -> None:
     assert "leaving" not in main["smtpd_recipient_restrictions"]
     for port in ("10587", "10465"):
         assert "cleanup_service_name = submitcleanup" in listeners[port]
-    assert listeners["submitcleanup"] == ["force_mime_input_conversion = yes"], "8 bits are converted before the filter"
+    assert "force_mime_input_conversion = yes" in listeners["submitcleanup"], "8 bits are converted before the filter"
     assert not listeners["cleanup"], "and mail from outside is not"
     assert main["lmtp_line_length_limit"] == "0", "local delivery keeps every octet"
     assert int(main["hopcount_limit"]) >= 100, "RFC 5321, 6.3"
@@ -409,3 +409,32 @@ def test_what_waits_is_first_tried_again_within_half_a_minute() -> None:
     master = file(files, "smtp", "master.cf").content.decode()
     (manager,) = (line.split() for line in master.splitlines() if line.endswith(" qmgr"))
     assert int(manager[5]) == delay, "the manager looks when it is woken"
+
+
+def test_a_store_hears_of_a_mailbox_by_an_address_that_leads_there() -> None:
+    files = rendered(
+        world.resource("MailDomain", "a.example", {}),
+        world.resource("MailDomain", "relayed.test", {"delivery": "Relay", "relay": {"host": "mx.relayed.test"}}),
+        world.resource("Mailbox", "keeps", {"forward": {"to": ["x@rel.test"], "keepCopy": True}}),
+        world.resource("Mailbox", "shown", {"type": "Public", "owners": [{"name": "alice"}]}),
+        world.resource("Mailbox", "mute", {"address": "Disabled"}),
+        world.resource("Mailbox", "here", {"address": "Disabled"}),
+        world.resource("MailAddress", "way", {"destinations": [{"mailbox": "mute"}]}),
+        world.resource(
+            "MailAddress",
+            "only-here",
+            {"localPart": "here", "domain": "example.org", "destinations": [{"mailbox": "here"}]},
+        ),
+        world.resource(
+            "MailAddress",
+            "taken",
+            {"localPart": "alice", "domain": "a.example", "destinations": [{"mailbox": "shown"}]},
+        ),
+    )
+    assert dict(rows(files, "mailboxes")) == {
+        "alice@mailbox.invalid": "alice@example.org",
+        "keeps@mailbox.invalid": "keeps@a.example",
+        "shown@mailbox.invalid": "shown@a.example",
+        "mute@mailbox.invalid": "mute@mail.example.org",
+        "here@mailbox.invalid": "here@example.org",
+    }
