@@ -12,7 +12,7 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -47,6 +47,9 @@ _LEAVING: Final = ", ".join(
         f"check_recipient_access static:{{{LEAVES}}}",
     )
 )
+# What looks like spam is led on to no other server: the filter knows what it looks like, Postfix where it goes.
+_FORWARDS: Final = f"check_recipient_access lmdb:{TABLES}/forwards"
+_LED_ON: Final = ", ".join((_FORWARDS, "permit_auth_destination", f"check_recipient_access static:{{{LED_ON}}}"))
 # A login counts as long as its user: after 421 the client has to show its password again (RFC 5321, 3.8).
 _SUBMITTERS: Final = ", ".join(
     (
@@ -70,7 +73,7 @@ _SUBMISSION: Final = (
 )
 _INNER: Final = (
     # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.
-    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}",
+    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_LED_ON}",
     "cleanup_service_name = innercleanup",
     f"mail_name = {_STORES_NAME}",
     "smtpd_tls_security_level = encrypt",
@@ -134,6 +137,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         mailbox_domain=names.MAILBOX_DOMAIN,
         known_recipients=_KNOWN_RECIPIENTS,
         within_quota=_WITHIN_QUOTA,
+        forwards=_FORWARDS,
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
         transports=transports,

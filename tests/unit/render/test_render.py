@@ -89,7 +89,9 @@ def test_strangers_are_sent_away_before_anybody_is_asked_about_a_mailbox() -> No
     assert insiders == ["permit_mynetworks", "permit_sasl_authenticated", "reject_unauth_destination"]
     assert closed.endswith("/internal")
     assert "permit" not in main["smtpd_recipient_restrictions"], "insiders are asked for room as well"
-    assert main["smtpd_recipient_restrictions"].endswith("/quotas")
+    assert main["smtpd_recipient_restrictions"].endswith(
+        "/quotas, check_recipient_access lmdb:/var/lib/postboat/tables/forwards"
+    )
     listeners = services(file(rendered(), "smtp", "master.cf").content.decode())
     assert not [option for port in ("10587", "10465", "10026") for option in listeners[port] if "internal" in option]
 
@@ -363,6 +365,30 @@ def test_postfix_knows_which_recipients_of_ours_lead_to_another_server() -> None
         "relayed.test",
         "caught.test",
     }
+
+
+def test_what_leads_to_other_servers_is_told_from_what_stays_here() -> None:
+    away = {"to": ["x@elsewhere.test"]}
+    files = rendered(
+        world.resource("Mailbox", "gone", {"forward": away}),
+        world.resource("Mailbox", "both", {"forward": away | {"keepCopy": True}}),
+        world.resource("Mailbox", "near", {"forward": {"to": ["alice@example.org"]}}),
+        world.resource("Mailbox", "sister", {"forward": {"to": ["x@relayed.test"]}}),
+        world.resource("Mailbox", "team", {"type": "Group", "address": "Enabled", "members": ["alice", "gone"]}),
+        world.resource("MailAddress", "info", {"destinations": [{"mailbox": "team"}, {"mailbox": "alice"}]}),
+        world.resource("MailDomain", "copied.test", {"copyTo": ["x@elsewhere.test"]}),
+        world.resource("MailDomain", "relayed.test", {"delivery": "Relay", "relay": {"host": "mx.relayed.test"}}),
+        world.resource("MailDomain", "caught.test", {"unknownRecipients": {"action": "Deliver", "mailbox": "gone"}}),
+    )
+    found = dict(rows(files, "forwards"))
+    ours = ("example.org", "copied.test", "caught.test")
+    assert {key for key, value in found.items() if value == "PREPEND X-Postboat-Led-On: yes"} == {
+        *(f"{local}@{domain}" for local in ("gone", "both", "team", "info") for domain in ours),
+        "caught.test",
+    }
+    assert {key for key, value in found.items() if value == "DUNNO"} == {
+        *(f"{local}@caught.test" for local in ("alice", "near", "sister")),
+    }, "who has an address beside a catch-all gets marked mail"
 
 
 def test_submission_marks_what_leaves_and_port_25_marks_nothing() -> None:
