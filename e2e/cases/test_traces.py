@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.cases.test_quota import fill
 from e2e.clients import letter, wait_for_message
 from e2e.kube import eventually
 from e2e.managesieve import active_script
 from e2e.platform import HOSTNAME, manifest
-from e2e.post import address, answer, copies, group, post, present, server_with
+from e2e.post import address, answer, copies, drained, group, post, present, server_with
 
 if TYPE_CHECKING:
     from e2e.clients import Account
@@ -44,11 +45,7 @@ def delivered(account: Account, message: Message) -> Message:
 
 def got(peer: Peer, recipient: str) -> Received:
     """The one message that a peer got for a recipient, as soon as it has it."""
-
-    def look() -> list[Received]:
-        return [one for one in peer.messages() if recipient in one.recipients]
-
-    (found,) = eventually(look, f"mail for {recipient}")
+    (found,) = peer.wait(where=lambda one: recipient in one.recipients)
     return found
 
 
@@ -222,3 +219,24 @@ def test_where_a_user_sits_is_nobodys_business_if_the_server_says_so(
         assert "client.outside.test" in traces(stranger)[0], "where strangers come from is said as before"
     outside, here = send()
     assert all("laptop.secret.test" in traces(message)[0] for message in (outside.message, here))
+
+
+@pytest.mark.row("D2")
+def test_a_notice_to_a_stranger_tells_nothing_of_the_inside(platform: Platform, elsewhere: Peer, bob: Account) -> None:
+    full, token = platform.add_mailbox(quota="20Ki"), secrets.token_hex(3)
+    happy, sad = (elsewhere.recipient(f"{what}-{token}") for what in ("happy", "sad"))
+    with platform.smtp() as session:
+        message = letter(happy, "bob@example.test")
+        assert not session.send_message(message, rcpt_options=["NOTIFY=SUCCESS"])
+    both = address(platform, f"both-{token}", full.user, bob.user)
+    with present(platform, both), server_with(platform, smtp={"queueLifetime": "20s"}), platform.smtp() as session:
+        fill(platform, full, 24)
+        assert not session.send_message(letter(sad, f"both-{token}@example.test"))
+        drained(platform)
+    platform.remove_mailbox(full.user)
+    for recipient, written in ((happy, "bob@example.test"), (sad, f"both-{token}@example.test")):
+        notice = got(elsewhere, recipient)
+        assert not inside(platform, notice.content), notice.content.decode()
+        text = notice.content.decode()
+        assert f"Original-Recipient: rfc822;{written}" in text.replace("; ", ";")
+        assert "4.2.2" in text or recipient == happy, "the reason is told"

@@ -12,7 +12,7 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, LED_ON, authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, LMTP_PORT, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -145,6 +145,8 @@ def files(platform: Platform) -> tuple[File, ...]:
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
         conversions=tuple(_conversions(platform)),
+        outcomes=tuple(_outcomes(platform)),
+        notices=tuple(_notices(platform)),
         traces_of_stores=_without_client(_STORES_NAME),
         traces_of_users=_without_client(_SUBMITTED_NAME),
     )
@@ -173,6 +175,33 @@ def _without_client(program: str) -> str:
     """Give the table that writes the `Received` of a port anew, without what it says before its own name."""
     pattern = rf"/^Received: from .*[[:space:]]by ([^[:space:]]+) \({program}\) with (.*)/"
     return f"{{ {{ {pattern} REPLACE Received: by $$1 (Postfix) with $$2 }} }}"
+
+
+def _store(platform: Platform) -> str:
+    """Give a pattern of whatever Postfix calls a store; its first group is the number."""
+    dots = platform.fqdn("store").replace(".", r"\.")
+    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:{LMTP_PORT})?"
+
+
+def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give patterns and replacements for what became of a delivery to a store, as queue, log and notices say it.
+
+    Whom we took mail for exists: a store that says otherwise has not heard yet, and one without an address is away.
+    """
+    ours = r"\.(1\.1|4\.[0-9]+)"
+    yield rf"/^[45]({ours}) (.*[ =])?{_store(platform)}(.*)/", "4$$(1) $$(3)store $$(4)$$(7)"
+    yield rf"/^5({ours} .*)/", "4$$(1)"
+    yield rf"/^([45]\.[0-9.]+) (.*[ =])?{_store(platform)}(.*)/", "$$(1) $$(2)store $$(3)$$(6)"
+
+
+def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give patterns and replacements for lines of notices: one may name a mailbox, its store, or both."""
+    inner = names.MAILBOX_DOMAIN.replace(".", r"\.")
+    mailbox, address = rf"([^@<> ]+)@{inner}", "@$myhostname"
+    yield rf"/^(.*[< ]){mailbox}(.* ){_store(platform)}(.*)/", f"$$(1)$$(2){address}$$(3)store $$(4)$$(7)"
+    yield rf"/^(.*[< ])?{mailbox}(.*)/", f"$$(1)$$(2){address}$$(3)"
+    yield rf"/^(Remote-MTA: dns; ){_store(platform)}$$/", "$$(1)$myhostname"
+    yield rf"/^(.* )?{_store(platform)}(.*)/", "$$(1)store $$(2)$$(5)"
 
 
 def _authorities(platform: Platform) -> Iterator[File]:

@@ -157,15 +157,55 @@ def test_amounts_stay_within_what_postfix_can_read() -> None:
         ("5.4.4 Host or domain name not found", "4.4.4 Host or domain name not found"),  # its pod is away
         ("5.4.6 mail loops back to myself", "4.4.6 mail loops back to myself"),
         ("5.2.2 mailbox is full", "5.2.2 mailbox is full"),
+        (
+            "5.4.4 Name service error for name=mail-store-0.mail-store.mail.svc.cluster.local type=A: Host not found",
+            "4.4.4 Name service error for name=store 0 type=A: Host not found",
+        ),
+        (
+            "4.4.1 connect to mail-store-1.mail-store.mail.svc.cluster.local[10.0.0.1]:10024: Connection refused",
+            "4.4.1 connect to store 1: Connection refused",
+        ),
+        (
+            "4.2.2 host mail-store-1.mail-store.mail.svc.cluster.local[10.0.0.1] said: 452 4.2.2 <a@b> full",
+            "4.2.2 host store 1 said: 452 4.2.2 <a@b> full",
+        ),
         ("5.7.1 refused by a script", "5.7.1 refused by a script"),
         ("2.0.0 saved 5.1.1 times", "2.0.0 saved 5.1.1 times"),
     ],
 )
 def test_what_a_store_does_not_know_yet_is_no_bounce(told: str, means: str) -> None:
     main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
-    rule = re.fullmatch(r"regexp:\{\{/(.*)/ (.*)\}\}", main["lmtp_delivery_status_filter"])
-    assert rule is not None
-    assert re.sub(rule[1], rule[2].replace("$1", r"\1"), told) == means
+    assert rewritten(main["lmtp_delivery_status_filter"], told) == means
+
+
+def rewritten(table: str, text: str) -> str:
+    """Apply a table of Postfix with patterns as it stands in main.cf: the first that fits gives the result."""
+    for pattern, result in re.findall(r"\{ /(.*?)/ (.*?) \}", table):
+        found = re.search(pattern, text)
+        if found is not None:
+            groups = {f"$({number})": group or "" for number, group in enumerate(found.groups(), 1)}
+            parts = re.split(r"(\$\(\d\))", result.removeprefix("REPLACE "))
+            return "".join(groups.get(part, part) for part in parts).lstrip()
+    return text
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("<al@mailbox.invalid> (expanded from <b@c.de>): host", "<al@HOST> (expanded from <b@c.de>): host"),
+        ("<al@mailbox.invalid>: connect to STORE: timed out", "<al@HOST>: connect to store 3: timed out"),
+        ("<al@mailbox.invalid>: delivery via", "<al@HOST>: delivery via"),
+        ("    STORE: 250 2.0.0 <al@c.de> x Saved", "store 3: 250 2.0.0 <al@c.de> x Saved"),
+        ("Final-Recipient: rfc822; al@mailbox.invalid", "Final-Recipient: rfc822; al@HOST"),
+        ("Remote-MTA: dns; mail-store-3.mail-store.mail.svc.cluster.local", "Remote-MTA: dns; HOST"),
+        ("Remote-MTA: dns; mx.elsewhere.test", "Remote-MTA: dns; mx.elsewhere.test"),
+        ("Mail to <al@mailbox-invalid.test> is fine.", "Mail to <al@mailbox-invalid.test> is fine."),
+    ],
+)
+def test_notices_call_mailboxes_and_stores_by_names_for_everybody(line: str, shown: str) -> None:
+    main = postfix_main(file(rendered(), "smtp", "main.cf").content.decode().replace("$myhostname", "HOST"))
+    store = "mail-store-3.mail-store.mail.svc.cluster.local[fd00::1:2]:10024"
+    assert rewritten(main["notices_body_checks"], line.replace("STORE", store)) == shown
 
 
 def test_wrong_passwords_of_one_keep_no_other_from_sending() -> None:
