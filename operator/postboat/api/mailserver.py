@@ -67,6 +67,9 @@ class Smtp(Model):
     """Accept only sender addresses that belong to the login. False when absent: a login may then send as anybody,
     other users of this server too, and with an address of a MailDomain the mail is signed (DKIM) as if that person
     had sent it. The log of the smtp pods has the login beside the sender of each message."""
+    hide_client_address: Flag | None = None
+    """Leave the address and the HELO name of who submits on 587 or 465 out of Received; false when absent. The log of
+    the smtp pods has them as before."""
     helo: HostName | None = None
     """Name for HELO when the host name is not in the public DNS; hostname when absent."""
     message_size_limit: Size | None = None

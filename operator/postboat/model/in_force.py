@@ -36,6 +36,7 @@ _PATHS: Final[dict[str, frozenset[str]]] = {
             "postmaster",
             "service",
             "smtp.helo",
+            "smtp.hideClientAddress",
             "smtp.messageSizeLimit",
             "smtp.queue",
             "smtp.queueLifetime",

@@ -134,6 +134,8 @@ class Smtp:
     queue_lifetime: int
     helo: str
     trusted_networks: tuple[str, ...] = ()
+    hide_client: bool = False
+    """Whether mail says nothing of where its submitter was."""
 
 
 @dataclass(frozen=True, slots=True)

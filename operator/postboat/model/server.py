@@ -44,6 +44,7 @@ def smtp(spec: api.MailServerSpec) -> Smtp:
         queue_lifetime=parse_duration(given.queue_lifetime or _QUEUE_LIFETIME),
         helo=(given.helo or spec.hostname).lower(),
         trusted_networks=tuple(sorted(given.trusted_networks)),
+        hide_client=bool(given.hide_client_address),
     )
 
 

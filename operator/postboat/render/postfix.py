@@ -4,7 +4,7 @@ Its ports are those of docs/interfaces.md; what each of them allows stands in on
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from postboat.model import names
@@ -12,7 +12,7 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, LMTP_PORT, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -47,6 +47,9 @@ _LEAVING: Final = ", ".join(
         f"check_recipient_access static:{{{LEAVES}}}",
     )
 )
+# What looks like spam is led on to no other server: the filter knows what it looks like, Postfix where it goes.
+_FORWARDS: Final = f"check_recipient_access lmdb:{TABLES}/forwards"
+_LED_ON: Final = ", ".join((_FORWARDS, "permit_auth_destination", f"check_recipient_access static:{{{LED_ON}}}"))
 # A login counts as long as its user: after 421 the client has to show its password again (RFC 5321, 3.8).
 _SUBMITTERS: Final = ", ".join(
     (
@@ -54,6 +57,9 @@ _SUBMITTERS: Final = ", ".join(
         "check_sasl_access static:{421 4.7.0 Log in again}",
     )
 )
+_STORES_NAME: Final = "stores"
+_SUBMITTED_NAME: Final = "submitted"
+"""What ports write for their program into `Received`; a cleanup service knows its lines by it and writes them anew."""
 _SUBMISSION: Final = (
     # Insiders reach every address that exists; port 25 alone asks more.
     f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_WITHIN_QUOTA}, {_LEAVING}",
@@ -67,8 +73,9 @@ _SUBMISSION: Final = (
 )
 _INNER: Final = (
     # A redirect to a full mailbox comes back to its sender; refused here, the message would come again and again.
-    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}",
+    f"smtpd_recipient_restrictions = {_KNOWN_RECIPIENTS}, {_LED_ON}",
     "cleanup_service_name = innercleanup",
+    f"mail_name = {_STORES_NAME}",
     "smtpd_tls_security_level = encrypt",
     f"smtpd_tls_chain_files = {ACTIVE}/inner.pem",
     f"smtpd_tls_CAfile = {ACTIVE}/ca.pem",
@@ -82,6 +89,9 @@ _INNER: Final = (
     # The agent asks here whether Postfix answers, which it does without the filter, too.
     "smtpd_milter_maps = inline:{ { 127.0.0.1 = DISABLE }, { ::1 = DISABLE } }",
 )
+
+
+_SUBMISSION_PORTS: Final = frozenset({"submission", "submissions"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +137,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         mailbox_domain=names.MAILBOX_DOMAIN,
         known_recipients=_KNOWN_RECIPIENTS,
         within_quota=_WITHIN_QUOTA,
+        forwards=_FORWARDS,
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
         transports=transports,
@@ -134,8 +145,13 @@ def files(platform: Platform) -> tuple[File, ...]:
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
         conversions=tuple(_conversions(platform)),
+        outcomes=tuple(_outcomes(platform)),
+        notices=tuple(_notices(platform)),
+        traces_of_stores=_without_client(_STORES_NAME),
+        traces_of_users=_without_client(_SUBMITTED_NAME),
     )
-    master = fill("master.cf", services=LISTENERS, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
+    services = tuple(_hidden(one) if platform.smtp.hide_client else one for one in LISTENERS)
+    master = fill("master.cf", services=services, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
     certificate, internal = platform.certificate, platform.internal
     return (
         File("main.cf", "main.cf", main),
@@ -146,6 +162,46 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("ca.pem", "ca.pem", internal.ca, secret=True),
         *_authorities(platform),
     )
+
+
+def _hidden(listener: Listener) -> Listener:
+    """Let a port that users submit to say nothing of where they are."""
+    if listener.name not in _SUBMISSION_PORTS:
+        return listener
+    return replace(listener, options=(*listener.options, f"mail_name = {_SUBMITTED_NAME}"))
+
+
+def _without_client(program: str) -> str:
+    """Give the table that writes the `Received` of a port anew, without what it says before its own name."""
+    pattern = rf"/^Received: from .*[[:space:]]by ([^[:space:]]+) \({program}\) with (.*)/"
+    return f"{{ {{ {pattern} REPLACE Received: by $$1 (Postfix) with $$2 }} }}"
+
+
+def _store(platform: Platform) -> str:
+    """Give a pattern of whatever Postfix calls a store; its first group is the number."""
+    dots = platform.fqdn("store").replace(".", r"\.")
+    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:{LMTP_PORT})?"
+
+
+def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give patterns and replacements for what became of a delivery to a store, as queue, log and notices say it.
+
+    Whom we took mail for exists: a store that says otherwise has not heard yet, and one without an address is away.
+    """
+    ours = r"\.(1\.1|4\.[0-9]+)"
+    yield rf"/^[45]({ours}) (.*[ =])?{_store(platform)}(.*)/", "4$$(1) $$(3)store $$(4)$$(7)"
+    yield rf"/^5({ours} .*)/", "4$$(1)"
+    yield rf"/^([45]\.[0-9.]+) (.*[ =])?{_store(platform)}(.*)/", "$$(1) $$(2)store $$(3)$$(6)"
+
+
+def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
+    """Give patterns and replacements for lines of notices: one may name a mailbox, its store, or both."""
+    inner = names.MAILBOX_DOMAIN.replace(".", r"\.")
+    mailbox, address = rf"([^@<> ]+)@{inner}", "@$myhostname"
+    yield rf"/^(.*[< ]){mailbox}(.* ){_store(platform)}(.*)/", f"$$(1)$$(2){address}$$(3)store $$(4)$$(7)"
+    yield rf"/^(.*[< ])?{mailbox}(.*)/", f"$$(1)$$(2){address}$$(3)"
+    yield rf"/^(Remote-MTA: dns; ){_store(platform)}$$/", "$$(1)$myhostname"
+    yield rf"/^(.* )?{_store(platform)}(.*)/", "$$(1)store $$(2)$$(5)"
 
 
 def _authorities(platform: Platform) -> Iterator[File]:

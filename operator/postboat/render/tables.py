@@ -27,6 +27,8 @@ LMTP_PORT: Final = 10024
 """Where a store takes mail, over TLS and from who has a certificate of the platform."""
 LEAVES: Final = "PREPEND X-Postboat-Leaves: yes"
 """What Postfix does with a message that users send to a recipient elsewhere: `submission.lua` reads it."""
+LED_ON: Final = "PREPEND X-Postboat-Led-On: yes"
+"""What Postfix does with a message to an address that leads to another server: `headers.lua` reads it."""
 _WAYS: Final[Mapping[str, str]] = {
     "Opportunistic": "may",
     "None": "none",
@@ -72,7 +74,19 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    return ((names.canonical(mailbox.user), mailbox.user) for mailbox in directory.stored)
+    """Write by which address a store hears of a mailbox: one of its own name that leads to it, or one at our host."""
+    leading: dict[str, set[str]] = {}
+    for route in directory.shard.routes:
+        if names.canonical(route.local) in route.targets:
+            leading.setdefault(route.local, set()).add(route.domain)
+    for mailbox in directory.stored:
+        found, apart = leading.get(mailbox.user, set()), directory.apart.get(mailbox.user, frozenset())
+        domains = (
+            domain.name
+            for domain in directory.local
+            if domain.name in found or ("" in found and domain.name not in apart)
+        )
+        yield names.canonical(mailbox.user), f"{mailbox.user}@{next(domains, directory.platform.hostname)}"
 
 
 def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:
@@ -147,6 +161,29 @@ def _leaving(directory: Directory) -> Iterable[Row]:
 
 def _outside(targets: Iterable[str]) -> bool:
     return any(names.mailbox_user(target) is None for target in targets)
+
+
+def _forwards(directory: Directory) -> Iterable[Row]:
+    """Write the addresses of ours whose mail goes on to servers that are not ours: marked mail is refused there.
+
+    Whoever has an address beside a catch-all that leads there is told from it by a row of his own.
+    """
+    leaving = {domain.name for domain in directory.local if _elsewhere(directory, domain.catch_all)}
+    for domain in directory.domains:
+        if domain.name in leaving:
+            yield from ((spelling, LED_ON) for spelling in domain.spellings)
+    for route in directory.shard.routes:
+        if _elsewhere(directory, route.targets):
+            yield from ((address, LED_ON) for address in _asked(directory, route))
+        else:
+            found = _addresses(directory, route)
+            yield from ((address, "DUNNO") for address, domain in found if domain.name in leaving)
+
+
+def _elsewhere(directory: Directory, targets: Iterable[str]) -> bool:
+    """Whether mail to one of them leaves the platform: a relayed domain is a part of it, on another server."""
+    domains = {target.rpartition("@")[2] for target in targets} - {names.MAILBOX_DOMAIN}
+    return any(directory.platform.domain(name) is None for name in domains)
 
 
 def _relayed(directory: Directory) -> Iterable[Row]:
@@ -314,6 +351,7 @@ TABLES: Final = (
     Table("copies", "lmdb", "smtp", ("key", "value"), _copies),
     Table("relays", "lmdb", "smtp", ("key", "value"), _relayed),
     Table("leaving", "lmdb", "smtp", ("key", "value"), _leaving),
+    Table("forwards", "lmdb", "smtp", ("key", "value"), _forwards),
     Table("submitters", "lmdb", "smtp", ("key", "value"), _submitters),
     Table("transports", "lmdb", "smtp", ("key", "value"), _transports),
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),

@@ -65,6 +65,7 @@ local results = require 'lua_auth_results'
 local text = require 'lua_util'
 
 local mark, header = 'X-Spam', 'Authentication-Results'
+local led_on = 'X-Postboat-Led-On' -- Postfix says by it that a recipient's mail goes on to another server
 local host = (rspamd_config:get_all_opt('postboat') or {}).hostname
 
 -- What stands before the first semicolon, without quotes, and with one space for comments and space between words; nil
@@ -123,16 +124,41 @@ local function sorted(task)
   return numbers, kept
 end
 
+-- What a script sends on has its mark from when it came, and keeps it.
+local function from_script(task)
+  return task:cache_get('settings_name') == 'scripts'
+end
+
+local function marked(task)
+  local action = task:get_metric_action()
+  return action ~= 'no action' and action ~= 'greylist'
+end
+
+-- What looks like spam goes on to no other server, which would take it for ours. All recipients of the message go
+-- without it, so that its sender hears of it.
+rspamd_config:register_symbol({
+  name = 'LED_ON',
+  type = 'postfilter',
+  flags = 'empty,nostat,explicit_disable',
+  callback = function(task)
+    local before, action = from_script(task) and task:get_header(mark), task:get_metric_action()
+    local spam = before or action == 'add header' or action == 'rewrite subject'
+    if spam and task:get_header(led_on) then
+      task:set_pre_result('reject', 'This looks like spam, and such mail is not forwarded to other servers')
+    end
+  end,
+})
+
 -- A reply can remove one field of a name, or all of them: where several are forged, the others are written again, below.
 local function changes(task)
   local numbers, kept = sorted(task)
-  local values, action = #numbers > 1 and kept or {}, task:get_metric_action()
+  local values = #numbers > 1 and kept or {}
   if not task:get_user() and task:cache_get('settings_name') ~= 'trusted' then
     task:set_request_header('MTA-Name', host)
     local value = text.fold_header(task, header, results.gen_auth_results(task), ';')
     table.insert(values, 1, { order = 1, value = value })
   end
-  local add, remove = {}, { [mark] = 0, [header] = #numbers > 1 and 0 or numbers[1] }
+  local add, remove = {}, { [led_on] = 0, [header] = #numbers > 1 and 0 or numbers[1] }
   local submitted = task:cache_get('submitted') -- what submission.lua has completed
   if submitted then
     for name, number in pairs(submitted.remove) do
@@ -145,7 +171,10 @@ local function changes(task)
   if #values > 0 then
     add[header] = values
   end
-  if action ~= 'no action' and action ~= 'greylist' then
+  if not from_script(task) then
+    remove[mark] = 0
+  end
+  if marked(task) then
     add[mark] = 'Yes'
   end
   return { add = add, remove = remove }
