@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from postboat.cluster.children import Child
-    from postboat.cluster.observe import Pod
+    from postboat.cluster.observe import Claim, Pod
     from postboat.model.snapshot import SecretContent
     from postboat.settings import Settings
 
@@ -292,6 +292,16 @@ class Operator:
         with self._lock:
             control = self._servers.get(Key(pod.namespace, pod.instance))
         if control is not None and (old is None or new is None or _pod_matters(old, new)):
+            control.observer.wake()
+
+    def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
+        """Have it told where a claim has no pod."""
+        claim = new or old
+        if claim is None or (old is not None and new is not None):
+            return
+        with self._lock:
+            control = self._servers.get(Key(claim.namespace, claim.instance))
+        if control is not None:
             control.observer.wake()
 
     def _refresh_metrics(self) -> None:

@@ -349,6 +349,7 @@ def _workload(server: str, progress: Progress) -> Workload:
         progress.goes_on,
         progress.volumes,
         progress.trouble,
+        progress.unserved,
     )
 
 

@@ -107,6 +107,7 @@ class MailServerControl:
             self._reporter.advance,
             allowed=means.leading,
             inquiry=Inquiry(means.client),
+            claims=lambda: means.world.claims_of(key),
         )
         self._stores = Stores()
         self.keeper = Keeper(

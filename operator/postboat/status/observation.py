@@ -27,6 +27,8 @@ class Workload:
     """The volumes of its pods, as far as they have told."""
     trouble: str = ""
     """Why a pod is not there or does not serve, with the cure."""
+    unserved: tuple[str, ...] = ()
+    """The claims of pods that are gone and are not to come back."""
 
 
 @dataclass(frozen=True, slots=True)

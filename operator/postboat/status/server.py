@@ -15,7 +15,7 @@ from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
-from postboat.status import agents, conditions, storage
+from postboat.status import agents, claims, conditions, storage
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import statement, unless_equal
@@ -34,11 +34,13 @@ def report_server(
     synced = _synced(plan, seen)
     workloads = _workloads(seen)
     stored = storage.condition(volume for workload in seen.workloads for volume in workload.volumes)
+    before = resource.status.get("conditions") or ()
+    served = claims.condition(seen.workloads) or conditions.kept(before, claims.TYPE)
     full = (stored,) if stored is not None and stored.reason is Reason.STORAGE_FULL else ()
     ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective)
     site = (_trusted(platform, plan.certificate, moment.now), *_addresses(platform)) if platform is not None else ()
     counts = asdict(plan.counts)
-    status = statement(resource, (accepted, synced, workloads, ready, *site, *_known(stored)), moment)
+    status = statement(resource, (accepted, synced, workloads, ready, *site, *_known(stored), *_known(served)), moment)
     status |= {"counts": counts}
     if seen.workloads:
         status["workloads"] = [
