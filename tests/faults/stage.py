@@ -99,6 +99,10 @@ class FakePods:
         assert raw is not None
         self._rolled(Key(self.namespace, name), None, raw)
 
+    def address(self, component: str) -> str:
+        """Give the address of the pod of a component."""
+        return self._addresses[component]
+
     def versions(self) -> list[str]:
         return [raw["metadata"]["resourceVersion"] for raw in self.client.pages(POD, self.namespace)]
 

@@ -113,7 +113,7 @@ class MailServerControl:
         self.keeper = Keeper(
             key,
             Hands(means.world, self._stores, means.finalizers, means.leading),
-            Tidings(key, means.world, means.writer, means.events, self._reporter.orphans),
+            Tidings(key, means.world, means.writer, means.events, self._reporter.orphans, self._reporter.volumes),
             lambda change, wake: self.hear(change, wake=wake),
         )
         self._execution = Execution(key, means.client, means.applier, self.observer, self._reporter)
