@@ -225,8 +225,9 @@ class Operator:
             if new is not None:
                 self._ensure(Key(new.namespace, new.name))
         for namespace in {one.namespace for one in (old, new) if one is not None}:
+            servers = self.world.servers(namespace)
             for control in self._of_namespace(namespace):
-                control.start_over()
+                control.serve(servers)
             if self.lease.held:
                 self._judge_strays_of(namespace)
 

@@ -36,7 +36,7 @@ from postboat.controller.reporter import Reporter
 from postboat.controller.snapshot import Assembly, assemble
 from postboat.controller.tidings import Tidings
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone, SecretContent
+from postboat.model.snapshot import Gone, SecretContent, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +172,11 @@ class MailServerControl:
         """Read the whole namespace again."""
         self._fresh.set()
         self.worker.wake(news=True)
+        self.keeper.start_over()
+
+    def serve(self, servers: tuple[str, ...]) -> None:
+        """Take in that another MailServer of the namespace has come or gone; these are there now, the oldest first."""
+        self.hear(Servers(servers), wake=True)
         self.keeper.start_over()
 
     def services_changed(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from postboat.api import Resource
 from postboat.model.belonging import belonging
 from postboat.model.resolve import Resolver, resolve
-from postboat.model.snapshot import Gone, Snapshot
+from postboat.model.snapshot import Gone, Servers, Snapshot
 from postboat.model.verdict import Reason, Verdict
 from tests.golden import world
 
@@ -170,3 +170,22 @@ def test_so_many_keys_fit_and_no_more() -> None:
     assert len(resolution.platform.domains) == 402
     assert sum(verdict.reason is Reason.TOO_LARGE for verdict in resolution.verdicts.values()) == 2
     assert resolution.wanted == ()
+
+
+def test_a_server_that_comes_or_goes_touches_what_names_it_and_nothing_else() -> None:
+    mine = [world.resource("Mailbox", f"m{number}", {}) for number in range(20)]
+    theirs = [
+        world.resource("Mailbox", "theirs", {"server": "other"}),
+        world.resource("MailDomain", "theirs.example", {"server": "other", "dkim": {"enabled": False}}),
+        world.resource("MailAddress", "theirs", {"server": "other", "destinations": [{"mailbox": "m0"}]}),
+        world.resource("RelayHost", "theirs", {"server": "other", "host": "relay.example", "default": True}),
+        world.resource("Mailbox", "curious", {"passwordSecret": {"name": "other-internal", "key": "hash-key"}}),
+    ]
+    keys = {(one.kind, one.name) for one in theirs} | {("MailServer", "mail")}
+    resolver = Resolver(_snapshot(*mine, *theirs))
+    assert resolver.resolution.verdicts["Mailbox", "theirs"].reason is Reason.SERVER_NOT_FOUND
+    assert resolver.apply([Servers(("mail", "other"))]).touched == keys
+    assert ("Mailbox", "theirs") not in resolver.resolution.verdicts
+    assert resolver.apply([Servers(("mail",))]).touched == keys
+    assert resolver.resolution.verdicts["Mailbox", "theirs"].reason is Reason.SERVER_NOT_FOUND
+    assert resolver.resolution.counts.mailboxes == 21
