@@ -1,13 +1,16 @@
 """Decisions between objects: age, servers, placement, and what an object means that is not in force."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from postboat.api import Resource
+from postboat.model import resolve as resolve_module
 from postboat.model.belonging import belonging
+from postboat.model.domains import Domains
 from postboat.model.resolve import Resolver, resolve
-from postboat.model.snapshot import Gone, Servers, Snapshot
+from postboat.model.snapshot import Gone, SecretContent, Servers, Snapshot
 from postboat.model.verdict import Reason, Verdict
 from tests.golden import world
 
@@ -189,3 +192,24 @@ def test_a_server_that_comes_or_goes_touches_what_names_it_and_nothing_else() ->
     assert resolver.apply([Servers(("mail",))]).touched == keys
     assert resolver.resolution.verdicts["Mailbox", "theirs"].reason is Reason.SERVER_NOT_FOUND
     assert resolver.resolution.counts.mailboxes == 21
+
+
+def test_a_secret_that_no_domain_names_lets_no_domain_be_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    domains = [world.resource("MailDomain", f"d{number}.example", {}) for number in range(3)]
+    mailbox = world.resource("Mailbox", "anna", {"passwordSecret": {"name": "pw", "key": "password"}})
+    resolver = Resolver(_snapshot(*domains, mailbox))
+    decided: list[int] = []
+    whole = resolve_module.resolve_domains
+
+    def counted(*arguments: Any) -> Domains:  # noqa: ANN401
+        decided.append(1)
+        return whole(*arguments)
+
+    monkeypatch.setattr(resolve_module, "resolve_domains", counted)
+    resolver.apply([SecretContent("mail", "pw", exists=True, data={"password": b"secret"})])
+    assert decided == []
+    resolver.apply([world.dkim("mail", "d1.example")])
+    assert decided == [1]
+    resolver.apply([Gone("MailDomain", "d1.example"), world.dkim("mail", "d1.example")])
+    resolver.apply([world.dkim("mail", "d1.example")])
+    assert decided == [1, 1], "nobody names it any more"
