@@ -98,7 +98,9 @@ def test_an_object_that_somebody_made_immutable_is_made_anew(platform: Platform)
 
 
 @pytest.mark.row("B3")
-@pytest.mark.parametrize(("kind", "suffix"), [("ConfigMap", "imap"), ("Service", "imap")])
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("ConfigMap", "imap"), ("Service", "imap"), ("Secret", "internal"), ("Secret", "selfsigned")]
+)
 def test_children_without_an_owner_are_owned_again(platform: Platform, kind: str, suffix: str) -> None:
     """Backups bring them back so."""
     name, namespace = f"{platform.name}-{suffix}", platform.namespace

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from kubernetes.client import ApiException
 
 from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
+from e2e.cluster.steps import StepError
 from e2e.kube import GROUP, Kube, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
@@ -133,3 +135,24 @@ def test_uninstalling_the_operator_leaves_no_finalizer(platform: Platform, opera
         install.install(cluster)
     eventually(operator.leader, "the operator acts again", timeout=90)
     eventually(lambda: orphan(platform, user), "its mail was kept")
+
+
+@pytest.mark.alone
+@pytest.mark.row("M14")
+def test_an_uninstall_whose_image_cannot_be_pulled_ends_soon_and_says_the_way_out(operator: Operator) -> None:
+    """The Job of the hook has the image of the operator, which may be gone from its registry."""
+    cluster = install.at_hand()
+    release = ("--namespace", operator.namespace)
+    changed = ("--reuse-values", "--set", "image.tag=nowhere", "--set", "releaseSeconds=30")
+    try:
+        cluster.run(cluster.helm, "upgrade", install.RELEASE, str(install.CHART), *release, *changed)
+        begun = time.monotonic()
+        with pytest.raises(StepError) as failure:
+            install.uninstall(cluster)
+        assert time.monotonic() - begun < 30 + 30, "helm waits no longer than the Job may take"
+        assert "release-else-no-hooks" in str(failure.value)
+        cluster.run(cluster.helm, "uninstall", install.RELEASE, *release, "--no-hooks", "--wait")
+        eventually(lambda: not operator.pods(), "the operator is gone")
+    finally:
+        install.install(cluster)
+    eventually(operator.leader, "the operator acts again", timeout=90)

@@ -73,6 +73,12 @@ def test_only_the_lease_and_the_owners_of_children_are_updated() -> None:
     }
 
 
+def test_claims_are_only_looked_at() -> None:
+    (role,) = granted("default")
+    found = {verbs for group, resource, verbs in rules(role) if (group, resource) == ("", "persistentvolumeclaims")}
+    assert found == {frozenset({"list", "watch"})}
+
+
 def test_every_rule_covers_all_definitions() -> None:
     definitions = {one["spec"]["names"]["plural"] for one in documents("default") if one["kind"].startswith("Custom")}
     (role,) = granted("default")

@@ -56,6 +56,7 @@ class FakePods:
         self.unrolled: set[str] = set()
         self.frozen: set[str] = set()
         self._digests: dict[tuple[str, str], str] = {}
+        self._newest: dict[tuple[str, str], str] = {}
         self._addresses: dict[str, str] = {}
         self._servers: list[ThreadingHTTPServer] = []
         self._lock = threading.Lock()
@@ -99,6 +100,10 @@ class FakePods:
         assert raw is not None
         self._rolled(Key(self.namespace, name), None, raw)
 
+    def address(self, component: str) -> str:
+        """Give the address of the pod of a component."""
+        return self._addresses[component]
+
     def versions(self) -> list[str]:
         return [raw["metadata"]["resourceVersion"] for raw in self.client.pages(POD, self.namespace)]
 
@@ -115,13 +120,15 @@ class FakePods:
             return
         for container, digest in new.demanded.items():
             if old is None or old.demanded.get(container) != digest:
+                self._newest[new.component, container] = digest
                 threading.Timer(self.pause, self._take_over, (new.component, container, digest)).start()
 
     def _take_over(self, component: str, container: str, digest: str) -> None:
         while component in self.frozen:
             time.sleep(0.05)
         with self._lock:
-            self._digests[component, container] = digest
+            if self._newest[component, container] == digest:  # what has waited longer may come last
+                self._digests[component, container] = digest
 
     def answer(self, component: str, container: str) -> Json:
         with self._lock:

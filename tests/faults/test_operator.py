@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.cluster.client import Client
-from postboat.cluster.types import CONFIG_MAP, LEASE
+from postboat.cluster.types import CONFIG_MAP, LEASE, SECRET
 from postboat.model import names
 
 from .platform import Platform, eventually
@@ -23,6 +23,8 @@ from .test_secrets import kubeconfig
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from postboat.cluster.types import Json
 
 pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
 MANY = int(os.environ.get("POSTBOAT_MANY_MAILBOXES", "500"))
@@ -89,6 +91,42 @@ def test_drift_is_repaired(platform: Platform) -> None:
     assert before
     platform.client.delete(CONFIG_MAP, platform.namespace, "mail-smtp")
     eventually(lambda: uid() not in {"", before})
+
+
+@pytest.mark.parametrize("suffix", ["internal", "selfsigned"])
+def test_keys_without_an_owner_are_owned_again(platform: Platform, suffix: str) -> None:
+    """They are in no plan, and backups bring them back so."""
+    platform.settled()
+    name = f"mail-{suffix}"
+    before = platform.client.get(SECRET, platform.namespace, name)
+    assert before is not None
+    platform.client.merge(SECRET, platform.namespace, name, {"metadata": {"ownerReferences": None}})
+
+    def owned() -> bool:
+        raw = platform.client.get(SECRET, platform.namespace, name)
+        return raw is not None and raw["metadata"].get("ownerReferences") == before["metadata"]["ownerReferences"]
+
+    eventually(owned, 10)
+    after = platform.client.get(SECRET, platform.namespace, name)
+    assert after is not None
+    assert after["data"] == before["data"]
+
+
+def test_a_signing_key_has_no_owner_and_no_label_of_an_application(platform: Platform) -> None:
+    """An earlier version gave it that label, so a backup may bring it back."""
+    platform.settled()
+    name, label = "example.test-dkim", "app.kubernetes.io/instance"
+    platform.client.merge(SECRET, platform.namespace, name, {"metadata": {"labels": {label: "mail"}}})
+
+    def meta() -> Json:
+        raw = platform.client.get(SECRET, platform.namespace, name)
+        assert raw is not None
+        return raw["metadata"]
+
+    eventually(lambda: label not in meta()["labels"], 10)
+    assert meta()["labels"]["postboat.dev/server"] == "mail"
+    platform.settled()
+    assert "ownerReferences" not in meta()
 
 
 def test_a_restart_writes_nothing_and_forgets_nothing(platform: Platform) -> None:

@@ -16,7 +16,7 @@ from postboat.model.names import canonical
 from postboat.model.platform import UNPLACED
 from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
-from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
 from postboat.model.verdict import Reason
 from postboat.objects.plan import plan
 from postboat.render import shards
@@ -37,6 +37,8 @@ ADDRESSES = (
 FORWARDS = tuple(
     (list(to), kept) for to in (ADDRESSES[:1], ADDRESSES[1:2], ADDRESSES[2:5], ADDRESSES[5:]) for kept in (True, False)
 )
+SERVERS = (None, None, None, "mail", "other")
+SECRETS = ("s0", "s1", "other-internal")
 TIMES = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", "")
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 
@@ -62,6 +64,7 @@ mailboxes = st.builds(
     name=st.sampled_from(MAILBOXES),
     spec=st.fixed_dictionaries(
         {
+            "server": st.sampled_from(SERVERS),
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
             "type": st.sampled_from((None, "User", "Group", "Group", "Public")),
             "quota": st.sampled_from((None, "0", "2Gi")),
@@ -73,7 +76,7 @@ mailboxes = st.builds(
             "owners": st.lists(st.sampled_from(MAILBOXES), max_size=2, unique=True).map(
                 lambda names: [{"name": name} for name in names]
             ),
-            "passwordSecret": st.sampled_from((None, *({"name": name, "key": "password"} for name in ("s0", "s1")))),
+            "passwordSecret": st.sampled_from((None, *({"name": name, "key": "password"} for name in SECRETS))),
         }
     ),
     created=st.sampled_from(TIMES),
@@ -97,7 +100,7 @@ domains = st.builds(
     more=st.sampled_from(
         (
             {},
-            {},
+            {"server": "other"},
             {"unknownRecipients": {"action": "Deliver", "mailbox": "m0"}},
             {"unknownRecipients": {"action": "Deliver", "mailbox": "m1"}, "copyTo": [ADDRESSES[0], ADDRESSES[3]]},
             {"copyTo": [ADDRESSES[5], ADDRESSES[6]]},
@@ -150,6 +153,7 @@ others = st.builds(
     created=st.sampled_from(TIMES),
     spec=st.fixed_dictionaries(
         {
+            "server": st.sampled_from(SERVERS),
             "localPart": st.sampled_from((None, "Info", "anna", "bert", "postmaster", "with+tag")),
             "domain": st.sampled_from((None, "example.org", "example.net", "elsewhere.example")),
             "destinations": st.lists(destinations, min_size=1, max_size=3),
@@ -159,7 +163,7 @@ others = st.builds(
 )
 secrets = st.builds(
     lambda name, content: SecretContent("mail", name, content is not None, {"password": content} if content else {}),
-    name=st.sampled_from(("s0", "s1")),
+    name=st.sampled_from(SECRETS),
     content=st.sampled_from((None, b"secret", b"other", b"{SSHA512}x", world.key("ca.crt"), world.key("tls.crt"))),
 )
 gone = st.one_of(
@@ -170,19 +174,31 @@ gone = st.one_of(
 homes = st.builds(Home, st.sampled_from(NAMES), st.sampled_from((None, 0, 2)))
 surveyed = st.just(Surveyed())
 held = st.builds(Held, st.integers(-1, 4))
+connectors = st.builds(
+    lambda name, server: world.resource(
+        "RelayHost", name, {"host": "relay.example", "default": True, **({"server": server} if server else {})}
+    ),
+    name=st.sampled_from(("r0", "r1")),
+    server=st.sampled_from(SERVERS),
+)
+families = st.sampled_from((("mail",), ("mail", "other"), ("other", "mail"))).map(Servers)
 changes = st.lists(
-    st.one_of(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed, held),
+    st.one_of(
+        *(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed, held),
+        *(connectors, families),
+    ),
     max_size=16,
 )
 
 
-def _snapshot_after(done: list[Change]) -> Snapshot:
+def _snapshot_after(done: list[Change]) -> Snapshot:  # noqa: C901 - a case for each change
     server = world.server()
     resources: dict[tuple[str, str], Resource] = {}
     known = dict(OWN)
     found: dict[str, int] = {}
     told = False
     highest: int | None = None
+    names = ("mail",)
     for change in done:
         match change:
             case Home(store=None):
@@ -193,6 +209,8 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
                 told = True
             case Held():
                 highest = change.store
+            case Servers():
+                names = change.names
             case SecretContent():
                 known[change.name] = change
             case Gone():
@@ -202,7 +220,7 @@ def _snapshot_after(done: list[Change]) -> Snapshot:
             case Resource():
                 resources[change.kind, change.name] = change
     snapshot = world.of(server, resources.values(), known)
-    return replace(snapshot, homes=found, surveyed=told, standing=2, held=highest)
+    return replace(snapshot, homes=found, surveyed=told, standing=2, held=highest, servers=names)
 
 
 def _facts(resolution: Resolution) -> tuple[object, ...]:

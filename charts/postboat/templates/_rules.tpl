@@ -51,6 +51,10 @@ Everything the operator may do in a namespace it serves, and why. docs/security.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch{{ if .Values.touchPods }}, patch{{ end }}]
+# Which claims have lost their pods, so that mail on them is told; their metadata is watched by label.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [list, watch]
 # Why a pod is not there: what a StatefulSet or a claim was refused stands nowhere else.
 - apiGroups: [""]
   resources: [events]

@@ -101,6 +101,32 @@ class Replicas(Model):
     """Pods that serve with the newest configuration."""
 
 
+class MissingMail(Model):
+    """What a store lacks since it came back on another volume."""
+
+    volume: Word | None = None
+    """Name of the volume that the store has now."""
+    mailboxes: Count | None = None
+    """Mailboxes that lack mail."""
+    messages: Count | None = None
+    """Messages that they had by their statuses and have no more."""
+    bytes: Count | None = None
+    """Bytes of these messages."""
+    since: Timestamp | None = None
+    """When the store first told of the other volume."""
+
+
+class StoreStatus(Model):
+    """The volume of a store."""
+
+    store: Count
+    """Number of the store pod."""
+    volume: Word | None = None
+    """Name of the volume with its mail, which its agent has given it; no object has this name."""
+    missing: MissingMail | None = None
+    """What is missing while the store has another volume; it is forgotten when the volume is back or is accepted."""
+
+
 class MailServerStatus(Status):
     """What is known about a mail platform."""
 
@@ -118,5 +144,7 @@ class MailServerStatus(Status):
     """Mail whose Mailbox object is gone; the first 100 of them."""
     orphan_count: Count | None = None
     """Number of mailboxes whose object is gone."""
+    stores: Annotated[tuple[StoreStatus, ...], Field(max_length=1000), keyed_by("store")] = ()
+    """The volumes of the stores."""
     bayes: BayesStatus | None = None
     """How far the statistical filter is trained; not told in this version."""

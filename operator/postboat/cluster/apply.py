@@ -31,7 +31,7 @@ from postboat.objects.dependence import Ref, Standing
 from postboat.objects.meta import INSTANCE, SERVER, owner
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from postboat.cluster.client import Client
     from postboat.objects.plan import KubeObject
@@ -58,12 +58,16 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The MailServer that children belong to, and the names of Secrets that stay even without the label for that."""
+    """The MailServer that children belong to, and the names of Secrets that stay even without the label for that.
+
+    `keys` are the names of those that hold the platform's own keys: no plan has them, but the MailServer owns them.
+    """
 
     namespace: str
     instance: str
     uid: str
     spared: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -211,27 +215,28 @@ class Applier:
         if not owners & {owner["uid"] for owner in item.body["metadata"].get("ownerReferences") or ()}:
             raise ForeignObjectError(f"{item.kind} {item.name} exists already and is not of this platform")
 
-    def adopt(self, family: Family, names: Collection[str]) -> Outcome:
+    def adopt(self, family: Family) -> Outcome:
         """Own Secrets again that hold keys, and so are in no plan, where a restore left them without their owner.
 
         DKIM keys have no owner by design, and lose the label by which Argo CD would take them for its own.
         """
         outcome = Outcome()
-        for kind, child in self._children.of_instance(family.namespace, family.instance):
-            meta: Json = {"uid": child.uid}
-            if kind is not SECRET or child.deleting or child.owner == family.uid:
-                continue
-            if child.name in names:
-                meta["ownerReferences"] = [owner(family.instance, family.uid)]
-            elif child.kept and not child.owner:
-                meta["labels"] = {INSTANCE: None, SERVER: family.instance}
-            else:
-                continue
+        for child, meta in self._unowned(family):
             try:
-                self._client.merge(kind, child.namespace, child.name, {"metadata": meta})
+                body = {"metadata": {"uid": child.uid, **meta}}
+                self._client.merge(SECRET, child.namespace, child.name, body)
             except Exception as failure:  # noqa: BLE001 - the caller tells it and tries again
-                outcome.failures[kind.kind, child.name] = failure
+                outcome.failures[SECRET.kind, child.name] = failure
         return outcome
+
+    def unowned(self, family: Family) -> tuple[str, ...]:
+        """Name the Secrets that `adopt` would change."""
+        return tuple(f"{SECRET.kind}/{child.name}" for child, _ in self._unowned(family))
+
+    def _unowned(self, family: Family) -> list[tuple[Child, Json]]:
+        of_family = self._children.of_instance(family.namespace, family.instance)
+        judged = [(child, adoption(family, kind, child)) for kind, child in of_family]
+        return [(child, meta) for child, meta in judged if meta]
 
     def _disown(self, kind: ResourceType, key: Key, uid: str) -> None:
         """Take a child from an earlier MailServer of that name: the server takes only one controller."""
@@ -279,6 +284,17 @@ class Applier:
             and child.owner == family.uid
             and not (child.kept or child.deleting or (kind is SECRET and child.name in family.spared))
         ]
+
+
+def adoption(family: Family, kind: ResourceType, child: Child) -> Json:
+    """Give the metadata to merge into a child of a family that is in no plan; empty where it is as it should be."""
+    if kind is not SECRET or child.deleting or child.owner == family.uid:
+        return {}
+    if child.name in family.keys:
+        return {"ownerReferences": [owner(family.instance, family.uid)]}
+    if child.kept and not child.owner:
+        return {"labels": {INSTANCE: None, SERVER: family.instance}}
+    return {}
 
 
 def _of_everybody(failure: Exception) -> bool:

@@ -1,6 +1,6 @@
-"""The pods of the platforms and what their agents say: facts only, no conclusions.
+"""The pods of the platforms, their claims, and what their agents say: facts only, no conclusions.
 
-Pods come through a watch; agents are asked over HTTP with short timeouts, many at a time.
+Pods and claims come through a watch; agents are asked over HTTP with short timeouts, many at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from postboat.agent.fill import Fill
 from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
 from postboat.cluster.types import POD, ApiError, Json, Key
-from postboat.objects.meta import TEMPLATE_DIGEST
+from postboat.objects.meta import NAME, SERVER, TEMPLATE_DIGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +31,8 @@ COMPONENT = "app.kubernetes.io/component"
 DIGEST = "postboat.dev/digest-"
 TOUCH = "postboat.dev/touch"
 POD_SELECTOR = SELECTOR
+CLAIM_SELECTOR = f"{NAME}=postboat"
+"""A StatefulSet copies no more than its selector to its claims."""
 EDGE_PORT, AGENT_PORT = 9101, 9100
 ASKERS = 16
 LONGEST_ANSWER = 4096
@@ -62,6 +64,16 @@ class Pod:
     def workload(self) -> str:
         """The StatefulSet that the pod belongs to."""
         return self.name.rpartition("-")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The claim of one pod of a platform; `pod` is the name that the StatefulSet gives to that pod."""
+
+    namespace: str
+    name: str
+    instance: str
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,14 @@ def pod_of(raw: Json) -> Pod:
             if "persistentVolumeClaim" in volume
         ),
     )
+
+
+def claim_of(raw: Json) -> Claim:
+    """Reduce the metadata of a claim; StatefulSets of earlier versions selected by another label."""
+    meta = raw["metadata"]
+    labels = meta.get("labels") or {}
+    pod = meta["name"].partition("-")[2]  # a StatefulSet calls it TEMPLATE-POD, and no template has a hyphen
+    return Claim(meta["namespace"], meta["name"], labels.get(SERVER) or labels.get(INSTANCE, ""), pod)
 
 
 class Agents:

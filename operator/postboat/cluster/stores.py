@@ -29,6 +29,7 @@ LONGEST_ROUND = 10.0
 LONGEST_SILENCE = 4.0
 """Seconds without a byte of an answer after which a store counts as silent."""
 LONGEST_ANSWER = 1 << 20
+LONGEST_NAME = 64
 PAGES = 1000
 ERASED, ERASING, LIVING = "done", "erasing", "living"
 _ERASE = {Kept.PERSONAL: "/v1/erase", Kept.PUBLIC: "/v1/erase-public"}
@@ -68,6 +69,8 @@ class News:
     mark: Mark
     told: tuple[Told, ...]
     whole: bool
+    volume: str = ""
+    """The name of the volume that the store has; empty where an agent of an earlier version tells none."""
 
 
 class StoreError(Exception):
@@ -117,18 +120,19 @@ class Stores:
 
     def _news(self, access: Access, store: int, pod: Pod, mark: Mark) -> News:
         told: list[Told] = []
-        whole = False
+        whole, volume = False, ""
         for _ in range(PAGES):
             target = f"/v1/mailboxes?epoch={mark.epoch}&since={mark.number}"
             page = self._request(access, store, pod, "GET", target, None, accepted={200})
             try:
                 whole = whole or page["epoch"] != mark.epoch
                 mark = Mark(str(page["epoch"]), int(page["number"]))
+                volume = str(page.get("volume") or "")[:LONGEST_NAME]
                 told += [Told(str(user), size, count, Kept(kept)) for user, size, count, kept in page["mailboxes"]]
             except (KeyError, TypeError, ValueError) as failure:
                 raise StoreError("its answer cannot be read") from failure
             if not page.get("more"):
-                return News(mark, tuple(told), whole)
+                return News(mark, tuple(told), whole, volume)
         raise StoreError("its answer has no end")
 
     def _request(  # noqa: PLR0913, PLR0917 - the parameters of an HTTP call

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from postboat.model.certificates import ENDS_SOON, ageing, trusted, worn
+
 AUTHORITY_LIFE = dt.timedelta(days=3650)
 LEAF_LIFE = dt.timedelta(days=365)
 BACKDATED = dt.timedelta(hours=1)
@@ -80,30 +82,50 @@ def rsa_key() -> bytes:
     return _pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
-def still_good(pair: Pair, signer: bytes | None, hosts: tuple[str, ...], now: dt.datetime) -> bool:
-    """Whether a pair fits together, names these hosts, comes from the signer and has a third of its life before it.
+def still_good(pair: Pair, signer: bytes, hosts: tuple[str, ...], now: dt.datetime) -> bool:
+    """Whether a pair fits together, comes from the signer, names these hosts, and does not end soon."""
+    if not belongs_together(pair):
+        return False
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(signer))
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False  # anything else is a fault of this program, and no reason to make anything anew
+    return not worn(pair.certificate, hosts, now)
 
-    model/certificates.py asks for new ones when one is about to end; what is old then is made anew along with it.
-    """
+
+def belongs_together(pair: Pair) -> bool:
+    """Whether a certificate, the first of several, and a key can be read and belong to each other."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, None)
-        if key.public_key() != certificate.public_key():
-            return False
-        if signer is not None:
-            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(signer))
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False  # anything else is a fault of this program, and no reason to replace what all pods trust
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    return certificate.not_valid_after_utc - now > life / 3 and set(hosts) <= _hosts(certificate)
+        return key.public_key() == certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False  # as above
 
 
-def _hosts(certificate: x509.Certificate) -> set[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return set()
-    return set(names.get_values_for_type(x509.DNSName))
+def succession(name: str, held: Pair, successor: Pair, now: dt.datetime) -> dict[str, Pair]:
+    """Give what must be written of an authority: `ca`, which signs, and `next`, which is to; nothing while it is good.
+
+    The certificate of `ca` has all that are trusted, the signer first. Whoever signs next is trusted a month before,
+    and who signed before until he ends; only an authority that nobody can use is followed at once by a new one.
+    """
+    known = trusted(held.certificate, now)
+    if not belongs_together(held) or not known:
+        return {"ca": _with(authority(name, now), known)}
+    due = ageing(held.certificate, successor.certificate, now)
+    if not due:
+        return {}
+    announced = belongs_together(successor) and successor.key != held.key
+    following = successor if announced else authority(name, now)
+    if due == ENDS_SOON:
+        return {"ca": _with(following, known)}
+    return {"ca": Pair(b"".join(dict.fromkeys((*known, following.certificate))), held.key), "next": following}
+
+
+def _with(signer: Pair, others: tuple[bytes, ...]) -> Pair:
+    """Have other authorities trusted beside the one that signs."""
+    return Pair(b"".join(dict.fromkeys((signer.certificate, *others))), signer.key)
 
 
 def _builder(

@@ -97,7 +97,8 @@ class Execution:
         self._observer.hold()
         held = [f"Secret/{wanted.name}" for wanted in plan.wanted]
         if plan.complete:
-            held.extend(self._applier.differing(_family(server), plan.objects))
+            family = family_of(server)
+            held.extend((*self._applier.differing(family, plan.objects), *self._applier.unowned(family)))
         if plan.complete and not held:
             sequence = self._observer.follow(plan.digests, _targets(plan), hands_off=True)
         else:
@@ -123,14 +124,13 @@ class Execution:
         fault = _fault(outcome)
         if outcome.stopped:
             return plan, outcome, fault
-        names = {internal_secret(server.name), self_signed_secret(server.name)}
-        adopted = self._applier.adopt(_family(server), names)
+        adopted = self._applier.adopt(family_of(server))
         pruned = self._prune(plan, server, outcome, only_shards=bool(fault))
         return plan, outcome, "; ".join(filter(None, (fault, _fault(adopted), _fault(pruned))))
 
     def _prune(self, plan: Plan, server: Resource, outcome: Outcome, *, only_shards: bool) -> Outcome:
         """Delete what is surplus, but empty a shard that a manifest still names: where it is missing its rows stay."""
-        family = _family(server)
+        family = family_of(server)
         kept: tuple[KubeObject, ...] = ()
         if plan.platform is not None and any(("ConfigMap", name) in outcome.unwritten for name in _readers(plan)):
             kept = tuple(
@@ -183,8 +183,10 @@ def _readers(plan: Plan) -> frozenset[str]:
     )
 
 
-def _family(server: Resource) -> Family:
-    return Family(server.namespace, server.name, server.uid, secret_names(server))
+def family_of(server: Resource) -> Family:
+    """Tell which children belong to a MailServer, and which Secrets hold keys of its own."""
+    keys = frozenset({internal_secret(server.name), self_signed_secret(server.name)})
+    return Family(server.namespace, server.name, server.uid, secret_names(server), keys)
 
 
 def _targets(plan: Plan) -> dict[str, Target]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from postboat.api import Resource
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone, Held, Home, SecretContent, Surveyed
+from postboat.model.snapshot import Gone, Held, Home, SecretContent, Servers, Surveyed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,5 +115,7 @@ def _key(change: Change) -> tuple[str, str]:
             return "held", ""
         case Surveyed():
             return "survey", ""
+        case Servers():
+            return "servers", ""
         case _:
             return change.kind, change.name

@@ -25,6 +25,9 @@ from postboat.model.domains import age
 from postboat.model.reclaim import FINALIZER, erases
 from postboat.model.snapshot import Held, Home, Surveyed
 from postboat.model.verdict import Verdict
+from postboat.model.volumes import StoreVolume, accepted, judged, missing
+from postboat.status.conditions import timestamp
+from postboat.status.volumes import accepts, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from postboat.controller.world import World
     from postboat.model.platform import Platform
     from postboat.model.snapshot import Change
+    from postboat.model.volumes import Missing
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +78,8 @@ class Keeper(threading.Thread):
         self._platform: Platform | None = None
         self._since = 0.0
         self._homes: dict[str, int] = {}
+        self._volumes: dict[int, StoreVolume] | None = None
+        """The volumes that stores should have; None until the status has been read."""
         self._marks: dict[int, Mark] = {}
         self._touched: set[str] = set()
         self._polled = 0.0
@@ -131,7 +137,7 @@ class Keeper(threading.Thread):
 
     def _rest(self) -> float:
         """Let another operator act, which may place mailboxes anywhere."""
-        self.held = None
+        self.held = self._volumes = None
         return POLL
 
     def _round(self) -> float:
@@ -235,6 +241,8 @@ class Keeper(threading.Thread):
         }
         if news.whole:
             users = self._census.replace(store, holdings, now)
+            if news.volume:
+                self._identify(StoreVolume(store, news.volume), len(holdings))
         else:
             users = {told.user for told in news.told}
             for user in users:
@@ -247,6 +255,32 @@ class Keeper(threading.Thread):
             self._note_home(user)
             for name in self._census.claimants(user):
                 self._board.changed(name, time.monotonic())
+
+    def _identify(self, there: StoreVolume, held: int) -> None:
+        """Judge the volume that a store has, before anything that was delivered to it since counts as usage."""
+        volumes = self._known_volumes()
+
+        def lacking(known: bool) -> Missing | None:  # noqa: FBT001 - whether another volume was known
+            mine = self._hands.world.of_namespace("Mailbox", self._key.namespace)
+            ours = (mailbox for mailbox in mine if self._owner(mailbox) == self._key.name)
+            return missing(ours, self._census, there, timestamp(_now()), known=known)
+
+        volumes[there.store] = judged(volumes.get(there.store), there, held, lacking)
+
+    def _known_volumes(self) -> dict[int, StoreVolume]:
+        if self._volumes is None:
+            server = self._hands.world.get("MailServer", self._key)
+            self._volumes = {one.store: one for one in read(server.status if server is not None else {})}
+        return self._volumes
+
+    def _tell_volumes(self) -> None:
+        """Let what is known of the volumes be written, less what somebody has accepted."""
+        server = self._hands.world.get("MailServer", self._key)
+        names = accepts(server.annotations) if server is not None else frozenset()
+        volumes = self._known_volumes()
+        volumes.update({store: accepted(one, names) for store, one in volumes.items()})
+        if volumes:
+            self._tidings.volumes(tuple(volumes.values()))
 
     def _note_home(self, user: str) -> None:
         home = self._census.home(user)
@@ -270,6 +304,7 @@ class Keeper(threading.Thread):
         platform = self._platform
         if platform is None:
             return
+        self._tell_volumes()
         now = time.monotonic()
         for name in self._board.take(now):
             if self._tidings.usage(name, self._census, platform):

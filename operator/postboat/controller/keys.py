@@ -9,12 +9,14 @@ import base64
 import datetime as dt
 import secrets
 import string
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from postboat.cluster.children import INSTANCE, KEEP
 from postboat.cluster.types import SECRET, ApiError, Json
-from postboat.controller.certificates import Pair, authority, leaf, rsa_key, still_good
+from postboat.controller.certificates import Pair, authority, leaf, rsa_key, still_good, succession
 from postboat.controller.queue import ExpectedError
+from postboat.model.certificates import signs_trusted
 from postboat.model.platform import Wanted, WantedKind
 from postboat.objects.meta import SERVER, owner
 
@@ -49,17 +51,26 @@ def additions(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> di
             return {} if held.get(entry) else {entry: rsa_key()}
 
 
-def make(client: Client, server: Resource, wanted: Wanted) -> None:
-    """Create the Secret, or add to it what it lacks."""
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What was made anew in a Secret in the place of something else."""
+
+    entries: tuple[str, ...]
+    abrupt: bool
+    """Nobody has trusted the one that signs now before."""
+
+
+def make(client: Client, server: Resource, wanted: Wanted) -> Renewal:
+    """Create the Secret, or add to it what it lacks, and tell what was there before and is another now."""
     raw = client.get(SECRET, server.namespace, wanted.name)
     now = dt.datetime.now(dt.UTC)
     if raw is None:
         client.create(SECRET, _body(server, wanted, additions(wanted, {}, now)))
-        return
+        return Renewal((), abrupt=False)
     held = {name: base64.b64decode(value or "") for name, value in (raw.get("data") or {}).items()}
     missing = additions(wanted, held, now)
     if not missing:
-        return
+        return Renewal((), abrupt=False)
     if (raw["metadata"].get("labels") or {}).get(MANAGED) != "postboat":
         lacks = ", ".join(sorted(missing))
         raise ExpectedError(
@@ -72,14 +83,23 @@ def make(client: Client, server: Resource, wanted: Wanted) -> None:
         if error.status == CONFLICT:
             raise ExpectedError(f"Secret {wanted.name} was changed by somebody else at the same time") from error
         raise
+    return renewal(held, missing)
+
+
+def renewal(held: Mapping[str, bytes], made: Mapping[str, bytes]) -> Renewal:
+    """Tell what of a Secret is made anew by additions to it."""
+    replaced = tuple(sorted(name for name in made if held.get(name)))
+    abrupt = "ca.crt" in replaced and not signs_trusted(made["ca.crt"], held["ca.crt"])
+    return Renewal(replaced, abrupt)
 
 
 def _internal(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:
     made = {name: _password() for name in PASSWORDS if not held.get(name)}
-    ca = _pair(held, "ca")
-    if not still_good(ca, None, (), now):
-        ca = authority(f"postboat internal authority of {wanted.name.removesuffix('-internal')}", now)
-        made |= {"ca.crt": ca.certificate, "ca.key": ca.key}
+    name = f"postboat internal authority of {wanted.name.removesuffix('-internal')}"
+    authorities = succession(name, _pair(held, "ca"), _pair(held, "next"), now)
+    for entry, pair in authorities.items():
+        made |= {f"{entry}.crt": pair.certificate, f"{entry}.key": pair.key}
+    ca = authorities.get("ca", _pair(held, "ca"))
     for entry, hosts in (("store", wanted.hosts), ("smtp", wanted.smtp_hosts)):
         if hosts and not still_good(_pair(held, entry), ca.certificate, hosts, now):
             fresh = leaf(ca, hosts, now)
@@ -87,7 +107,7 @@ def _internal(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> di
     if not still_good(_pair(held, "client"), ca.certificate, (), now):
         fresh = leaf(ca, (), now, client=True, name="edge")
         made |= {"client.crt": fresh.certificate, "client.key": fresh.key}
-    return made
+    return {name: value for name, value in made.items() if held.get(name) != value}
 
 
 def _self_signed(wanted: Wanted, held: Mapping[str, bytes], now: dt.datetime) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -17,12 +17,12 @@ from postboat import telemetry
 from postboat.cluster.observe import DIGEST, touched
 from postboat.cluster.types import FencedError
 from postboat.controller.inquirer import Inquirer
-from postboat.controller.rollout import NEVER, Ledger, Progress, Target, lagging, workload_progress
+from postboat.controller.rollout import NEVER, Ledger, Progress, Target, lagging, unserved, workload_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from postboat.cluster.observe import AgentReport, Agents, Pod, PodAnnotator
+    from postboat.cluster.observe import AgentReport, Agents, Claim, Pod, PodAnnotator
     from postboat.cluster.trouble import Inquiry
     from postboat.cluster.types import Key
     from postboat.objects.plan import ContainerKey
@@ -66,11 +66,12 @@ class Observer(threading.Thread):
         allowed: Callable[[], bool],
         beat: Beat | None = None,
         inquiry: Inquiry | None = None,
+        claims: Callable[[], list[Claim]] = list,
     ) -> None:
         super().__init__(name=f"observer {key.namespace}/{key.name}", daemon=True)
         self.heartbeat = time.monotonic()
         self._key = key
-        self._pods, self._agents, self._annotator = pods, agents, annotator
+        self._pods, self._claims, self._agents, self._annotator = pods, claims, agents, annotator
         self._advance, self._allowed = advance, allowed
         self._beat = beat or Beat()
         self._inquirer = Inquirer(key, inquiry) if inquiry is not None else None
@@ -141,7 +142,8 @@ class Observer(threading.Thread):
     def _round(self) -> float:
         """Look once; the result is when to look again."""
         now = time.monotonic()
-        pods = [pod for pod in self._pods() if not pod.deleting]
+        everyone = self._pods()
+        pods = [pod for pod in everyone if not pod.deleting]
         with self._lock:
             self._forget_replaced(pods)
             behind = lagging(self._ledger, pods, self._reports)
@@ -161,7 +163,7 @@ class Observer(threading.Thread):
             for pod, container in targets:
                 self._reports.pop((pod.name, container), None)
             self._reports |= answers
-            progress = self._progress(pods)
+            progress = self._progress(pods, everyone)
             pause = self._pause(pods, lagging(self._ledger, pods, self._reports))
             sequence = self._ledger.sequence
         if self._inquirer is not None:
@@ -219,9 +221,14 @@ class Observer(threading.Thread):
         demand.touched = now
         return True
 
-    def _progress(self, pods: list[Pod]) -> tuple[Progress, ...]:
+    def _progress(self, pods: list[Pod], everyone: list[Pod]) -> tuple[Progress, ...]:
+        """Judge all workloads by the pods that are to stay; `everyone` are those that are ending too."""
+        claims = self._claims()
         return tuple(
-            workload_progress(self._ledger, workload, target, pods, self._reports)
+            replace(
+                workload_progress(self._ledger, workload, target, pods, self._reports),
+                unserved=unserved(workload, target, claims, everyone),
+            )
             for workload, target in sorted(self._targets.items())
         )
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from postboat import telemetry
 from postboat.api import Resource
-from postboat.cluster.apply import Applier
+from postboat.cluster.apply import Applier, adoption
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
 from postboat.cluster.events import EventRecorder
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
-from postboat.cluster.types import SERVICE, STATEFUL_SET, Key, ResourceType
+from postboat.cluster.types import SECRET, SERVICE, STATEFUL_SET, Key, ResourceType
 from postboat.controller.echoes import Echoes
+from postboat.controller.execution import family_of
 from postboat.controller.finalizers import Finalizers
 from postboat.controller.health import Health
 from postboat.controller.queue import Pace
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from postboat.cluster.children import Child
-    from postboat.cluster.observe import Pod
+    from postboat.cluster.observe import Claim, Pod
     from postboat.model.snapshot import SecretContent
     from postboat.settings import Settings
 
@@ -224,8 +225,9 @@ class Operator:
             if new is not None:
                 self._ensure(Key(new.namespace, new.name))
         for namespace in {one.namespace for one in (old, new) if one is not None}:
+            servers = self.world.servers(namespace)
             for control in self._of_namespace(namespace):
-                control.start_over()
+                control.serve(servers)
             if self.lease.held:
                 self._judge_strays_of(namespace)
 
@@ -257,7 +259,7 @@ class Operator:
             control.hear(content, wake=True)
 
     def child_changed(self, kind: ResourceType, key: Key, old: Child | None, new: Child | None) -> None:
-        """Have a platform looked at again when one of its objects was changed or deleted by somebody else."""
+        """Have a platform looked at again when one of its objects was changed, deleted or restored by somebody else."""
         child = new or old
         if child is None or not self._running:
             return
@@ -269,12 +271,19 @@ class Operator:
             control = self._servers.get(Key(key.namespace, child.instance))
         if control is None:
             return
-        if differs:
+        if differs or self._lacks_owner(kind, new):
             control.wake()
         if kind is SERVICE and (old is None or new is None or old.version != new.version):
             control.services_changed()
         if kind is STATEFUL_SET and (old is None or new is None):
             control.workloads_changed()
+
+    def _lacks_owner(self, kind: ResourceType, child: Child | None) -> bool:
+        """Whether a Secret that holds keys, and so is in no plan, is not owned as it should be."""
+        if child is None or kind is not SECRET:
+            return False
+        server = self.world.get("MailServer", Key(child.namespace, child.instance))
+        return server is not None and bool(adoption(family_of(server), kind, child))
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Have the pods of a platform looked at."""
@@ -284,6 +293,16 @@ class Operator:
         with self._lock:
             control = self._servers.get(Key(pod.namespace, pod.instance))
         if control is not None and (old is None or new is None or _pod_matters(old, new)):
+            control.observer.wake()
+
+    def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
+        """Have it told where a claim has no pod."""
+        claim = new or old
+        if claim is None or (old is not None and new is not None):
+            return
+        with self._lock:
+            control = self._servers.get(Key(claim.namespace, claim.instance))
+        if control is not None:
             control.observer.wake()
 
     def _refresh_metrics(self) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from postboat.controller.writer import StatusWriter
     from postboat.model.census import Orphan
     from postboat.model.verdict import Key as ObjectKey
+    from postboat.model.volumes import StoreVolume
     from postboat.objects.plan import Plan
 
 SERVER_PAUSE = 1.0
@@ -56,6 +57,7 @@ class Facts:
     endpoints: Mapping[str, str] | None = None
     orphans: tuple[Orphan, ...] = ()
     orphan_count: int | None = None
+    volumes: tuple[StoreVolume, ...] | None = None
 
 
 class Reporter:
@@ -184,6 +186,12 @@ class Reporter:
             self._facts = replace(self._facts, orphans=first, orphan_count=count)
         self._server_due()
 
+    def volumes(self, known: tuple[StoreVolume, ...]) -> None:
+        """Take in which volumes the stores should have, and what is missing on others."""
+        with self._lock:
+            self._facts = replace(self._facts, volumes=known)
+        self._server_due()
+
     def _planned(self, decided: Decided) -> None:
         self._version = (decided.resolution.server.uid, decided.resolution.server.generation)
         self._facts = replace(self._facts, plan=decided.plan, revision=self._facts.revision + 1)
@@ -253,6 +261,7 @@ class Reporter:
             endpoints=facts.endpoints,
             orphans=facts.orphans,
             orphan_count=facts.orphan_count,
+            volumes=facts.volumes,
         )
         verdict = facts.plan.verdicts["MailServer", self._key.name]
         return told(known, report_server(known, verdict, facts.plan, seen, _moment()), self._events, self._echoes)
@@ -349,6 +358,7 @@ def _workload(server: str, progress: Progress) -> Workload:
         progress.goes_on,
         progress.volumes,
         progress.trouble,
+        progress.unserved,
     )
 
 

@@ -16,7 +16,7 @@ from postboat.status.storage import Volume, judged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from postboat.cluster.observe import AgentReport, Pod
+    from postboat.cluster.observe import AgentReport, Claim, Pod
     from postboat.objects.plan import ContainerKey
 
 REMEMBERED = 256
@@ -81,6 +81,8 @@ class Progress:
     """How many pods there are, whatever they do."""
     trouble: str = ""
     """Why one of them does not serve, or is not there."""
+    unserved: tuple[str, ...] = ()
+    """The claims of pods that are gone and are not to come back."""
 
 
 def workload_progress(
@@ -130,6 +132,17 @@ def workload_progress(
         len(numbers),
         trouble,
     )
+
+
+def unserved(workload: str, target: Target, claims: Iterable[Claim], pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Name the claims of a workload whose pods are beyond the number that is wanted, and have ended."""
+    there = {pod.name for pod in pods}
+    found = []
+    for claim in claims:
+        owner, _, number = claim.pod.rpartition("-")
+        if owner == workload and number.isdecimal() and int(number) >= target.replicas and claim.pod not in there:
+            found.append((int(number), claim.name))
+    return tuple(name for _, name in sorted(found))
 
 
 def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:

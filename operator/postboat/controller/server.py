@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
-from postboat.api import Resource
+from postboat.api import GROUP, VERSION, Resource
+from postboat.cluster.events import Notice
 from postboat.cluster.secrets import content_of
 from postboat.cluster.stores import Stores
 from postboat.cluster.trouble import Inquiry
@@ -36,7 +37,7 @@ from postboat.controller.reporter import Reporter
 from postboat.controller.snapshot import Assembly, assemble
 from postboat.controller.tidings import Tidings
 from postboat.model.references import secret_names
-from postboat.model.snapshot import Gone, SecretContent
+from postboat.model.snapshot import Gone, SecretContent, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,12 +108,13 @@ class MailServerControl:
             self._reporter.advance,
             allowed=means.leading,
             inquiry=Inquiry(means.client),
+            claims=lambda: means.world.claims_of(key),
         )
         self._stores = Stores()
         self.keeper = Keeper(
             key,
             Hands(means.world, self._stores, means.finalizers, means.leading),
-            Tidings(key, means.world, means.writer, means.events, self._reporter.orphans),
+            Tidings(key, means.world, means.writer, means.events, self._reporter.orphans, self._reporter.volumes),
             lambda change, wake: self.hear(change, wake=wake),
         )
         self._execution = Execution(key, means.client, means.applier, self.observer, self._reporter)
@@ -171,6 +173,11 @@ class MailServerControl:
         """Read the whole namespace again."""
         self._fresh.set()
         self.worker.wake(news=True)
+        self.keeper.start_over()
+
+    def serve(self, servers: tuple[str, ...]) -> None:
+        """Take in that another MailServer of the namespace has come or gone; these are there now, the oldest first."""
+        self.hear(Servers(servers), wake=True)
         self.keeper.start_over()
 
     def services_changed(self) -> None:
@@ -309,18 +316,30 @@ class MailServerControl:
         for one in wanted:
             self.worker.sign()
             try:
-                keys.make(self._means.client, server, one)
+                renewal = keys.make(self._means.client, server, one)
             except (ApiError, ExpectedError) as failure:
                 if isinstance(failure, ApiError) and failure.ending:
                     raise NamespaceEndsError from failure
                 self._unmade[one.name] = str(failure)
             else:
                 log.info("made keys: %s", one.name, extra={"mailserver": self.key.name, "why": one.why})
+                self._tell_renewal(server, one, renewal)
         made = frozenset(one.name for one in wanted) - self._unmade.keys()
         contents = self._means.world.secrets.read(self.key.namespace, made, anew=True)
         known = self._means.world.secrets.read(self.key.namespace, self._unmade)
         refused = [replace(known[name], refused=why) for name, why in self._unmade.items() if name in known]
         return self._planner.update((*contents.values(), *refused), dt.datetime.now(dt.UTC))
+
+    def _tell_renewal(self, server: Resource, wanted: Wanted, renewal: keys.Renewal) -> None:
+        """Tell of keys and certificates that were replaced: what others have trusted may be another one now."""
+        if not renewal.entries:
+            return
+        note = f"Secret {wanted.name}: made anew {', '.join(renewal.entries)} ({wanted.why})."
+        if renewal.abrupt:
+            note += " Nobody has trusted the new authority before: connections may fail until all have its certificate."
+        reason = "AuthorityReplaced" if renewal.abrupt else "KeysRenewed"
+        about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
+        self._means.events.tell(Notice(*about, not renewal.abrupt, reason, note, server.generation))
 
     def _bring_about(self, decided: Decided) -> None:
         self._touched |= self._planner.take_touched()

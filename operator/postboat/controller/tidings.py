@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from postboat.controller.writer import StatusWriter
     from postboat.model.census import Census, Orphan
     from postboat.model.platform import Platform
+    from postboat.model.volumes import StoreVolume
 
 LISTED = 100
 _SCRIPTS = (
@@ -40,17 +41,19 @@ _SCRIPTS = (
 class Tidings:
     """The voice of the keeper of one MailServer."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what is told of, and who takes it
         self,
         key: Key,
         world: World,
         writer: StatusWriter,
         events: EventRecorder,
         list_orphans: Callable[[tuple[Orphan, ...], int], None],
+        list_volumes: Callable[[tuple[StoreVolume, ...]], None],
     ) -> None:
         self._key = key
         self._world, self._writer, self._events = world, writer, events
-        self._list_orphans = list_orphans
+        self._list_orphans, self._list_volumes = list_orphans, list_volumes
+        self._volumes: tuple[StoreVolume, ...] = ()
         self._known: set[tuple[str, str]] | None = None
         self._listed: tuple[tuple[Orphan, ...], int] | None = None
 
@@ -97,6 +100,12 @@ class Tidings:
         if listed != self._listed:
             self._listed = listed
             self._list_orphans(*listed)
+
+    def volumes(self, known: tuple[StoreVolume, ...]) -> None:
+        """Let what is known of the volumes of the stores be written."""
+        if known != self._volumes:
+            self._volumes = known
+            self._list_volumes(known)
 
     def _inherited(self, user: str, census: Census) -> None:
         """Tell on a Mailbox that it has the mail of an earlier one, and what became of the scripts."""

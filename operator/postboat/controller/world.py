@@ -1,4 +1,4 @@
-"""The operator's copy of the world: resources of the seven kinds, user Secrets, pods and children, kept by watches.
+"""The operator's copy of the world: resources of the seven kinds, user Secrets, pods, claims and children, by watches.
 
 It tells which MailServers a change concerns and otherwise decides nothing.
 """
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from postboat.api import GROUP, KINDS, VERSION, Resource, parse
 from postboat.cluster.children import Child, Children
-from postboat.cluster.observe import POD_SELECTOR, Pod, pod_of
+from postboat.cluster.observe import CLAIM_SELECTOR, POD_SELECTOR, Claim, Pod, claim_of, pod_of
 from postboat.cluster.reflector import Reflector, Source, Tuning
 from postboat.cluster.secrets import WATCH_LABEL, SecretCache, content_of
-from postboat.cluster.types import POD, SECRET, Json, Key, ResourceType
+from postboat.cluster.types import CLAIM, POD, SECRET, Json, Key, ResourceType
 from postboat.model.domains import age
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Listener(Protocol):
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Hear of a pod of a platform."""
+
+    def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
+        """Hear of a claim of a platform."""
 
 
 def resource_of(kind: str) -> Callable[[Json], Resource]:
@@ -84,6 +87,16 @@ class World:
             )
             for namespace in namespaces
         ]
+        self.claims = [
+            Reflector(
+                client,
+                Source(CLAIM, namespace, CLAIM_SELECTOR, metadata_only=True),
+                claim_of,
+                lambda _key, old, new: listener.claim_changed(old, new),
+                tuning=tuning,
+            )
+            for namespace in namespaces
+        ]
         self.children = Children(client, namespaces, listener.child_changed, tuning=tuning)
         self.secrets = SecretCache(client, listener.secret_changed)
         self.labelled = [
@@ -95,7 +108,7 @@ class World:
     def reflectors(self) -> list[Reflector[Any]]:
         """All reflectors."""
         flat: list[Reflector[Any]] = [one for of_kind in self.resources.values() for one in of_kind]
-        return [*flat, *self.pods, *self.children.reflectors, *self.labelled]
+        return [*flat, *self.pods, *self.claims, *self.children.reflectors, *self.labelled]
 
     def start(self) -> None:
         """Begin to mirror everything."""
@@ -131,6 +144,11 @@ class World:
         """Give the pods of a platform."""
         pods = _joined(reflector.store.namespace(server.namespace) for reflector in self.pods)
         return [pod for pod in pods if pod.instance == server.name]
+
+    def claims_of(self, server: Key) -> list[Claim]:
+        """Give the claims of a platform, those that have no pod any more as well."""
+        claims = _joined(reflector.store.namespace(server.namespace) for reflector in self.claims)
+        return [claim for claim in claims if claim.instance == server.name]
 
 
 def _joined(parts: Iterable[tuple[Any, ...]]) -> tuple[Any, ...]:

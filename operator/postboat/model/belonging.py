@@ -3,7 +3,7 @@
 An object that names none belongs to the oldest one of its namespace, so that another one takes nothing away from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
@@ -27,3 +27,8 @@ def belonging(resource: Resource, servers: Sequence[str]) -> str | Verdict:
     if servers:
         return servers[0]
     return Verdict(Reason.SERVER_NOT_FOUND, "there is no MailServer in this namespace yet", "spec.server")
+
+
+def moved(resources: Iterable[Resource], old: Sequence[str], new: Sequence[str]) -> Iterator[Resource]:
+    """Give the objects that belong elsewhere with these MailServers than with those, or are told something else."""
+    return (resource for resource in resources if belonging(resource, old) != belonging(resource, new))

@@ -24,6 +24,10 @@ _FEWEST_BITS: Final = 2048
 _CURVES: Final = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 _KEYS: Final = "use RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519"
 _RENEW_BEFORE: Final = timedelta(days=30)
+_SUCCEED_BEFORE: Final = timedelta(days=90)
+_ANNOUNCE_BEFORE: Final = timedelta(days=120)
+"""An authority is trusted for so long before another one ends: longer than any pod goes without its newest files."""
+ENDS_SOON: Final = "it ends soon"
 _END: Final = b"-----END CERTIFICATE-----\n"
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 
@@ -64,8 +68,34 @@ def worn(pem: bytes, hosts: tuple[str, ...], now: datetime) -> str:
     if parsed is None:
         return "it cannot be read"
     if parsed.not_valid_after_utc - now < _RENEW_BEFORE:
-        return "it ends soon"
+        return ENDS_SOON
     return "" if set(hosts) <= names(pem) else "it lacks a host name"
+
+
+def ageing(authority: bytes, successor: bytes, now: datetime) -> str:
+    """Say why something must be done about an authority of our own; empty while it goes on signing as it is.
+
+    `authority` are the certificates that are trusted, the one that signs first; `successor` is the one that is to sign
+    next, which is none when it signs already.
+    """
+    signer = _leaf(authority)
+    if signer is None:
+        return "it cannot be read"
+    if signer.not_valid_after_utc - now < _SUCCEED_BEFORE:
+        return ENDS_SOON
+    if signer.not_valid_after_utc - now < _ANNOUNCE_BEFORE and _leaf(successor) not in _parsed(authority)[1:]:
+        return "it ends, and its successor has to be trusted before"
+    return ""
+
+
+def trusted(certificates: bytes, now: datetime) -> tuple[bytes, ...]:
+    """Give those of several certificates that have not ended, each as PEM; nothing of what cannot be read."""
+    return tuple(one.public_bytes(Encoding.PEM) for one in _parsed(certificates) if one.not_valid_after_utc > now)
+
+
+def signs_trusted(authority: bytes, before: bytes) -> bool:
+    """Tell whether the one that signs, the first of several, was among those that were trusted before."""
+    return _leaf(authority) in _parsed(before)
 
 
 def names(pem: bytes) -> frozenset[str]:

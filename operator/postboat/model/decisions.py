@@ -40,7 +40,7 @@ class NameDecision:
     mailbox: Verdict | None = None
     postmaster: Verdict | None = None
     elsewhere: str = ""
-    """Which addresses of the mailbox are those of a MailAddress that leads elsewhere, for the Mailbox to say."""
+    """Which addresses of its name a MailAddress leads elsewhere or claims in vain, for the Mailbox to say."""
 
 
 def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
@@ -50,6 +50,7 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
     routes: dict[str, Route] = {}
     verdicts: dict[Key, Verdict] = {}
     taken: list[str] = []
+    refused = ""
     for domain in sorted(book.domains(name)):
         verdicts |= book.verdicts(name, domain)
         address = reading.address(name, domain)
@@ -58,6 +59,8 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
         fault, route = _address(address, rival, reading)
         key = ("MailAddress", address.resource)
         verdicts[key] = _first(verdicts[key], fault)
+        if route is None and rival is not None and not domain:
+            refused = f"MailAddress {address.resource} claims its name in every domain, in vain."
         if route is not None:
             routes[domain] = route
             if rival is not None and rival not in reach(steps(address, reading), reading).stops.values():
@@ -74,7 +77,11 @@ def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
         elif node is not None:
             routes[""] = Route(name, "", (), internal=False)
     return NameDecision(
-        tuple(routes[domain] for domain in sorted(routes)), tuple(verdicts.items()), mailbox, postmaster, _told(taken)
+        tuple(routes[domain] for domain in sorted(routes)),
+        tuple(verdicts.items()),
+        mailbox,
+        postmaster,
+        " ".join(filter(None, (_told(taken), refused))),
     )
 
 

@@ -12,6 +12,7 @@ from postboat.api.resource import Resource
 from postboat.model import names
 from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.addresses import AddressBook
+from postboat.model.belonging import moved
 from postboat.model.decisions import decide_domain, decide_name
 from postboat.model.facts import Facts, Policy, Reading
 from postboat.model.incremental import Ledger
@@ -107,8 +108,10 @@ class Directory:
 
     def reframe(self, frame: Frame, policy: Policy) -> None:
         """Look again at everything that depends on what all have in common, if that is different now."""
-        if (frame.server, frame.servers) != (self._frame.server, self._frame.servers):
-            for resource in self._addresses.resources():
+        if frame.servers != self._frame.servers:
+            old_servers = self._frame.servers
+            self._frame = frame
+            for resource in tuple(moved(self._addresses.resources(), old_servers, frame.servers)):
                 self.take(resource)
         self._frame = frame
         self._mailboxes.reframe(frame)

@@ -3,13 +3,15 @@
 Claims are indexed by user name and by Secret, so that one change costs one decision.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
 
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, placed, settle
+from postboat.model.belonging import moved
 from postboat.model.platform import UNPLACED, Account
-from postboat.model.references import secret_names
+from postboat.model.references import own, secret_names
 from postboat.model.relations import Relations
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
@@ -97,12 +99,24 @@ class MailboxBook:
         return max(self._whereabouts.highest, *self._leaving.values(), -1)
 
     def reframe(self, frame: Frame) -> None:
-        """Look again at everything, if what accounts have in common is different now."""
-        if frame == self._frame:
+        """Look again at everything, if what accounts have in common is different now.
+
+        If only other MailServers are there, at the Mailboxes that belong elsewhere, or whose password was or is in a
+        Secret of one of them.
+        """
+        old, self._frame = self._frame, frame
+        if frame == old:
             return
-        self._frame = frame
-        for resource in tuple(self._resources.values()):
+        touched = self._resources.values() if replace(frame, servers=old.servers) != old else self._moved(old.servers)
+        for resource in tuple(touched):
             self.put(resource)
+
+    def _moved(self, old: tuple[str, ...]) -> Iterator[Resource]:
+        new = self._frame.servers
+        yield from moved(self._resources.values(), old, new)
+        for name, users in self._of_secret.items():
+            if own(name, old) != own(name, new):
+                yield from (resource for user in users for resource in self._claims.get(user, {}).values())
 
     def outcome(self, user: str) -> Outcome | None:
         """Give the Mailbox that has a user name, as far as it is decided by itself."""

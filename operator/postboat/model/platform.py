@@ -34,9 +34,11 @@ class Wanted:
     """A Secret that the platform lacks, or whose entries are worn out; the controller makes them and keeps good ones.
 
     `hosts` are the DNS names a certificate must carry, `selector` names the DKIM key. The entries of each kind:
-    internal: `ca.crt`, `ca.key`; `store.crt`, `store.key` (server, for `hosts`); `smtp.crt`, `smtp.key` (server, for
-    `smtp_hosts`); `client.crt`, `client.key` (client), all three signed by the CA; `master-password`, `hash-key`,
-    `valkey-password`, `rspamd-password`, `rspamd-enable-password`, `operator-token` (ASCII letters and digits);
+    internal: `ca.crt` (the signer first, then others that are trusted), `ca.key`; before the signer ends, `next.crt`
+    and `next.key` (who signs next, and is trusted already); `store.crt`, `store.key` (server, for `hosts`); `smtp.crt`,
+    `smtp.key` (server, for `smtp_hosts`); `client.crt`, `client.key` (client), all three signed by the CA;
+    `master-password`, `hash-key`, `valkey-password`, `rspamd-password`, `rspamd-enable-password`, `operator-token`
+    (ASCII letters and digits);
     selfsigned: `ca.crt`, `tls.crt`, `tls.key`; dkim: `SELECTOR.key` (RSA 2048, PEM, PKCS#8).
     """
 

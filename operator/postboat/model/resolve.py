@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from postboat.api.resource import Resource
 from postboat.model.accounts import Frame, Whereabouts
-from postboat.model.belonging import belonging
+from postboat.model.belonging import belonging, moved
 from postboat.model.directory import Directory
 from postboat.model.domains import Domains, resolve_domains
 from postboat.model.in_force import fields_verdict
@@ -20,7 +20,7 @@ from postboat.model.platform import Platform, Wanted
 from postboat.model.references import filter_secret, secret_names
 from postboat.model.server import policy
 from postboat.model.site import Site, settle_site
-from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 
@@ -67,7 +67,7 @@ def resolve(snapshot: Snapshot) -> Resolution:
 
 
 class Resolver:
-    """Decides change by change; a change of the set of MailServers of the namespace needs a new one."""
+    """Decides change by change; of a MailServer that comes or goes it judges what that may concern."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._server = snapshot.server
@@ -78,6 +78,8 @@ class Resolver:
         self._domains = {resource.name: resource for resource in snapshot.domains}
         self._domain_secrets = Counter(name for domain in snapshot.domains for name in secret_names(domain))
         """How many domains name each Secret."""
+        self._others: dict[Key, Resource] = {}
+        """Connectors, relay hosts and policies."""
         self._refused = 0
         self._addresses = 0
         self._told: dict[Key, Verdict | None] = {}
@@ -96,7 +98,8 @@ class Resolver:
     def apply(self, changes: Iterable[Change], now: datetime | None = None, *, dates: bool = False) -> Resolution:
         """Take what has changed, and decide about what that touches; `dates` looks at what ends with time, too."""
         self._now = now or self._now
-        touched = {self._take(change) for change in changes} | ({_Touch.SITE} if dates else set())
+        first = sorted(changes, key=lambda change: not isinstance(change, Servers))  # all others are judged by it
+        touched = {self._take(change) for change in first} | ({_Touch.SITE} if dates else set())
         if _Touch.SITE in touched or _Touch.BOTH in touched:
             self._site = self._settle_site()
             self._directory.reframe(self._frame(), policy(self._server.spec))
@@ -120,11 +123,22 @@ class Resolver:
                 self._directory.take(change)
             case Home() | Held() | Surveyed():
                 self._take_survey(change)
+            case Servers():
+                return self._serve(change.names)
             case Gone():
+                self._others.pop((change.kind, change.name), None)
                 self._told[change.kind, change.name] = None
             case Resource():
                 self._put_other(change)
         return _Touch.NOTHING
+
+    def _serve(self, servers: tuple[str, ...]) -> "_Touch":
+        """Judge anew what belongs to another MailServer now that there are these, or is told something else."""
+        old, self._servers = self._servers, servers
+        self._directory.reframe(self._frame(), policy(self._server.spec))
+        for resource in moved(self._others.values(), old, servers):
+            self._put_other(resource)
+        return _Touch.DOMAINS if any(moved(self._domains.values(), old, servers)) else _Touch.NOTHING
 
     def _take_survey(self, change: Home | Held | Surveyed) -> None:
         match change:
@@ -182,6 +196,7 @@ class Resolver:
     def _put_other(self, resource: Resource) -> None:
         owner = belonging(resource, self._servers)
         key = (resource.kind, resource.name)
+        self._others[key] = resource
         if isinstance(owner, Verdict):
             self._told[key] = owner
         else:

@@ -114,10 +114,11 @@ def _wanted_internal(
     inside = f"{resource.namespace}.svc.{environment.cluster_domain}"
     stores = (f"*.{resource.name}-store.{inside}",)
     pods = f"{resource.name}-smtp-pods.{inside}"
-    hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": (), "ca.crt": ()}
+    hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": ()}
     why = ", ".join(certificates.missing(internal, _INTERNAL_KEYS))
     if not why and internal is not None:
         faults = {key: certificates.worn(internal.data[key], covered, now) for key, covered in hosts.items()}
+        faults["ca.crt"] = certificates.ageing(internal.data["ca.crt"], internal.data.get("next.crt", b""), now)
         why = ", ".join(f"{key}: {fault}" for key, fault in faults.items() if fault)
     if not why:
         return []

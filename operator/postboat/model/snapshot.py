@@ -10,7 +10,7 @@ from datetime import datetime
 from postboat.api.resource import Resource
 from postboat.model.platform import Environment
 
-__all__ = ["Environment", "Gone", "Held", "Home", "Resource", "SecretContent", "Snapshot", "Surveyed"]
+__all__ = ["Environment", "Gone", "Held", "Home", "Resource", "SecretContent", "Servers", "Snapshot", "Surveyed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,14 @@ class Surveyed:
     """Every store has told what it holds, or has had the time for it: who has no home has no mail."""
 
 
-Change = Resource | SecretContent | Gone | Home | Held | Surveyed
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The names of all MailServers of the namespace, the oldest first: one has come or gone."""
+
+    names: tuple[str, ...]
+
+
+Change = Resource | SecretContent | Gone | Home | Held | Surveyed | Servers
 """What the world may tell an incremental resolver: an object as it is now or that it is gone, and where mail lies."""
 
 

@@ -50,6 +50,15 @@ def merge(
     ]
 
 
+def kept(before: Iterable[Mapping[str, Any]], type_: str) -> Condition | None:
+    """Give a condition as it was written before, or None where there was none or its reason is not one of these."""
+    for condition in before:
+        if condition.get("type") == type_ and condition.get("reason") in {reason.value for reason in Reason}:
+            holds, message = condition.get("status") == "True", str(condition.get("message") or "")
+            return Condition(type_, holds, Reason(condition["reason"]), message)
+    return None
+
+
 def timestamp(moment: datetime) -> str:
     """Write a moment as Kubernetes does, in UTC and whole seconds."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"

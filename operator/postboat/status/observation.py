@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from postboat.model.census import Orphan
+from postboat.model.volumes import StoreVolume
 from postboat.status.storage import Volume
 
 
@@ -27,6 +28,8 @@ class Workload:
     """The volumes of its pods, as far as they have told."""
     trouble: str = ""
     """Why a pod is not there or does not serve, with the cure."""
+    unserved: tuple[str, ...] = ()
+    """The claims of pods that are gone and are not to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Observation:
     orphans: tuple[Orphan, ...] = ()
     orphan_count: int | None = None
     """None while not every store has told what it holds."""
+    volumes: tuple[StoreVolume, ...] | None = None
+    """Which volumes the stores should have; None while none has told the name of the one it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _FIELDS: Final = {
         "observedGeneration",
         "orphanCount",
         "orphans",
+        "stores",
         "tls",
         "workloads",
     ),

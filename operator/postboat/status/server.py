@@ -15,7 +15,7 @@ from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform, Protocol
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
-from postboat.status import agents, conditions, storage
+from postboat.status import agents, claims, conditions, storage, volumes
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import statement, unless_equal
@@ -34,11 +34,19 @@ def report_server(
     synced = _synced(plan, seen)
     workloads = _workloads(seen)
     stored = storage.condition(volume for workload in seen.workloads for volume in workload.volumes)
+    before = resource.status.get("conditions") or ()
+    served = claims.condition(seen.workloads) or conditions.kept(before, claims.TYPE)
+    known = seen.volumes if seen.volumes is not None else volumes.read(resource.status)
+    present = volumes.condition(resource, known)
     full = (stored,) if stored is not None and stored.reason is Reason.STORAGE_FULL else ()
     ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective)
     site = (_trusted(platform, plan.certificate, moment.now), *_addresses(platform)) if platform is not None else ()
     counts = asdict(plan.counts)
-    status = statement(resource, (accepted, synced, workloads, ready, *site, *_known(stored)), moment)
+    status = statement(
+        resource,
+        (accepted, synced, workloads, ready, *site, *_known(stored), *_known(served), *_known(present)),
+        moment,
+    )
     status |= {"counts": counts}
     if seen.workloads:
         status["workloads"] = [
@@ -49,7 +57,7 @@ def report_server(
         status |= {"hostname": platform.hostname, "tls": _tls(resource, platform)}
     if platform is not None and seen.endpoints:
         status["endpoints"] = _endpoints(platform, seen)
-    status |= _orphans(resource, seen)
+    status |= _orphans(resource, seen) | ({"stores": volumes.written(known)} if known else {})
     return unless_equal(resource, status)
 
 

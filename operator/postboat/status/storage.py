@@ -40,9 +40,9 @@ def judged(pod: str, fill: Fill) -> Volume:
     """Judge the volume of a pod by its bytes and files."""
     used, files = _percent(fill.size, fill.available), _percent(fill.inodes, fill.inodes_available)
     level = _level(used, files, fill)
-    words = f"{pod}: {used} % used, {_amount(fill.available)} of {_amount(fill.size)} left"
+    words = f"{pod}: {used} % used, {amount(fill.available)} of {amount(fill.size)} left"
     if fill.needed:
-        words += f" (it takes nothing with less than {_amount(fill.needed)})"
+        words += f" (it takes nothing with less than {amount(fill.needed)})"
     if files >= _FILLING:
         words += f", {files} % of the files (inodes) used"
     return Volume(pod, level, words)
@@ -82,7 +82,7 @@ def _percent(whole: int, left: int) -> int:
     return 0 if whole <= 0 else min(100, (whole - left) * 100 // whole)
 
 
-def _amount(number: int) -> str:
+def amount(number: int) -> str:
     """Write a number of bytes with two significant digits."""
     value, unit = float(number), 0
     while value >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004  three digits at most

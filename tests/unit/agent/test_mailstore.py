@@ -124,6 +124,7 @@ def test_usage_survives_a_restart_and_a_gone_folder_does_not(ledger: Ledger, mai
     again = Ledger(ledger._path)
     again.open({Kind.PERSONAL: present(mail) - {"bert"}, Kind.PUBLIC: frozenset({"anna"})})
     assert again.epoch != ledger.epoch
+    assert again.volume == ledger.volume != ""
     assert again.changes(0).entries == (Entry("anna", 10, 1, Kind.PERSONAL | Kind.PUBLIC),)
     again.open({Kind.PERSONAL: frozenset(), Kind.PUBLIC: frozenset({"anna"})})
     assert again.changes(0).entries == (Entry("anna", 10, 1, Kind.PUBLIC),)
@@ -135,6 +136,7 @@ def test_a_damaged_ledger_is_begun_anew(ledger: Ledger, mail: Path) -> None:
     ledger._path.write_bytes(b"no database" * 1000)
     again = Ledger(ledger._path)
     again.open(found(mail))
+    assert again.volume not in {"", ledger.volume}
     assert {entry.user: entry.folder for entry in again.changes(0).entries} == FOUND
 
 

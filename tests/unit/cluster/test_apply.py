@@ -175,7 +175,9 @@ def test_keys_that_a_restore_left_without_an_owner_are_owned_again(server: Serve
         for name, owner, kept in held
     ]
     server.merge = lambda _kind, _namespace, name, body: merged.update({name: body["metadata"]})  # type: ignore[attr-defined]
-    outcome = applier.adopt(Family("mail", "mail", "u"), {"mail-internal", "mail-selfsigned"})
+    family = Family("mail", "mail", "u", keys=frozenset({"mail-internal", "mail-selfsigned"}))
+    assert applier.unowned(family) == ("Secret/mail-internal", "Secret/d.test-dkim")
+    outcome = applier.adopt(family)
     assert not outcome.failures
     assert merged["mail-internal"]["ownerReferences"][0]["uid"] == "u"
     labels = {"app.kubernetes.io/instance": None, "postboat.dev/server": "mail"}

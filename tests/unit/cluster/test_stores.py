@@ -76,6 +76,8 @@ def test_everything_comes_first_and_then_only_what_is_new(client: Stores, ledger
     first = news(client, Mark())
     assert first.whole
     assert sorted(told.user for told in first.told) == ["anna", "bert"]
+    assert first.volume == ledger.volume
+    assert first.volume
     second = news(client, first.mark)
     assert (second.told, second.whole, second.mark) == ((), False, first.mark)
     ledger.note(Kind.PERSONAL, {"bert": False})

@@ -59,7 +59,7 @@ class Stage:
     def surplus_shards(self, _family: object, _objects: object) -> dict[str, str]:
         return self.surplus
 
-    def adopt(self, _family: object, _names: object) -> Outcome:
+    def adopt(self, _family: object) -> Outcome:
         return Outcome()
 
     def prune(self, _family: object, _objects: object, *, only_shards: bool) -> Outcome:

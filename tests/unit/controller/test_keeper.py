@@ -18,6 +18,8 @@ from postboat.model.census import Census, Kept
 from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import resolve
 from postboat.model.snapshot import Change, Held, Home, Surveyed
+from postboat.model.volumes import StoreVolume
+from postboat.status.volumes import ACCEPT, written
 from tests.golden import world as golden
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ class Stage:
     said: list[Notice] = field(default_factory=list)
     written: list[Mapping[str, Any]] = field(default_factory=list)
     listed: tuple[tuple[Orphan, ...], int] = ((), -1)
+    names: dict[int, str] = field(default_factory=dict)
+    """The volumes that the stores tell."""
+    volumes: dict[int, StoreVolume] = field(default_factory=dict)
 
     # the world
     def get(self, kind: str, key: Key) -> Resource | None:
@@ -75,7 +80,7 @@ class Stage:
         return {
             store: StoreError("it does not answer")
             if store in self.away
-            else News(Mark("run", self.number), tuple(self.held[store].values()), whole=True)
+            else News(Mark("run", self.number), tuple(self.held[store].values()), True, self.names.get(store, ""))  # noqa: FBT003
             for store in asked
         }
 
@@ -134,12 +139,15 @@ def keeper(stage: Stage) -> Keeper:
     def list_orphans(first: tuple[Orphan, ...], count: int) -> None:
         stage.listed = (first, count)
 
+    def list_volumes(volumes: tuple[StoreVolume, ...]) -> None:
+        stage.volumes = {one.store: one for one in volumes}
+
     key = Key("mail", "mail")
     hands = Hands(played, played, played, lambda: True)
     made = Keeper(
         key,
         hands,
-        Tidings(key, played, played, played, list_orphans),
+        Tidings(key, played, played, played, list_orphans, list_volumes),
         lambda change, _wake: stage.posted.append(change),
     )
     made.follow(stage.platform(), ())
@@ -376,7 +384,7 @@ def erasures(stage: Stage, *names: str) -> Erasures:
     """The deletions alone, by the clock of the test."""
     played: Any = stage
     key = Key("mail", "mail")
-    tidings = Tidings(key, played, played, played, lambda _first, _count: None)
+    tidings = Tidings(key, played, played, played, lambda _first, _count: None, lambda _volumes: None)
     made = Erasures(key, played, played, played, tidings, lambda: stage.now)
     for name in names:
         stage.mailbox(name, deleting=True, reclaimPolicy="Delete")
@@ -446,3 +454,43 @@ def test_a_mailbox_goes_with_its_server(stage: Stage) -> None:
     made._round()
     assert stage.finalizers == {"anna": False}
     assert stage.erased == []
+
+
+def test_a_store_on_another_volume_is_missed_until_it_is_back_or_accepted(stage: Stage) -> None:
+    for name, messages in (("anna", 5), ("bert", 1), ("cleo", 0)):
+        stage.mailbox(name)
+        usage = {"bytes": 10 * messages, "messages": messages}
+        stage.mailboxes[name] = replace(stage.mailboxes[name], status={"store": 0, "username": name, "usage": usage})
+    stage.names[0] = "old"
+    stage.hold(0, "anna", 50)
+    stage.held[0]["anna"] = replace(stage.held[0]["anna"], messages=5)
+    stage.hold(0, "bert", 10)
+    made = keeper(stage)
+    made._round()
+    assert stage.volumes == {0: StoreVolume(0, "old")}
+    stage.names[0] = "new"
+    stage.held[0].clear()
+    stage.hold(0, "bert", 10)
+    again(made, stage)
+    lost = stage.volumes[0].missing
+    assert stage.volumes[0].volume == "old"
+    assert lost is not None
+    assert (lost.volume, lost.mailboxes, lost.messages, lost.bytes) == ("new", 1, 5, 50)
+    stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], status={"store": 0, "username": "anna"})
+    again(made, stage)
+    assert stage.volumes[0].missing == lost, "it is not forgotten with the usage"
+    server = golden.server()
+    stage.server = replace(server, status={"stores": written(stage.volumes.values())})
+    made._rest()
+    again(made, stage)
+    assert stage.volumes[0].missing == lost, "nor with the operator"
+    stage.names[0] = "old"
+    again(made, stage)
+    assert stage.volumes == {0: StoreVolume(0, "old")}
+    made._rest()
+    stage.names[0] = "new"
+    again(made, stage)
+    assert stage.volumes[0].missing == lost
+    stage.server = replace(stage.server, annotations={ACCEPT: "other,new"})
+    again(made, stage)
+    assert stage.volumes == {0: StoreVolume(0, "new")}

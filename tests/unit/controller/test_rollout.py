@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from postboat.cluster.observe import AgentReport, Pod
-from postboat.controller.rollout import NEVER, REMEMBERED, Ledger, Target, lagging, workload_progress
+from postboat.cluster.observe import AgentReport, Claim, Pod, claim_of
+from postboat.controller.rollout import NEVER, REMEMBERED, Ledger, Target, lagging, unserved, workload_progress
 
 POSTFIX = ("mail-smtp", "postfix")
 EDGE = ("mail-smtp", "edge")
@@ -95,3 +95,17 @@ def test_a_pod_of_an_older_template_serves_the_content_but_the_rollout_is_not_ov
     pods[0] = pod("mail-smtp-0")
     assert workload_progress(ledger, "mail-smtp", to(2), pods, reports).rolled
     assert not workload_progress(ledger, "mail-smtp", to(2), pods[:1], reports).rolled
+
+
+def test_a_claim_is_unserved_when_its_pod_has_ended_and_is_not_to_come_back() -> None:
+    def claim(name: str) -> Claim:
+        labels = {"postboat.dev/server": "mail"}
+        return claim_of({"metadata": {"namespace": "ns", "name": name, "labels": labels}})
+
+    names = ["mail-mail-store-3", *(f"queue-mail-smtp-{number}" for number in (0, 1, 2, 10, 11)), "queue-mail-smtp-x"]
+    claims = [claim(name) for name in names]
+    pods = [pod("mail-smtp-0"), pod("mail-smtp-2", deleting=True)]
+    found = unserved("mail-smtp", to(1), claims, pods)
+    assert found == ("queue-mail-smtp-1", "queue-mail-smtp-10", "queue-mail-smtp-11")
+    assert unserved("mail-smtp", to(11), claims, ()) == ("queue-mail-smtp-11",), "those that are missing are to come"
+    assert unserved("mail-store", to(3), claims, ()) == ("mail-mail-store-3",)

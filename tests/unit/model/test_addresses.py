@@ -222,6 +222,29 @@ def test_a_mailbox_says_which_of_its_addresses_lead_elsewhere() -> None:
         assert "elsewhere" not in _resolved(*others, BERT).verdicts["Mailbox", "anna"].message
 
 
+@pytest.mark.parametrize("first", ["Mailbox", "MailAddress"])
+@pytest.mark.parametrize("domain", ["", "example.net"])
+def test_between_a_mailbox_and_an_address_of_its_name_age_counts_nothing_and_both_tell(first: str, domain: str) -> None:
+    """A restore and a GitOps tool make objects by kind, so age would say who wins by chance."""
+    created = {"Mailbox": "2026-01-02T00:00:00Z", "MailAddress": "2026-01-02T00:00:00Z", first: "2026-01-01T00:00:00Z"}
+    to = {"destinations": [{"mailbox": "bert"}], "localPart": "anna"} | ({"domain": domain} if domain else {})
+    mailbox = world.resource("Mailbox", "anna", {}, created["Mailbox"])
+    address = world.resource("MailAddress", "sales", to, created["MailAddress"])
+    found = _resolved(mailbox, BERT, address)
+    said, told = found.verdicts["Mailbox", "anna"], found.verdicts["MailAddress", "sales"]
+    assert said.accepted
+    assert "MailAddress sales" in said.message
+    route = _route(found, "anna", domain)
+    assert route is not None
+    if domain:
+        assert told.accepted
+        assert route.targets == ("bert@mailbox.invalid",), "who writes a domain means it"
+    else:
+        assert (told.reason, told.path) == (Reason.CONFLICT, "spec.localPart")
+        assert "Mailbox anna" in told.message
+        assert route.targets == ("anna@mailbox.invalid",)
+
+
 def test_a_mailbox_with_many_addresses_that_lead_elsewhere_names_some() -> None:
     domains = [world.resource("MailDomain", f"d{number}.example", {}) for number in range(6)]
     away = [_address(f"a{n}", "bert", localPart="anna", domain=f"d{n}.example") for n in range(6)]

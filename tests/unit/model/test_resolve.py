@@ -1,13 +1,16 @@
 """Decisions between objects: age, servers, placement, and what an object means that is not in force."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from postboat.api import Resource
+from postboat.model import resolve as resolve_module
 from postboat.model.belonging import belonging
+from postboat.model.domains import Domains
 from postboat.model.resolve import Resolver, resolve
-from postboat.model.snapshot import Gone, Snapshot
+from postboat.model.snapshot import Gone, SecretContent, Servers, Snapshot
 from postboat.model.verdict import Reason, Verdict
 from tests.golden import world
 
@@ -170,3 +173,43 @@ def test_so_many_keys_fit_and_no_more() -> None:
     assert len(resolution.platform.domains) == 402
     assert sum(verdict.reason is Reason.TOO_LARGE for verdict in resolution.verdicts.values()) == 2
     assert resolution.wanted == ()
+
+
+def test_a_server_that_comes_or_goes_touches_what_names_it_and_nothing_else() -> None:
+    mine = [world.resource("Mailbox", f"m{number}", {}) for number in range(20)]
+    theirs = [
+        world.resource("Mailbox", "theirs", {"server": "other"}),
+        world.resource("MailDomain", "theirs.example", {"server": "other", "dkim": {"enabled": False}}),
+        world.resource("MailAddress", "theirs", {"server": "other", "destinations": [{"mailbox": "m0"}]}),
+        world.resource("RelayHost", "theirs", {"server": "other", "host": "relay.example", "default": True}),
+        world.resource("Mailbox", "curious", {"passwordSecret": {"name": "other-internal", "key": "hash-key"}}),
+    ]
+    keys = {(one.kind, one.name) for one in theirs} | {("MailServer", "mail")}
+    resolver = Resolver(_snapshot(*mine, *theirs))
+    assert resolver.resolution.verdicts["Mailbox", "theirs"].reason is Reason.SERVER_NOT_FOUND
+    assert resolver.apply([Servers(("mail", "other"))]).touched == keys
+    assert ("Mailbox", "theirs") not in resolver.resolution.verdicts
+    assert resolver.apply([Servers(("mail",))]).touched == keys
+    assert resolver.resolution.verdicts["Mailbox", "theirs"].reason is Reason.SERVER_NOT_FOUND
+    assert resolver.resolution.counts.mailboxes == 21
+
+
+def test_a_secret_that_no_domain_names_lets_no_domain_be_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    domains = [world.resource("MailDomain", f"d{number}.example", {}) for number in range(3)]
+    mailbox = world.resource("Mailbox", "anna", {"passwordSecret": {"name": "pw", "key": "password"}})
+    resolver = Resolver(_snapshot(*domains, mailbox))
+    decided: list[int] = []
+    whole = resolve_module.resolve_domains
+
+    def counted(*arguments: Any) -> Domains:  # noqa: ANN401
+        decided.append(1)
+        return whole(*arguments)
+
+    monkeypatch.setattr(resolve_module, "resolve_domains", counted)
+    resolver.apply([SecretContent("mail", "pw", exists=True, data={"password": b"secret"})])
+    assert decided == []
+    resolver.apply([world.dkim("mail", "d1.example")])
+    assert decided == [1]
+    resolver.apply([Gone("MailDomain", "d1.example"), world.dkim("mail", "d1.example")])
+    resolver.apply([world.dkim("mail", "d1.example")])
+    assert decided == [1, 1], "nobody names it any more"

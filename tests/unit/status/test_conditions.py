@@ -259,3 +259,24 @@ def test_clients_keep_their_addresses_unless_the_service_says_otherwise(
     assert status is not None
     found = {entry["type"]: entry["reason"] for entry in status["conditions"]}
     assert found.get("ClientAddressesKept") == said
+
+
+def test_claims_without_pods_are_told_and_kept_in_mind_until_pods_are_known() -> None:
+    resolution = _resolution(world.resource("Mailbox", "anna", {}))
+    server, verdict = world.server(), resolution.verdicts["MailServer", "mail"]
+    names = tuple(f"queue-mail-smtp-{number}" for number in range(1, 8))
+    smtp = Workload("smtp", 1, 1, 1, unserved=names)
+    seen = Observation(workloads=(smtp,), in_force=True)
+    status = report_server(server, verdict, plan(resolution), seen, MOMENT)
+    told = _condition(status, "ClaimsServed")
+    assert (told["status"], told["reason"]) == ("False", "ClaimWithoutPod")
+    assert "queue-mail-smtp-1, " in told["message"]
+    assert "and 2 more" in told["message"]
+    assert _condition(status, "Ready")["status"] == "True"
+    known = replace(server, status=status or {})
+    begun = report_server(known, verdict, plan(resolution), Observation(), MOMENT)
+    assert _condition(begun, "ClaimsServed") == told
+    whole = replace(seen, workloads=(Workload("smtp", 1, 1, 1),))
+    assert (
+        _condition(report_server(known, verdict, plan(resolution), whole, MOMENT), "ClaimsServed")["status"] == "True"
+    )

@@ -108,7 +108,8 @@ class Endpoint:
         since = int(asked.get("since", ["0"])[0]) if asked.get("epoch", [""])[0] == self._ledger.epoch else 0
         page = self._ledger.changes(since)
         entries = [[*entry[:3], int(entry.folder)] for entry in page.entries]
-        return 200, {"epoch": self._ledger.epoch, "number": page.number, "more": page.more, "mailboxes": entries}
+        told = {"epoch": self._ledger.epoch, "volume": self._ledger.volume, "number": page.number, "more": page.more}
+        return 200, {**told, "mailboxes": entries}
 
     def _erase(self, body: bytes, kind: Kind) -> Reply:
         order = json.loads(body)

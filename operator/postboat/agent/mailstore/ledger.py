@@ -28,6 +28,7 @@ _DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counter (number INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM counter);
+CREATE TABLE IF NOT EXISTS volume (name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS mailbox (
   user TEXT PRIMARY KEY, bytes INTEGER, messages INTEGER,
   folder INTEGER NOT NULL DEFAULT 0, number INTEGER NOT NULL DEFAULT 0
@@ -80,6 +81,8 @@ class Ledger:
         self._path = path
         self._writing = threading.Lock()
         self.epoch = secrets.token_hex(8)
+        self.volume = ""
+        """The name of the volume, given to it once: another one, or one that is empty, has another."""
 
     def open(self, folders: Mapping[Kind, AbstractSet[str]]) -> None:
         """Make the file as it must be before Dovecot starts, with these folders and no others."""
@@ -106,7 +109,11 @@ class Ledger:
             for kind, there in folders.items():
                 noted = ((user, user in there) for user in there | known - gone)
                 connection.executemany(_SET_FOLDER, (_folder(user, kind, kept=kept) for user, kept in noted))
+            if (named := connection.execute("SELECT name FROM volume").fetchone()) is None:
+                named = (secrets.token_hex(8),)
+                connection.execute("INSERT INTO volume VALUES (?)", named)
             connection.execute("COMMIT")
+            self.volume = str(named[0])
 
     def note(self, kind: Kind, folders: Mapping[str, bool]) -> None:
         """Note which folders of a kind came (True) or went."""

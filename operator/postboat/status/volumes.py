@@ -1,0 +1,86 @@
+"""Stores that came back without their mail: in the status of the MailServer, and in words.
+
+The status is the memory as well: an operator that begins reads from it which volumes the stores should have.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from postboat.api.resource import Resource
+from postboat.model.verdict import Reason
+from postboat.model.volumes import Missing, StoreVolume
+from postboat.status.conditions import Condition
+from postboat.status.storage import amount
+
+ACCEPT: Final = "postboat.dev/accept-volumes"
+"""Annotation of a MailServer: the names of volumes that stores may go on with, whatever was on others."""
+_MOST_NAMED: Final = 3
+
+
+def accepts(annotations: Mapping[str, str]) -> frozenset[str]:
+    """Name the volumes that a MailServer accepts."""
+    return frozenset(annotations.get(ACCEPT, "").replace(",", " ").split())
+
+
+def read(status: Mapping[str, Any]) -> tuple[StoreVolume, ...]:
+    """Take from the status of a MailServer what is known of the volumes of its stores."""
+    return tuple(
+        StoreVolume(
+            entry["store"],
+            str(entry.get("volume") or ""),
+            _missing(entry["missing"]) if entry.get("missing") else None,
+        )
+        for entry in status.get("stores") or ()
+    )
+
+
+def written(volumes: Iterable[StoreVolume]) -> list[dict[str, Any]]:
+    """Write what is known of the volumes into the status of a MailServer."""
+    return [_entry(one) for one in sorted(volumes, key=lambda one: one.store)]
+
+
+def condition(server: Resource, volumes: Iterable[StoreVolume]) -> Condition | None:
+    """Tell MailPresent of a MailServer; None while no store has told the name of its volume."""
+    known = sorted(volumes, key=lambda one: one.store)
+    if not known:
+        return None
+    lost = [(one.store, one.missing) for one in known if one.missing is not None]
+    if not lost:
+        message = "Every store has the volume with its mail."
+        return Condition("MailPresent", holds=True, reason=Reason.MAIL_PRESENT, message=message)
+    told = [
+        f"store {store} lacks {gone.messages} messages ({amount(gone.bytes)}) of {gone.mailboxes} mailboxes since"
+        f" {gone.since}: restore the volume of claim mail-{server.name}-store-{store} from a backup"
+        for store, gone in lost[:_MOST_NAMED]
+    ]
+    more = f"; and {len(lost) - _MOST_NAMED} more stores" if len(lost) > _MOST_NAMED else ""
+    accept = f"{ACCEPT}={','.join(gone.volume for _, gone in lost)}"
+    message = (
+        f"Stores came back on another volume: {'; '.join(told)}{more}. To go on without that mail: kubectl -n"
+        f" {server.namespace} annotate --overwrite msrv {server.name} {accept}"
+    )
+    return Condition("MailPresent", holds=False, reason=Reason.STORE_EMPTY, message=message)
+
+
+def _missing(entry: Mapping[str, Any]) -> Missing:
+    return Missing(
+        str(entry.get("volume") or ""),
+        int(entry.get("mailboxes") or 0),
+        int(entry.get("messages") or 0),
+        int(entry.get("bytes") or 0),
+        str(entry.get("since") or ""),
+    )
+
+
+def _entry(one: StoreVolume) -> dict[str, Any]:
+    entry: dict[str, Any] = {"store": one.store} | ({"volume": one.volume} if one.volume else {})
+    if one.missing is not None:
+        gone = one.missing
+        entry["missing"] = {
+            "volume": gone.volume,
+            "mailboxes": gone.mailboxes,
+            "messages": gone.messages,
+            "bytes": gone.bytes,
+            "since": gone.since,
+        }
+    return entry
