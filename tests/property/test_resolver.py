@@ -246,6 +246,18 @@ def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> N
         assert planned.digests == whole.digests
 
 
+def test_a_domain_that_becomes_ours_is_not_elsewhere_any_more() -> None:
+    server = world.server("mail.example.org", postmaster={"address": "info@elsewhere.test"})
+    relay = {"delivery": "Relay", "relay": {"host": "relay.example", "tls": "Verified"}}
+    domains = [
+        world.resource("MailDomain", name, spec) for name, spec in (("example.org", {}), ("elsewhere.test", relay))
+    ]
+    resolver = Resolver(world.of(server, domains[:1], OWN))
+    planned = plan(resolver.resolution)
+    resolution = resolver.apply(domains[1:])
+    assert plan(resolution, planned).objects == plan(resolve(world.of(server, domains, OWN))).objects
+
+
 @settings(max_examples=60, deadline=None)
 @given(changes, st.randoms(use_true_random=False))
 def test_order_is_nothing(batch: list[Change], random: Random) -> None:

@@ -12,7 +12,7 @@ from postboat.model import names
 from postboat.model.platform import Domain, Platform
 from postboat.render import escape
 from postboat.render.files import ShardFile, ShardKey
-from postboat.render.tables import KEYS, TABLES, Directory, Row
+from postboat.render.tables import KEYS, TABLES, Directory, Row, leads_elsewhere
 
 _LEVEL: Final = 6
 _FIRST: Final = names.shard("")
@@ -53,8 +53,12 @@ def empty() -> ShardFile:
 
 def origins(platform: Platform) -> tuple[object, ...]:
     """Give, for each shard, all that it is rendered from; while these are the same, so is the shard."""
-    local = tuple((domain.spellings, bool(domain.catch_all)) for domain in platform.local_domains)
-    frame = local, platform.store_host(0), platform.hostname
+    local = tuple(
+        (domain.spellings, bool(domain.catch_all), leads_elsewhere(platform, domain.catch_all))
+        for domain in platform.local_domains
+    )
+    ours = tuple(domain.name for domain in platform.domains)
+    frame = local, ours, platform.store_host(0), platform.hostname
     return tuple((shard, frame, _domains(platform, number)) for number, shard in enumerate(platform.directory))
 
 

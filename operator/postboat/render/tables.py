@@ -168,22 +168,22 @@ def _forwards(directory: Directory) -> Iterable[Row]:
 
     Whoever has an address beside a catch-all that leads there is told from it by a row of his own.
     """
-    leaving = {domain.name for domain in directory.local if _elsewhere(directory, domain.catch_all)}
+    leaving = {domain.name for domain in directory.local if leads_elsewhere(directory.platform, domain.catch_all)}
     for domain in directory.domains:
         if domain.name in leaving:
             yield from ((spelling, LED_ON) for spelling in domain.spellings)
     for route in directory.shard.routes:
-        if _elsewhere(directory, route.targets):
+        if leads_elsewhere(directory.platform, route.targets):
             yield from ((address, LED_ON) for address in _asked(directory, route))
         else:
             found = _addresses(directory, route)
             yield from ((address, "DUNNO") for address, domain in found if domain.name in leaving)
 
 
-def _elsewhere(directory: Directory, targets: Iterable[str]) -> bool:
-    """Whether mail to one of them leaves the platform: a relayed domain is a part of it, on another server."""
+def leads_elsewhere(platform: Platform, targets: Iterable[str]) -> bool:
+    """Tell whether mail to one of them leaves the platform: a relayed domain is a part of it, on another server."""
     domains = {target.rpartition("@")[2] for target in targets} - {names.MAILBOX_DOMAIN}
-    return any(directory.platform.domain(name) is None for name in domains)
+    return any(platform.domain(name) is None for name in domains)
 
 
 def _relayed(directory: Directory) -> Iterable[Row]:
