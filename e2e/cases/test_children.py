@@ -16,7 +16,7 @@ def pods(platform: Platform) -> dict[str, str]:
     }
 
 
-@pytest.mark.row("A6")
+@pytest.mark.row("B2")
 def test_another_spelling_of_an_amount_changes_nothing(platform: Platform) -> None:
     before = pods(platform)
     sets = {
