@@ -28,7 +28,7 @@ class Container:
     folders: Mapping[str, str]
     requests: Mapping[str, str]
     memory: str
-    """The most memory that it may use: room for all sessions and deliveries that it lets in (docs/installation.md)."""
+    """The most memory that it may use, by default; docs/installation.md has what was measured."""
     shard_key: str = ""
     agent: int = AGENT
     capabilities: tuple[str, ...] = ()
