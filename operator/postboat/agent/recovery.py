@@ -1,23 +1,27 @@
 """Delivering at once when a store is back: Postfix by itself tries what it deferred again after up to ten minutes.
 
 Where mail for mailboxes is deferred, flush(8) notes it in a file. Then the stores are asked for what a delivery needs,
-LMTP within TLS, until all of them answer. One that was away and is back means that all mail for mailboxes is tried now;
-mail for other servers keeps its own pace, and so does what a store itself puts off, like mail for a full mailbox.
+LMTP within TLS, until all of them answer. One that was away and is back means that all mail for mailboxes is tried now.
+A store may be back before it is asked the first time, so what defer(8) writes down counts too: mail that was deferred
+because a store did not answer is tried now if all of them answer. Mail for other servers keeps its own pace, and so
+does what a store itself puts off, like mail for a full mailbox.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from postboat.agent.probe import Probe, Tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from postboat.agent.children import Children
 
@@ -25,15 +29,21 @@ log = logging.getLogger(__name__)
 
 BEAT = 2.0  # seconds between two looks
 SECONDS = 5.0  # for an answer of a store
+PAUSE = 10.0  # seconds at least between two flushes for mail that stores which answer did not take
 PORT = 10024
 _HOST = re.compile(r"inet:(?P<host>[a-z0-9.-]+):12340")
+# A store that cannot be found or reached, says 421, or gives no answer. In the midst of a message it is no sign that
+# the store was away: a message that breaks a delivery would be tried without end.
+_UNREACHED = re.compile(r"^(?:4\.4\.\d+|4\.7\.5|4\.3\.2)$")
+_MIDST = ("while sending end of data", "while sending message body")
+_LATE = 1.0  # seconds by which the note of a deferral may follow its record
 _SETTING = re.compile(r"^(?P<name>lmtp_tls_servername|fast_flush_domains) = (?P<value>\S+)$", re.MULTILINE)
 
 
 class Recovery:
     """The stores of one platform as one Postfix sees them, by `main.cf` in the folder `active`.
 
-    `notes` is the folder of flush(8), and `answers` tells whether a store answers.
+    `notes` is the folder of flush(8), `records` that of defer(8), and `answers` tells whether a store answers.
     """
 
     def __init__(
@@ -41,12 +51,17 @@ class Recovery:
         active: Path,
         children: Children,
         notes: Path,
+        records: Path,
         answers: Callable[[Probe], bool] = lambda probe: probe.answers(SECONDS),
     ) -> None:
         self._active = active
         self._children = children
         self._notes = notes
+        self._records = records
         self._noted = 0.0
+        self._looked = 0.0
+        self._unreached = False
+        self._flushed = -PAUSE
         self._answers = answers
         self._away: frozenset[str] = frozenset()
 
@@ -55,12 +70,18 @@ class Recovery:
         threading.Thread(target=self._run, name="recovery", daemon=True).start()
 
     def look(self) -> None:
-        """Ask all stores if mail was deferred since the last look or one was away, and flush when one is back."""
+        """Ask the stores if mail was deferred since the last look or waits for one; flush what can be delivered."""
         noted = max((note.stat().st_mtime for note in self._notes.glob("*")), default=0.0)
-        if noted <= self._noted and not self._away:
+        if noted <= self._noted and not self._away and not self._unreached:
             return
         text = (self._active / "main.cf").read_text()
         settings = {match["name"]: match["value"] for match in _SETTING.finditer(text)}
+        domain = settings["fast_flush_domains"]
+        if noted > self._noted:
+            since, self._looked = self._looked - _LATE, time.time()
+            self._unreached = self._unreached or any(
+                _unreached(path, domain) for path in _written(self._records, since)
+            )
         stores = frozenset(match["host"] for match in _HOST.finditer(text))
         probes = {store: self._probe(store, settings["lmtp_tls_servername"]) for store in stores}
         away = frozenset(store for store, probe in probes.items() if not self._answers(probe))
@@ -68,7 +89,13 @@ class Recovery:
         self._noted, self._away = noted, away
         if back:
             log.info("mail that waits is tried now: %s answers again", ", ".join(sorted(back)))
-            self._children.run(("postqueue", "-c", str(self._active), "-s", settings["fast_flush_domains"]))
+        elif self._unreached and not away and time.monotonic() - self._flushed >= PAUSE:
+            log.info("mail that waits is tried now: a store did not answer, and all of them do")
+        else:
+            return
+        self._unreached = bool(away) and self._unreached
+        self._flushed = time.monotonic()
+        self._children.run(("postqueue", "-c", str(self._active), "-s", domain))
 
     def _probe(self, store: str, name: str) -> Probe:
         pair = self._active / "client.pem"
@@ -81,3 +108,30 @@ class Recovery:
                 self.look()
             except Exception:  # what is wrong with one look may be right with the next
                 log.exception("stores were not looked at")
+
+
+def _written(records: Path, since: float) -> Iterator[Path]:
+    """Yield the records of defer(8), in folders by hash_queue_depth, that were written since a time."""
+    for folder, _, names in os.walk(records):
+        for path in (Path(folder, name) for name in names):
+            with suppress(FileNotFoundError):  # its message has gone meanwhile
+                if path.stat().st_mtime >= since:
+                    yield path
+
+
+def _unreached(record: Path, domain: str) -> bool:
+    """Return whether a recipient of a message at `domain` waits for a store that was not reached, by its record."""
+    try:
+        text = record.read_text(errors="replace")
+    except FileNotFoundError:
+        return False
+    for block in text.split("\n\n"):
+        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        reason = fields.get("reason", "")
+        if (
+            fields.get("recipient", "").endswith(f"@{domain}")
+            and _UNREACHED.match(fields.get("status", ""))
+            and not any(word in reason for word in _MIDST)
+        ):
+            return True
+    return False

@@ -75,7 +75,7 @@ class Postfix(Daemon):
     @override
     def begin(self) -> None:
         """Look after mail that waits for a store."""
-        Recovery(self.active, self.children, _QUEUE / "flush").start()
+        Recovery(self.active, self.children, _QUEUE / "flush", _QUEUE / "defer").start()
 
     @override
     def pulses(self) -> tuple[Pulse, ...]:
