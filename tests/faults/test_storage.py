@@ -145,7 +145,9 @@ def test_a_store_that_comes_back_empty_is_told_until_somebody_accepts_it(platfor
     platform.settled()
     assert platform.operators[0].stop() in {0, -15}
     platform.operators.append(platform.operator(identity="two"))
-    eventually(lambda: platform.ready("MailServer", "mail"))
+    # The statuses are still the first operator's: a mailbox that is placed tells that the second has heard the store.
+    platform.mailbox("dave")
+    eventually(lambda: platform.ready("Mailbox", "dave"))
     platform.settled()
     assert told(platform, "MailPresent")["message"] == said, "a restart forgets nothing"
     platform.client.merge(

@@ -32,10 +32,10 @@ SECONDS = 5.0  # for an answer of a store
 PAUSE = 10.0  # seconds at least between two flushes for mail that stores which answer did not take
 PORT = 10024
 _HOST = re.compile(r"inet:(?P<host>[a-z0-9.-]+):12340")
-# A store that cannot be found or reached, says 421, or gives no answer. In the midst of a message it is no sign that
+# The DSN codes of a store that cannot be found or reached, says 421, or gives no answer. During DATA it is no sign that
 # the store was away: a message that breaks a delivery would be tried without end.
-_UNREACHED = re.compile(r"^(?:4\.4\.\d+|4\.7\.5|4\.3\.2)$")
-_MIDST = ("while sending end of data", "while sending message body")
+_NOT_REACHED = re.compile(r"^(?:4\.4\.\d+|4\.7\.5|4\.3\.2)$")
+_DURING_DATA = ("while sending end of data", "while sending message body")
 _LATE = 1.0  # seconds by which the note of a deferral may follow its record
 _SETTING = re.compile(r"^(?P<name>lmtp_tls_servername|fast_flush_domains) = (?P<value>\S+)$", re.MULTILINE)
 
@@ -80,7 +80,7 @@ class Recovery:
         if noted > self._noted:
             since, self._looked = self._looked - _LATE, time.time()
             self._unreached = self._unreached or any(
-                _unreached(path, domain) for path in _written(self._records, since)
+                _waits_for_store(path, domain) for path in _written(self._records, since)
             )
         stores = frozenset(match["host"] for match in _HOST.finditer(text))
         probes = {store: self._probe(store, settings["lmtp_tls_servername"]) for store in stores}
@@ -90,7 +90,7 @@ class Recovery:
         if back:
             log.info("mail that waits is tried now: %s answers again", ", ".join(sorted(back)))
         elif self._unreached and not away and time.monotonic() - self._flushed >= PAUSE:
-            log.info("mail that waits is tried now: a store did not answer, and all of them do")
+            log.info("mail that waits is tried now: a store had not answered Postfix, and all stores answer")
         else:
             return
         self._unreached = bool(away) and self._unreached
@@ -119,7 +119,7 @@ def _written(records: Path, since: float) -> Iterator[Path]:
                     yield path
 
 
-def _unreached(record: Path, domain: str) -> bool:
+def _waits_for_store(record: Path, domain: str) -> bool:
     """Return whether a recipient of a message at `domain` waits for a store that was not reached, by its record."""
     try:
         text = record.read_text(errors="replace")
@@ -130,8 +130,8 @@ def _unreached(record: Path, domain: str) -> bool:
         reason = fields.get("reason", "")
         if (
             fields.get("recipient", "").endswith(f"@{domain}")
-            and _UNREACHED.match(fields.get("status", ""))
-            and not any(word in reason for word in _MIDST)
+            and _NOT_REACHED.match(fields.get("status", ""))
+            and not any(word in reason for word in _DURING_DATA)
         ):
             return True
     return False
