@@ -5,11 +5,14 @@ Nothing is written while nothing changes.
 
 from __future__ import annotations
 
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 
+from e2e.cases.test_logs import logs
 from e2e.cases.test_quota import KIB, quota
 from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import GROUP, eventually
@@ -51,6 +54,29 @@ def test_usage_on_show_is_what_the_user_is_told(platform: Platform) -> None:
 
     for account in (delivered, appended):
         eventually(partial(empty, account.user), "usage after the deletion", timeout=40)
+        platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M7", "L1")
+def test_what_many_sessions_change_at_once_is_counted_and_frightens_nobody(platform: Platform) -> None:
+    accounts = [platform.add_mailbox() for _ in range(5)]
+    mail = letter("alice@example.test", "bob@example.test").as_bytes()
+
+    def append(account: Account) -> None:
+        for _ in range(4):
+            with account.imap() as session:
+                session.append("INBOX", mail)
+
+    with ThreadPoolExecutor(40) as pool:
+        list(pool.map(append, accounts * 8))
+
+    def all_counted() -> bool:
+        return all(usage(platform, account.user).get("messages") == 8 * 4 for account in accounts)
+
+    eventually(all_counted, "what all sessions have appended is counted")
+    said = [line for line in logs(platform, "store").splitlines() if re.search(r"quota_clone|dict", line)]
+    assert [line for line in said if re.search(r"(Error|Warning|Panic|Fatal):", line)] == []
+    for account in accounts:
         platform.remove_mailbox(account.user)
 
 

@@ -44,6 +44,7 @@ class Debounce:
         self._first: float | None = None
         self._last = 0.0
         self._not_before = 0.0
+        self._rested = 0.0
         self._failures = 0
 
     @property
@@ -52,12 +53,12 @@ class Debounce:
         return self._first is not None
 
     def touch(self, now: float, *, news: bool = False) -> None:
-        """Take in a change; one that may have removed the cause of a failure need not wait until its pause is over."""
+        """Take in a change; news may have removed the cause of a failure, so they do not wait for its pause."""
         self._last = now
         if self._first is None:
             self._first = now
         if news:
-            self._not_before = min(self._not_before, now + self._pace.longest_rest)
+            self._not_before = min(self._not_before, self._rested)
 
     def due(self) -> float | None:
         """Give the moment of the next reconcile, or None when nothing has changed."""
@@ -73,11 +74,12 @@ class Debounce:
     def succeeded(self, begun: float, now: float) -> None:
         """Note a success; a long reconcile is followed by a rest, so that a flood of changes costs half the time."""
         self._failures = 0
-        self._not_before = now + min(now - begun, self._pace.longest_rest)
+        self._not_before = self._rested = now + min(now - begun, self._pace.longest_rest)
 
-    def failed(self, now: float, jitter: float) -> float:
+    def failed(self, begun: float, now: float, jitter: float) -> float:
         """Note a failure, ask for another attempt, and give the pause before it."""
         self._failures += 1
+        self._rested = now + min(max(now - begun, self._pace.cap), self._pace.longest_rest)
         pause = self._pace.backoff.delay(self._failures, jitter)
         self._not_before = now + pause
         self.touch(now)
@@ -175,7 +177,7 @@ class Worker(threading.Thread):
         except Exception as failure:
             telemetry.RECONCILE_ERRORS.labels(*self.key).inc()
             with self._condition:
-                pause = self._debounce.failed(time.monotonic(), random.random())  # noqa: S311 - jitter, not a secret
+                pause = self._debounce.failed(begun, time.monotonic(), random.random())  # noqa: S311 - jitter, not a secret
             log.log(*_severity(failure), exc_info=_trace(failure), extra=self._extra(failure, pause))
         else:
             with self._condition:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from postboat.cluster.retry import Backoff
 from postboat.cluster.types import Key
 from postboat.controller.queue import Debounce, Pace, Worker
@@ -46,12 +48,12 @@ def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
     debounce = Debounce(PACE)
     debounce.touch(0.0)
     debounce.begin()
-    pauses = [debounce.failed(0.0, 1.0) for _ in range(9)]
+    pauses = [debounce.failed(0.0, 0.0, 1.0) for _ in range(9)]
     assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert debounce.due() == 60.0
     debounce.begin()
     debounce.succeeded(60.0, 60.0)
-    assert debounce.failed(60.0, 1.0) == 0.5
+    assert debounce.failed(60.0, 60.0, 1.0) == 0.5
 
 
 def test_a_worker_survives_failures_and_does_not_run_while_paused() -> None:
@@ -123,8 +125,18 @@ def test_a_flood_of_changes_does_not_put_a_resync_off() -> None:
 def test_news_need_not_wait_until_the_pause_after_a_failure_is_over() -> None:
     debounce = Debounce(PACE)
     for _ in range(9):
-        debounce.failed(0.0, 1.0)
+        debounce.failed(0.0, 0.1, 1.0)
     debounce.touch(10.0)
-    assert debounce.due() == 60.0, "what a failed attempt itself brought about is no news"
+    assert debounce.due() == 60.1, "what a failed attempt itself brought about is no news"
     debounce.touch(10.0, news=True)
-    assert debounce.due() == 11.0
+    assert debounce.due() == 0.35, "at once"
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.1, 0.25), (0.5, 0.5), (30.0, 1.0)])
+def test_news_during_a_failed_attempt_wait_for_the_rest_that_a_success_would_have(took: float, rest: float) -> None:
+    """And for the cap at least: a failure that makes its own news must not be tried without end."""
+    debounce = Debounce(PACE)
+    for _ in range(9):
+        debounce.failed(0.0, took, 1.0)
+    debounce.touch(took, news=True)
+    assert debounce.due() == took + rest
