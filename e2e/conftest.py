@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from kubernetes.client import ApiException
 
 from e2e import turns
 from e2e.clients import Account, Directory
@@ -18,12 +19,13 @@ from e2e.kube import Kube, eventually
 from e2e.office import Office, opened
 from e2e.operator import Operator
 from e2e.platform import Platform
-from e2e.processes import container_processes
+from e2e.processes import container_processes, containers
 from e2e.stranger import PROGRAMS, Stranger
 from e2e.world import World
 from e2e.world.peer import Peer
 
 PEOPLE = ("alice", "bob")
+LAST_LINES, LAST_SECONDS = 15, 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -38,6 +40,30 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Let a case that stops the operator run while no other one does, in whatever process."""
     with turns.turn(alone=item.get_closest_marker("alone") is not None):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show beside a failure what the daemons of the platform said last."""
+    report = yield
+    platform = getattr(item, "funcargs", {}).get("platform")
+    if call.excinfo and report.failed and isinstance(platform, Platform):
+        report.sections.append(("last log lines of the platform", last_lines(platform)))
+    return report
+
+
+def last_lines(platform: Platform) -> str:
+    """The last lines of each container of a platform."""
+    told = []
+    for pod in platform.kube.pods(platform.namespace, instance=platform.name):
+        name = pod["metadata"]["name"]
+        for container in containers(pod):
+            try:
+                text = platform.kube.logs(platform.namespace, name, container["name"], since_seconds=LAST_SECONDS)
+            except ApiException as error:
+                text = str(error.reason)
+            told += [f"== {name} {container['name']}", *text.splitlines()[-LAST_LINES:]]
+    return "\n".join(told)
 
 
 @pytest.fixture(scope="session")
