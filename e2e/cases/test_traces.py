@@ -222,6 +222,19 @@ def test_where_a_user_sits_is_nobodys_business_if_the_server_says_so(
 
 
 @pytest.mark.row("D2")
+def test_a_refusal_tells_a_stranger_nothing_of_tables(platform: Platform, alice: Account) -> None:
+    nobody = f"nobody-{secrets.token_hex(3)}"
+    with platform.smtp() as stranger, alice.submission() as user:
+        for session in (stranger, user):
+            session.ehlo("client.outside.test")
+            assert session.mail("")[0] == 250
+            for recipient in (f"{nobody}@example.test", f"{nobody}@example.org", nobody, f"{nobody}@mailbox.invalid"):
+                code, said = session.rcpt(recipient)
+                assert 500 <= code < 600, said
+                assert not re.search(rb"virtual|table|alias|\.invalid", said.replace(recipient.encode(), b"")), said
+
+
+@pytest.mark.row("D2")
 def test_a_notice_to_a_stranger_tells_nothing_of_the_inside(platform: Platform, elsewhere: Peer, bob: Account) -> None:
     full, token = platform.add_mailbox(quota="20Ki"), secrets.token_hex(3)
     happy, sad = (elsewhere.recipient(f"{what}-{token}") for what in ("happy", "sad"))
