@@ -14,6 +14,7 @@ from postboat.controller.certificates import rsa_key
 from .platform import eventually
 from .stage import RESOURCES, condition
 from .test_reflector import NAMESPACE_TYPE
+from .test_storage import EVENT
 
 if TYPE_CHECKING:
     from postboat.cluster.types import Json
@@ -184,3 +185,32 @@ def test_a_namespace_that_ends_makes_no_noise(platform: Platform) -> None:
     platform.client.delete(SECRET, platform.namespace, "mail-internal")
     time.sleep(5)
     assert platform.log.read_text()[before:] == "", "nobody expects anything to be made there"
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [("client.crt", ("Normal", "KeysRenewed")), ("ca.key", ("Warning", "AuthorityReplaced"))],
+)
+def test_keys_that_were_spoilt_are_made_anew_and_told(platform: Platform, entry: str, told: tuple[str, str]) -> None:
+    platform.settled()
+    before = platform.client.get(SECRET, platform.namespace, "mail-internal")
+    assert before is not None
+    spoilt = {"data": {entry: base64.b64encode(b"spoilt").decode()}}
+    platform.client.merge(SECRET, platform.namespace, "mail-internal", spoilt)
+    eventually(lambda: told in {(kind, reason) for kind, reason, _ in _events(platform)}, 10)
+    (note,) = [note for *head, note in _events(platform) if tuple(head) == told]
+    assert "Secret mail-internal" in note
+    assert entry in note
+    after = platform.client.get(SECRET, platform.namespace, "mail-internal")
+    assert after is not None
+    assert after["data"][entry] not in {before["data"][entry], spoilt["data"][entry]}
+    same = {"hash-key", "master-password", "operator-token"} | (
+        {"ca.crt", "ca.key"} - {entry} if told[0] == "Normal" else set()
+    )
+    assert {name: after["data"][name] for name in same} == {name: before["data"][name] for name in same}
+    platform.settled()
+    assert len([1 for *head, _ in _events(platform) if tuple(head) == told]) == 1, "told once"
+
+
+def _events(platform: Platform) -> list[tuple[str, str, str]]:
+    return [(one["type"], one["reason"], one["note"]) for one in platform.client.pages(EVENT, platform.namespace)]

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -70,6 +70,16 @@ def worn(pem: bytes, hosts: tuple[str, ...], now: datetime) -> str:
     if parsed.not_valid_after_utc - now < _RENEW_BEFORE:
         return ENDS_SOON
     return "" if set(hosts) <= names(pem) else "it lacks a host name"
+
+
+def misfit(pem: bytes, key: bytes, authorities: bytes = b"") -> str:
+    """Say why nobody can use a certificate of our own with its key, or trusts it; empty while it is good.
+
+    Without `authorities` the certificate is one itself.
+    """
+    if _pair_fault(pem, key):
+        return "its key cannot be read, or belongs to another certificate"
+    return "" if not authorities or _issued(pem, authorities) else "no authority in ca.crt has signed it"
 
 
 def ageing(authority: bytes, successor: bytes, now: datetime) -> str:
@@ -138,6 +148,17 @@ def _parsed(pem: bytes) -> tuple[x509.Certificate, ...]:
 
 def _leaf(pem: bytes) -> x509.Certificate | None:
     return next(iter(_parsed(pem)), None)
+
+
+@lru_cache(maxsize=64)
+def _issued(pem: bytes, authorities: bytes) -> bool:
+    for leaf, one in ((leaf, one) for leaf in _parsed(pem)[:1] for one in _parsed(authorities)):
+        try:
+            leaf.verify_directly_issued_by(one)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
 
 
 @lru_cache(maxsize=64)

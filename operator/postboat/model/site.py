@@ -117,12 +117,23 @@ def _wanted_internal(
     hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": ()}
     why = ", ".join(certificates.missing(internal, _INTERNAL_KEYS))
     if not why and internal is not None:
-        faults = {key: certificates.worn(internal.data[key], covered, now) for key, covered in hosts.items()}
-        faults["ca.crt"] = certificates.ageing(internal.data["ca.crt"], internal.data.get("next.crt", b""), now)
+        held = internal.data
+        faults = {
+            entry: certificates.worn(held[entry], covered, now)
+            or certificates.misfit(held[entry], held[_key_of(entry)], held["ca.crt"])
+            for entry, covered in hosts.items()
+        }
+        faults["ca.crt"] = certificates.ageing(held["ca.crt"], held.get("next.crt", b""), now) or certificates.misfit(
+            held["ca.crt"], held["ca.key"]
+        )
         why = ", ".join(f"{key}: {fault}" for key, fault in faults.items() if fault)
     if not why:
         return []
     return [Wanted(WantedKind.INTERNAL, internal_secret(resource.name), stores, hosts["smtp.crt"], why=why)]
+
+
+def _key_of(entry: str) -> str:
+    return f"{entry.removesuffix('.crt')}.key"
 
 
 def _certificate(
@@ -140,7 +151,9 @@ def _certificate(
             return last, fault, ()
     own = certificates.self_signed(secrets.get(self_signed_secret(name)))
     host = spec.hostname.lower()
-    why = "it does not exist" if own is None else certificates.worn(own.chain, (host,), now)
+    why = "it does not exist"
+    if own is not None:
+        why = certificates.worn(own.chain, (host,), now) or certificates.misfit(own.chain, own.key)
     lacking = (Wanted(WantedKind.SELF_SIGNED, self_signed_secret(name), (host,), why=why),) if why else ()
     return own, fault, lacking
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from postboat.controller.keys import additions
 from postboat.model.platform import CertificateSource, WantedKind
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent, Snapshot
@@ -227,6 +228,43 @@ def test_keys_of_our_own_are_wanted_before_they_end() -> None:
     wanted = resolve(late).wanted
     assert [item.kind for item in wanted] == [WantedKind.INTERNAL]
     assert "ends soon" in wanted[0].why
+
+
+_PAIRS = ("ca", "client", "smtp", "store")
+
+
+@pytest.mark.parametrize(
+    ("entry", "content"),
+    [
+        *((f"{name}.key", b"spoilt") for name in _PAIRS),
+        *((f"{name}.key", world.key("tls.key")) for name in _PAIRS),
+        *((f"{name}.crt", b"spoilt") for name in _PAIRS),
+        *((f"{name}.crt", world.key("renewed.crt")) for name in _PAIRS),
+    ],
+)
+def test_keys_of_our_own_that_were_spoilt_are_wanted(entry: str, content: bytes) -> None:
+    held = world.internal("mail", "mail")
+    spoilt = replace(held, data={**held.data, entry: content})
+    secrets = {item.name: item for item in (spoilt, world.self_signed("mail", "mail"))}
+    (wanted,) = resolve(world.of(world.server(), (), secrets)).wanted
+    assert wanted.kind is WantedKind.INTERNAL
+    assert entry.partition(".")[0] in wanted.why
+    made = additions(wanted, spoilt.data, world.NOW)
+    whole = replace(held, data={**spoilt.data, **made})
+    secrets |= {whole.name: whole}
+    assert resolve(world.of(world.server(), (), secrets)).wanted == (), "it is mended by what is made"
+
+
+@pytest.mark.parametrize("content", [b"spoilt", world.key("client.key")])
+def test_a_self_signed_certificate_whose_key_was_spoilt_is_wanted_anew(content: bytes) -> None:
+    held = world.self_signed("mail", "mail")
+    spoilt = replace(held, data={**held.data, "tls.key": content})
+    secrets = {item.name: item for item in (world.internal("mail", "mail"), spoilt)}
+    (wanted,) = resolve(world.of(world.server(), (), secrets)).wanted
+    assert (wanted.kind, wanted.why) == (
+        WantedKind.SELF_SIGNED,
+        "its key cannot be read, or belongs to another certificate",
+    )
 
 
 def test_another_host_name_wants_another_self_signed_certificate() -> None:
