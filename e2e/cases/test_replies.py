@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e.clients import find_message, letter, wait_for_message
-from e2e.kube import eventually
+from e2e.kube import Kube, eventually
 from e2e.managesieve import ManageSieve, RefusedError, active_script
-from e2e.platform import manifest
+from e2e.platform import Platform, manifest
 from e2e.post import address, answer, copies, drained, group, post, present, received
 from e2e.signatures import verified
+from e2e.world.way_in import way_in
 
 if TYPE_CHECKING:
-    from e2e.clients import Account
-    from e2e.platform import Platform
+    from collections.abc import Iterator
+
+    from e2e.clients import Account, Directory
+    from e2e.world import World
     from e2e.world.peer import Peer, Received
 
 AWAY = 'require "vacation"; vacation :days 1 {more} "I am in the mountains.";'
@@ -169,6 +172,47 @@ def test_a_redirect_of_another_server_is_no_loop_of_ours(platform: Platform, els
             wait_for_message(account, message["Message-ID"])
             assert not received(elsewhere, message)
     platform.remove_mailbox(account.user)
+
+
+@pytest.fixture
+def second(kube: Kube, directory: Directory) -> Iterator[Platform]:
+    """Another platform, of which this one knows no more than its MX."""
+    made = Platform(
+        kube,
+        directory,
+        namespace=f"second-{secrets.token_hex(3)}",
+        hostname="mail.second.test",
+        domains=("second.test",),
+    )
+    made.create({})
+    yield made
+    kube.delete("v1", "Namespace", None, made.namespace)
+
+
+@pytest.mark.row("M13")
+def test_mail_is_led_on_from_platform_to_platform_and_a_ring_of_them_ends(
+    platform: Platform, second: Platform, world: World, elsewhere: Peer
+) -> None:
+    """A mailbox of the same name on both redirects, first to a third server, then back to the first platform."""
+    here = platform.add_mailbox()
+    there = second.add_mailbox(here.user)
+    target = elsewhere.recipient(f"third-{here.user}")
+    active_script(here, f'redirect "{here.user}@second.test";')
+    active_script(there, f'redirect "{target}";')
+    with (
+        way_in(world, "second.test", second.service_address(f"{second.name}-smtp")),
+        way_in(world, platform.domains[0], platform.service_address(f"{platform.name}-smtp")),
+    ):
+        message = post(platform, f"{here.user}@example.test")
+        eventually(partial(received, elsewhere, message), "it is led on twice")
+        active_script(there, f'redirect "{here.user}@example.test";')
+        message = post(platform, f"{here.user}@example.test")
+        wait_for_message(here, message["Message-ID"])
+        drained(platform)
+        with there.imap() as session:
+            assert find_message(session, message["Message-ID"]) is None, "it was led back"
+    assert copies(platform, message) == {here.user: 1}
+    platform.remove_mailbox(here.user)
 
 
 @pytest.mark.row("M13")

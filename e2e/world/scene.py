@@ -59,8 +59,9 @@ class World:
         for peer in self.peers:
             peer.stop()
 
-    def _next_address(self) -> str:
-        return str(ipaddress.IPv4Network(OUTSIDE_NETWORK)[self.first_address + len(self.peers)])
+    def address_at(self, place: int) -> str:
+        """One of the addresses of this world, 0 to PEERS - 1; peers have the first ones."""
+        return str(ipaddress.IPv4Network(OUTSIDE_NETWORK)[self.first_address + place])
 
     def start_peer(  # noqa: PLR0913 -- each says one thing about the peer
         self,
@@ -76,7 +77,7 @@ class World:
 
         Without `extensions` it speaks neither 8BITMIME nor SMTPUTF8.
         """
-        folder, address = self.folder / f"{len(self.peers):02}-{name}", self._next_address()
+        folder, address = self.folder / f"{len(self.peers):02}-{name}", self.address_at(len(self.peers))
         folder.mkdir()
         self.outside.add_address(address)
         if passwords:
