@@ -16,7 +16,7 @@ from e2e.kube import Object, eventually
 from e2e.platform import Platform
 from e2e.post import drained, queue
 from e2e.processes import container_processes
-from postboat.controller.certificates import authority, leaf
+from postboat.controller.reconcile.certificates import authority, leaf
 
 # In the smtp pod, which the network policy lets through to the store. Arguments: its host, how Postfix calls it, and a
 # certificate of somebody else's.

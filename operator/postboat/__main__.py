@@ -60,14 +60,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(_: argparse.Namespace) -> int:
-    from postboat.controller.startup import run  # noqa: PLC0415 - loads kopf and kubernetes
+    from postboat.controller.process.startup import run  # noqa: PLC0415 - loads kopf and kubernetes
 
     run(from_environment())
     return 0
 
 
 def _render(options: argparse.Namespace) -> int:
-    from postboat.controller.offline import render_folder  # noqa: PLC0415 - not needed by the other verbs
+    from postboat.controller.reconcile.offline import render_folder  # noqa: PLC0415 - not needed by the other verbs
 
     status: int = render_folder(options.folder, options.output, from_environment())
     return status
@@ -83,7 +83,7 @@ def _crds(options: argparse.Namespace) -> int:
 
 
 def _release(_: argparse.Namespace) -> int:
-    from postboat.controller.release import run  # noqa: PLC0415 - loads kubernetes
+    from postboat.controller.process.uninstall import run  # noqa: PLC0415 - loads kubernetes
 
     status: int = run(from_environment())
     return status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.cluster.types import CONFIG_MAP, SECRET, ResourceType
-from postboat.controller.certificates import rsa_key
+from postboat.controller.reconcile.certificates import rsa_key
 
 from .platform import eventually
 from .stage import RESOURCES, condition

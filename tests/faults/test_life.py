@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.controller import release
+from postboat.controller.process import uninstall as release
 from postboat.model.reclaim import FINALIZER
 from postboat.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.cluster.types import CONFIG_MAP, SECRET, STATEFUL_SET, ApiError, Json, ResourceType
-from postboat.controller import certificates
+from postboat.controller.reconcile import certificates
 from postboat.model import names
 
 from .platform import eventually

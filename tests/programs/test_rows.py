@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from postboat.model import in_force
+from postboat.model import supported_fields as in_force
 from tools import rows
 
 PAGE = """

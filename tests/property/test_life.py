@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postboat.controller.usage import UsageBoard, UsagePace
+from postboat.controller.mailstore.usage_rate import UsagePace, UsageRate
 from postboat.model.census import Census, Claim, Holding, Kept, census
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -76,7 +76,7 @@ events = st.lists(st.tuples(st.sampled_from(("a", "b", "c", "d", "e")), st.float
 def test_usage_is_written_rarely_and_in_the_end_always(
     changes: list[tuple[str, float]], rest: float, per_second: float, burst: float
 ) -> None:
-    board = UsageBoard(UsagePace(rest, per_second, burst))
+    board = UsageRate(UsagePace(rest, per_second, burst))
     now = 1000.0
     written: list[tuple[float, str]] = []
     dirty: set[str] = set()
@@ -111,7 +111,7 @@ def test_usage_is_written_rarely_and_in_the_end_always(
 
 
 def test_a_look_without_a_difference_costs_nothing() -> None:
-    board = UsageBoard(UsagePace(rest=10, per_second=1, burst=1))
+    board = UsageRate(UsagePace(rest=10, per_second=1, burst=1))
     for now in range(100):
         board.changed("a", float(now))
         assert board.take(float(now)) == ["a"]

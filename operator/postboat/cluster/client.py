@@ -17,7 +17,19 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import urllib3
 
 from postboat.cluster.retry import ONCE, RetryPolicy
-from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError, Json, ResourceType, StatusPatch
+from postboat.cluster.types import (
+    ApiError,
+    ConflictError,
+    ConnectionFailedError,
+    FencedError,
+    InvalidError,
+    Json,
+    NotFoundError,
+    ResourceType,
+    StatusPatch,
+    UnauthorizedError,
+    api_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +95,8 @@ class Client:
         """Read one object, or None when there is none."""
         try:
             return self._json("GET", kind.path(namespace, name), timeout=READ_TIMEOUT)
-        except ApiError as error:
-            if error.status == 404:  # noqa: PLR2004 - an absent object is an answer
-                return None
-            raise
+        except NotFoundError:
+            return None
 
     def page(  # noqa: PLR0913 - the parameters of a list call
         self,
@@ -160,8 +170,8 @@ class Client:
         path = kind.path(namespace, name, "status", fieldManager=STATUS_MANAGER)
         try:
             return self._write("PATCH", path, patch.operations(), content=PATCH, accept=METADATA)
-        except ApiError as error:
-            if error.status != 422 or not patch.blank:  # noqa: PLR2004 - a test has failed
+        except InvalidError:  # a test has failed
+            if not patch.blank:
                 raise
         beside = replace(patch, blank=False)  # what somebody emptied is still there
         return self._write("PATCH", path, beside.operations(), content=PATCH, accept=METADATA)
@@ -171,10 +181,8 @@ class Client:
         path = kind.path(body["metadata"].get("namespace", ""), fieldManager=MANAGER)
         try:
             self._write("POST", path, body, content=JSON, accept=METADATA)
-        except ApiError as error:
-            if error.status == 409:  # noqa: PLR2004 - it exists: the loser of a race keeps its hands off
-                return False
-            raise
+        except ConflictError:
+            return False
         return True
 
     def delete(self, kind: ResourceType, namespace: str, name: str, *, uid: str = "") -> None:
@@ -182,11 +190,8 @@ class Client:
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
-        try:
+        with contextlib.suppress(NotFoundError, ConflictError):
             self._write("DELETE", kind.path(namespace, name), body, content=JSON, accept=JSON)
-        except ApiError as error:
-            if error.status not in {404, 409}:
-                raise
 
     def lease_write(self, method: str, path: str, body: Json, *, timeout: float) -> Json:
         """Write the Lease itself: past the fence, once, and within the time that is left."""
@@ -259,7 +264,7 @@ class Client:
         if 200 <= response.status < 300:  # noqa: PLR2004 - the range of success
             return response
         error = _error(f"{method} {_bare(path)}", response)
-        if error.status == 401:  # noqa: PLR2004 - the token may have been rotated
+        if isinstance(error, UnauthorizedError):  # the token may have been rotated
             with contextlib.suppress(Exception):
                 self.connection.reread()
         raise error
@@ -276,7 +281,7 @@ def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
         response.release_conn()
     answer = answer if isinstance(answer, dict) else {}
     asked = response.headers.get("Retry-After", "")
-    return ApiError(
+    return api_error(
         response.status,
         str(answer.get("reason") or response.reason or ""),
         request,

@@ -111,7 +111,7 @@ class EventRecorder:
 
     def _unsaid(self, notice: Notice) -> None:
         """Forget a notice that did not get out, so that it is taken when it comes again."""
-        log.debug("an Event was dropped")
+        log.debug("the queue of Events is full: dropped one")
         with self._lock:
             self._said.pop(notice.mark, None)
 
@@ -134,7 +134,7 @@ class EventRecorder:
             try:
                 self._write(notice)
             except Exception as failure:  # noqa: BLE001 - a lost Event harms nobody
-                log.debug("an Event was not written: %s", failure)
+                log.debug("writing an Event failed: %s", failure)
                 self._unsaid(notice)
             self._queue.task_done()
             time.sleep(1 / PER_SECOND)

@@ -19,6 +19,7 @@ from postboat.cluster.types import (
     SERVICE_ACCOUNT,
     STATEFUL_SET,
     ApiError,
+    InvalidError,
     Json,
     Key,
     ResourceType,
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 DATA: Final = frozenset({CONFIG_MAP, SECRET})
 """Types without defaults: such an object is what its body says."""
-INVALID: Final = 422
 _OTHER_FAMILY: Final = "spec.ipFamilies[0]"
 """Where the server refuses to change the first family of a Service."""
 _HARMLESS: Final = frozenset({"f:metadata", "f:status"})
@@ -64,7 +64,7 @@ class Alone:
         try:
             meta: Json = self._client.apply(dict(item.body), kind)["metadata"]
         except ApiError as failure:
-            held = self._client.get(kind, *key) if failure.status == INVALID else None
+            held = self._client.get(kind, *key) if isinstance(failure, InvalidError) else None
             if held is None or not (held.get("immutable") or (kind is SERVICE and _OTHER_FAMILY in failure.message)):
                 raise
             return self._make_anew(item, held)
@@ -75,7 +75,12 @@ class Alone:
             return meta
         if live.get("immutable"):
             return self._make_anew(item, live)
-        log.warning("%s/%s: fields of others are taken out: %s", item.kind, item.name, ", ".join(named(operations)))
+        log.warning(
+            "drift: removing fields that others have set in %s/%s: %s",
+            item.kind,
+            item.name,
+            ", ".join(named(operations)),
+        )
         put_right: Json = self._client.correct(kind, key.namespace, key.name, operations)["metadata"]
         return put_right
 
@@ -90,7 +95,7 @@ class Alone:
 
     def _make_anew(self, item: KubeObject, held: Json) -> Json:
         kind, key = identity(item.body)
-        log.warning("%s/%s cannot be changed, and is made anew", item.kind, item.name)
+        log.warning("%s/%s is immutable: deleting and creating it again", item.kind, item.name)
         self._client.delete(kind, *key, uid=held["metadata"]["uid"])
         made: Json = self._client.apply(dict(item.body), kind)["metadata"]
         return made

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from postboat.cluster.types import LEASE, ApiError, ConnectionFailedError, Json
+from postboat.cluster.types import LEASE, ApiError, ConnectionFailedError, Json, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,9 +102,9 @@ class Lease(threading.Thread):
                 if self._attempt(begun):
                     self._until = begun + self.terms.deadline
             except (ApiError, ConnectionFailedError) as failure:
-                log.warning("the Lease could not be renewed: %s", failure)
+                log.warning("renewing the Lease failed, retrying: %s", failure)
             except Exception:
-                log.exception("the Lease could not be understood")
+                log.exception("reading the Lease failed")
             self._notice()
             self._stopping.wait(
                 min(self.terms.period, max(0.05, self.remaining())) if self._held else self.terms.period
@@ -115,11 +115,11 @@ class Lease(threading.Thread):
         if self.held == self._held:
             return
         self._held = not self._held
-        log.info("this process %s the Lease", "holds" if self._held else "has lost")
+        log.info("leader election: this process %s the Lease", "acquired" if self._held else "lost")
         try:
             self._on_change(self._held)
         except Exception:
-            log.exception("a change of leadership was not digested")
+            log.exception("the leader election callback failed")
 
     def _attempt(self, now: float) -> bool:
         """Read the Lease and, if it is free or ours, write our name on it; the version guards against a race."""
@@ -127,9 +127,7 @@ class Lease(threading.Thread):
         path = LEASE.path(self._namespace, self._name)
         try:
             lease = self._client.lease_read(path, timeout=patience)
-        except ApiError as error:
-            if error.status != 404:  # noqa: PLR2004 - the Lease does not exist yet
-                raise
+        except NotFoundError:
             fresh = self._body({}, 0)
             self._client.lease_write("POST", LEASE.path(self._namespace), fresh, timeout=patience)
             return True
@@ -173,4 +171,4 @@ class Lease(threading.Thread):
                 body = self._body(lease, int(spec.get("leaseTransitions") or 0), released=True)
                 self._client.lease_write("PUT", path, body, timeout=2)
         except (ApiError, ConnectionFailedError) as failure:
-            log.warning("the Lease was not released: %s", failure)
+            log.warning("releasing the Lease failed: %s", failure)

@@ -17,7 +17,7 @@ import urllib3
 from postboat.agent.fill import Fill
 from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
-from postboat.cluster.types import POD, ApiError, Json, Key
+from postboat.cluster.types import POD, ConflictError, InvalidError, Json, Key, NotFoundError
 from postboat.objects.meta import NAME, SERVER, TEMPLATE_DIGEST
 
 if TYPE_CHECKING:
@@ -195,10 +195,8 @@ class PodAnnotator:
         body: Json = {"metadata": {"uid": pod.uid, "annotations": dict(annotations)}}
         try:
             self._client.merge(POD, pod.namespace, pod.name, body)
-        except ApiError as failure:
-            if failure.status in {404, 409, 422}:
-                return None
-            return failure
+        except (NotFoundError, ConflictError, InvalidError):
+            return None
         except Exception as failure:  # noqa: BLE001 - the caller counts failures and tries again
             return failure
         return None

@@ -19,7 +19,7 @@ from typing_extensions import override
 from postboat.cluster.client import JSON, METADATA, PAGE
 from postboat.cluster.retry import Backoff
 from postboat.cluster.store import Store
-from postboat.cluster.types import ApiError, ConnectionFailedError, Json, Key, ResourceType
+from postboat.cluster.types import ApiError, ConnectionFailedError, ExpiredError, Json, Key, ResourceType, api_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 R = TypeVar("R")
 
-GONE = 410
 WATCH_FAILURES_BEFORE_RELIST = 5
 
 
@@ -132,7 +131,7 @@ class Reflector(threading.Thread, Generic[R]):
             return
         self.counters.failures += 1
         self._failures += 1
-        expired = isinstance(failure, ApiError) and failure.status == GONE
+        expired = isinstance(failure, ExpiredError)
         if expired or self._failures % WATCH_FAILURES_BEFORE_RELIST == 0:
             self._resume = None
         foreseen = isinstance(failure, (ApiError, ConnectionFailedError))
@@ -224,7 +223,7 @@ class Reflector(threading.Thread, Generic[R]):
     def _event(self, event: Json) -> None:
         kind, subject = event["type"], event["object"]
         if kind == "ERROR":
-            raise ApiError(int(subject.get("code") or 500), str(subject.get("reason", "")), f"WATCH {self.source}")
+            raise api_error(int(subject.get("code") or 500), str(subject.get("reason", "")), f"WATCH {self.source}")
         self.counters.events += 1
         if kind in {"ADDED", "MODIFIED"}:
             self._upsert(subject)
@@ -248,7 +247,7 @@ class Reflector(threading.Thread, Generic[R]):
         try:
             record = self._transform(subject)
         except Exception:
-            log.exception("object %s/%s of %s was not understood", key.namespace, key.name, self.source)
+            log.exception("cannot parse object %s/%s of %s", key.namespace, key.name, self.source)
             return
         old = self.store.get(key)
         self._known[key] = _Version(meta["uid"], meta["resourceVersion"])
@@ -266,7 +265,7 @@ class Reflector(threading.Thread, Generic[R]):
         try:
             self._listener(key, old, new)
         except Exception:
-            log.exception("a listener of %s failed", self.source)
+            log.exception("the listener of %s failed", self.source)
 
 
 def _key(subject: Json) -> Key:

@@ -227,10 +227,10 @@ class SecretCache:
             try:
                 self._keep(self._fetch(key), tell=True)
             except (ApiError, ConnectionFailedError) as failure:
-                log.warning("a Secret could not be read again: %s", failure)
+                log.warning("reading a Secret failed, retrying: %s", failure)
                 self._later(key)
             except Exception:
-                log.exception("the content of a Secret was not digested")
+                log.exception("the callback for a changed Secret failed")
                 self._later(key)
 
     def _later(self, key: Key) -> None:

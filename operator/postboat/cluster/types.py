@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
 Json = dict[str, Any]
@@ -124,6 +124,43 @@ class ApiError(Exception):
         self.message = message
         self.retry_after = retry_after
         super().__init__(f"{request}: {status} {reason}" + (f": {message}" if message else ""))
+
+
+class UnauthorizedError(ApiError):
+    """401: the token is not valid, or not any more."""
+
+
+class NotFoundError(ApiError):
+    """404: there is no such object, or no such kind."""
+
+
+class ConflictError(ApiError):
+    """409: the object exists already, is another one by now (uid), or has changed since it was read."""
+
+
+class ExpiredError(ApiError):
+    """410: the history that a watch or a page asked for is gone; list again."""
+
+
+class InvalidError(ApiError):
+    """422: the schema, a rule or a test of a JSON patch refuses what was sent."""
+
+
+_BY_STATUS: Final = {
+    401: UnauthorizedError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: ExpiredError,
+    422: InvalidError,
+}
+
+
+def api_error(  # noqa: PLR0913 - what an answer says
+    status: int, reason: str, request: str, message: str = "", retry_after: float | None = None, *, ending: bool = False
+) -> ApiError:
+    """Make the error that stands for an HTTP status of the API server; `retry_after` is in seconds."""
+    made = _BY_STATUS.get(status, ApiError)
+    return made(status, reason, request, message, retry_after, ending=ending)
 
 
 class ConnectionFailedError(Exception):

@@ -9,15 +9,15 @@ from typing import Final
 
 from postboat.api.mailbox import Access, MailboxSpec, MailboxType
 from postboat.api.resource import Refusal, Resource
-from postboat.model import names, server
+from postboat.model import defaults, names
 from postboat.model.belonging import belonging
 from postboat.model.domains import age
-from postboat.model.in_force import fields_verdict
+from postboat.model.mailbox_graph import Node, node
 from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import PUBLIC_STORE, UNPLACED, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
 from postboat.model.reclaim import FINALIZER
-from postboat.model.relations import Node, node
 from postboat.model.snapshot import SecretContent
+from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "subscriptions", "tmp"})
@@ -129,7 +129,7 @@ def settle(
         case MailboxType.GROUP:
             mailbox = Group(winner.name, user)
         case MailboxType.PUBLIC:
-            quota, junk = server.quota(spec.quota, frame.quota), server.junk(spec.junk, frame.junk)
+            quota, junk = defaults.quota(spec.quota, frame.quota), defaults.junk(spec.junk, frame.junk)
             mailbox = PublicMailbox(winner.name, user, PUBLIC_STORE, quota, junk)
         case MailboxType.USER:
             place = Place("spec.passwordSecret", _NO_LOGIN, frame.servers)
@@ -166,8 +166,8 @@ def _account(  # noqa: PLR0913 - what an account is made of
         password=password,
         access=_access(spec.access or Access()),
         shard=shard,
-        quota=server.quota(spec.quota, frame.quota),
-        junk=server.junk(spec.junk, frame.junk),
+        quota=defaults.quota(spec.quota, frame.quota),
+        junk=defaults.junk(spec.junk, frame.junk),
         uid=resource.uid,
     )
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from postboat.api.mailbox import MailboxType
 from postboat.model import names
 from postboat.model.addresses import AddressBook, AddressNode, Destination
-from postboat.model.facts import Reading
+from postboat.model.dependencies import Reading
+from postboat.model.mailbox_graph import Node
 from postboat.model.platform import Domain, Limit, Route
-from postboat.model.relations import Node
 from postboat.model.routes import (
     MOST_TARGETS,
     POSTMASTER,

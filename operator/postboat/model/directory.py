@@ -14,12 +14,12 @@ from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.addresses import AddressBook
 from postboat.model.belonging import moved
 from postboat.model.decisions import decide_domain, decide_name
-from postboat.model.facts import Facts, Policy, Reading
+from postboat.model.dependencies import Facts, Policy, Reading
 from postboat.model.incremental import Ledger
+from postboat.model.mailbox_graph import Node
 from postboat.model.mailboxes import MailboxBook
 from postboat.model.membership import creates, creators_fault, groups_of, members_of, owners_of
 from postboat.model.platform import Account, Domain, Group, Mailbox, PublicMailbox, Route, Shard
-from postboat.model.relations import Node
 from postboat.model.routes import POSTMASTER
 from postboat.model.snapshot import Gone, SecretContent
 from postboat.model.verdict import Key, Verdict

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from postboat.api.mailbox import MailboxType
-from postboat.model.facts import Reading
+from postboat.model.dependencies import Reading
+from postboat.model.mailbox_graph import Node
 from postboat.model.platform import Owner
-from postboat.model.relations import Node
 from postboat.model.verdict import Reason, Verdict
 
 

@@ -13,14 +13,14 @@ from enum import Enum, auto
 from postboat.api.resource import Resource
 from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.belonging import belonging, moved
+from postboat.model.defaults import policy
 from postboat.model.directory import Directory
 from postboat.model.domains import Domains, resolve_domains
-from postboat.model.in_force import fields_verdict
 from postboat.model.platform import Platform, Wanted
 from postboat.model.references import filter_secret, secret_names
-from postboat.model.server import policy
-from postboat.model.site import Site, settle_site
+from postboat.model.server_config import Site, settle_site
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
+from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from postboat.api.mailbox import MailboxType
 from postboat.model import names
 from postboat.model.addresses import AddressNode, Destination
-from postboat.model.facts import Reading
+from postboat.model.dependencies import Reading
+from postboat.model.mailbox_graph import Node
 from postboat.model.names import canonical
-from postboat.model.relations import Node
 from postboat.model.verdict import Reason, Verdict
 
 MOST_TARGETS = 5000

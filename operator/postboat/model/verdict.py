@@ -58,7 +58,7 @@ class Reason(StrEnum):
     IN_FORCE = "InForce"
     """Every replica serves the object as it is written."""
     PENDING = "Pending"
-    """The object is part of the configuration, and the replicas are taking it over."""
+    """The object is part of the configuration, and not all replicas have loaded it yet."""
     SYNCED = "Synced"
     """Every object of the platform is in the cluster as planned."""
     SYNC_FAILED = "SyncFailed"

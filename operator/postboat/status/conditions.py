@@ -32,10 +32,12 @@ def ready(verdict: Verdict, *, in_force: bool, paused: bool = False) -> Conditio
     if not verdict.accepted:
         return Condition("Ready", holds=False, reason=verdict.reason, message=_sentence(verdict))
     if not in_force and paused:
-        message = "It waits, since the MailServer is paused (spec.paused)."
+        message = "Waiting: the MailServer is paused (spec.paused)."
         return Condition("Ready", holds=False, reason=Reason.PAUSED, message=message)
     if not in_force:
-        return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
+        return Condition(
+            "Ready", holds=False, reason=Reason.PENDING, message="Waiting for all replicas to load this generation."
+        )
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
 
 

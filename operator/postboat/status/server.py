@@ -132,7 +132,9 @@ def _ready(*causes: Condition, in_force: bool) -> Condition:
         if not cause.holds:
             return Condition("Ready", holds=False, reason=cause.reason, message=cause.message)
     if not in_force:
-        return Condition("Ready", holds=False, reason=Reason.PENDING, message="The replicas are taking it over.")
+        return Condition(
+            "Ready", holds=False, reason=Reason.PENDING, message="Waiting for all replicas to load this generation."
+        )
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
 
 

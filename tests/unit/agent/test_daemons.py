@@ -27,7 +27,7 @@ from postboat.agent.probe import Probe, Tls
 from postboat.agent.server import Page, Server, plain
 from postboat.agent.status import Status
 from postboat.agent.storage import fill, metrics
-from postboat.controller.certificates import authority, leaf
+from postboat.controller.reconcile.certificates import authority, leaf
 from tests.unit.render.test_render import file, rendered
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from postboat.api import KINDS, Refusal, Resource, parse
 from postboat.api.schema import model_schema
-from postboat.controller.world import resource_of
+from postboat.controller.watch.informers import resource_of
 from tests.unit.api.generated import ANYTHING, Json, Schema, raw_object, specs
 
 NEW = "newerThanThis"

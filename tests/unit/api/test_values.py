@@ -36,7 +36,7 @@ BAD = {
     values.LocalPart: ["", "a@b", "a b", ".a", "a.", "-a", "x" * 65],
     values.DomainName: ["", "com", ".example.com", "example.com.", "a_b.com", "exa mple.com",
                         "-a.com", "a-.com", "1.2.3.4"],
-    values.SenderPattern: ["example.com", "@", "@@example.com"],
+    values.SenderPattern: ["example.com", "@", "example.com"],
     values.AddressOrDomain: ["@example.com", "*.example.com", "com"],
     values.HostName: ["mail", "mail_1.example.com", "münchen.example", "x" * 64 + ".example"],
     values.Host: ["[::1]", "a b", "192.0.2.256", "host:25", "1.2.3"],

@@ -10,7 +10,7 @@ import pytest
 
 from postboat.cluster.apply import Applier, Family, Outcome
 from postboat.cluster.children import Child
-from postboat.cluster.types import SECRET, ApiError, ConnectionFailedError, FencedError, Json, Key, ResourceType
+from postboat.cluster.types import SECRET, ConnectionFailedError, FencedError, Json, Key, ResourceType, api_error
 from postboat.model.resolve import resolve
 from postboat.objects.config import LAYOUT
 from postboat.objects.plan import plan
@@ -53,7 +53,7 @@ class Server:
 
 
 def forbidden(*refs: tuple[str, str]) -> dict[tuple[str, str], Exception]:
-    return {ref: ApiError(403, "Forbidden", f"PATCH {ref[1]}") for ref in refs}
+    return {ref: api_error(403, "Forbidden", f"PATCH {ref[1]}") for ref in refs}
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_what_was_applied_and_is_not_shown_yet_counts_as_there(server: Server, a
     [
         ConnectionFailedError("PATCH"),
         FencedError("no Lease"),
-        ApiError(503, "ServiceUnavailable", "PATCH"),
-        ApiError(429, "TooManyRequests", "PATCH"),
-        ApiError(403, "Forbidden", "PATCH", ending=True),
+        api_error(503, "ServiceUnavailable", "PATCH"),
+        api_error(429, "TooManyRequests", "PATCH"),
+        api_error(403, "Forbidden", "PATCH", ending=True),
     ],
 )
 def test_a_server_that_takes_nothing_ends_the_round(server: Server, applier: Applier, failure: Exception) -> None:
@@ -161,7 +161,7 @@ def test_a_server_that_takes_nothing_ends_the_round(server: Server, applier: App
 
 @pytest.mark.parametrize("status", [400, 403, 409, 413, 422, 500])
 def test_an_answer_about_one_object_does_not(server: Server, applier: Applier, status: int) -> None:
-    server.refused = {("Service", "mail-smtp"): ApiError(status, "Reason", "PATCH")}
+    server.refused = {("Service", "mail-smtp"): api_error(status, "Reason", "PATCH")}
     outcome = applier.apply(PLAN.objects)
     assert done(outcome) == everything() - {("Service", "mail-smtp")}
 
@@ -188,7 +188,7 @@ def test_keys_that_a_restore_left_without_an_owner_are_owned_again(server: Serve
 def test_one_that_was_made_immutable_is_made_anew(server: Server, applier: Applier) -> None:
     """Its first refusal is that of the server; after it was deleted it is taken."""
     ref = ("ConfigMap", "mail-imap")
-    server.refused = {ref: ApiError(422, "Invalid", "PATCH configmaps/mail-imap")}
+    server.refused = {ref: api_error(422, "Invalid", "PATCH configmaps/mail-imap")}
     labels = {"app.kubernetes.io/managed-by": "postboat"}
     held = {"immutable": True, "metadata": {"namespace": "mail", "name": ref[1], "uid": "u", "labels": labels}}
     deleted: list[str] = []

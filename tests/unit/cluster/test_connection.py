@@ -14,7 +14,7 @@ import urllib3
 import yaml
 
 from postboat.cluster.connection import Connection
-from postboat.controller.certificates import Pair, authority, leaf
+from postboat.controller.reconcile.certificates import Pair, authority, leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import pytest
 from postboat.agent.listener import _listen
 from postboat.cluster import observe
 from postboat.cluster.observe import AgentReport, Agents, Pod
-from postboat.controller.health import Health, serve
+from postboat.controller.process.health import Health, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

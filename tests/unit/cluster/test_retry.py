@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from postboat.cluster.retry import ONCE, Backoff, RetryPolicy
-from postboat.cluster.types import ApiError, ConnectionFailedError
+from postboat.cluster.types import ApiError, ConnectionFailedError, api_error
 
 POLICY = RetryPolicy(attempts=3, backoff=Backoff(base=0.1, cap=4.0))
 
 
 def error(status: int, retry_after: float | None = None) -> ApiError:
-    return ApiError(status, "", "GET /x", retry_after=retry_after)
+    return api_error(status, "", "GET /x", retry_after=retry_after)
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503, 504])

@@ -8,9 +8,9 @@ import pytest
 
 from postboat.cluster.observe import pod_of
 from postboat.cluster.trouble import Inquiry, of_pod, of_warning
-from postboat.cluster.types import ApiError, Json, Key
-from postboat.controller.inquirer import PAUSE, Inquirer
-from postboat.controller.rollout import Progress
+from postboat.cluster.types import Json, Key, api_error
+from postboat.controller.rollout.progress import Progress
+from postboat.controller.rollout.trouble import PAUSE, Inquirer
 
 
 def pod(**status: Any) -> Json:  # noqa: ANN401 -- any part of a status
@@ -101,7 +101,7 @@ class Events:
         del limit
         self.asked += 1
         if self.refuse:
-            raise ApiError(403, "Forbidden", "GET events")
+            raise api_error(403, "Forbidden", "GET events")
         found = next((told for kind, told in self.messages.items() if f"kind={kind}," in fieldSelector), [])
         return [{"lastTimestamp": at, "message": said} for at, said in found]
 
@@ -112,7 +112,7 @@ def progress(present: int, trouble: str = "") -> Progress:
 
 def test_warnings_are_read_while_a_pod_is_missing_and_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("postboat.controller.inquirer.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("postboat.controller.rollout.trouble.time.monotonic", lambda: now[0])
     events = Events(StatefulSet=[("2026-01-01T00:00:02Z", BEGUN + "newest"), ("2026-01-01T00:00:01Z", BEGUN + "older")])
     inquirer = Inquirer(Key("mail", "mail"), Inquiry(events))  # type: ignore[arg-type]
     assert inquirer.explained([progress(0)], ())[0].trouble == ""
@@ -127,7 +127,7 @@ def test_warnings_are_read_while_a_pod_is_missing_and_not_too_often(monkeypatch:
 
 def test_a_claim_knows_more_than_its_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("postboat.controller.inquirer.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("postboat.controller.rollout.trouble.time.monotonic", lambda: now[0])
     events = Events(PersistentVolumeClaim=[("1", 'storageclass.storage.k8s.io "typo" not found')])
     inquirer = Inquirer(Key("mail", "mail"), Inquiry(events))  # type: ignore[arg-type]
     waiting = pod_of(unscheduled("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."))

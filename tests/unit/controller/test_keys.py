@@ -9,10 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from postboat.controller import certificates
-from postboat.controller.keys import PASSWORDS, Renewal, additions, renewal
+from postboat.controller.reconcile import certificates
+from postboat.controller.reconcile.keys import PASSWORDS, Renewal, additions, renewal
 from postboat.model.platform import Wanted, WantedKind
-from postboat.model.site import settle_site
+from postboat.model.server_config import settle_site
 from postboat.model.snapshot import SecretContent
 from tests.golden import world
 

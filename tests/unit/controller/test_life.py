@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from postboat.api import Resource
-from postboat.controller.erasure import Step, decide
+from postboat.controller.mailstore.erasure import Step, decide
 from postboat.model.census import Census, Claim, Holding, Kept
 from postboat.model.reclaim import erases
 from postboat.model.verdict import Reason

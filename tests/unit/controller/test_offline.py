@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from postboat.api import GROUP, VERSION
-from postboat.controller.offline import render_folder
+from postboat.controller.reconcile.offline import render_folder
 from postboat.settings import from_environment
 
 

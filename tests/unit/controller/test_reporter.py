@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from postboat.cluster.types import Key
-from postboat.controller import reporter as reporters
-from postboat.controller.echoes import Echoes
-from postboat.controller.reconcile import Decided
-from postboat.controller.reporter import Reporter
-from postboat.controller.rollout import NEVER, Progress
+from postboat.controller.planner import Decided
+from postboat.controller.rollout.progress import NEVER, Progress
+from postboat.controller.statuses import reporter as reporters
+from postboat.controller.statuses.pending import PendingStatuses
+from postboat.controller.statuses.reporter import Reporter
 from postboat.model.resolve import resolve
 from postboat.objects.plan import plan
 from tests.golden import world
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from postboat.api import Resource
     from postboat.cluster.events import Notice
-    from postboat.controller.writer import Judgement
+    from postboat.controller.statuses.writer import Judgement
 
 ANNA = world.resource("Mailbox", "anna", {})
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
@@ -57,7 +57,7 @@ def begin(anna: Resource = ANNA, *, begun: bool = False) -> tuple[Stage, Reporte
     server = world.server()
     resolution = resolve(world.of(server, [anna], OWN))
     stage = Stage({("Mailbox", "anna"): anna, ("MailServer", "mail"): server})
-    reporter = Reporter(Key("mail", "mail"), stage, stage, stage, Echoes(), begun=begun)  # type: ignore[arg-type] - all it asks for
+    reporter = Reporter(Key("mail", "mail"), stage, stage, stage, PendingStatuses(), begun=begun)  # type: ignore[arg-type] - all it asks for
     return stage, reporter, Decided(plan(resolution), resolution)
 
 

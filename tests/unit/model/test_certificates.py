@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from postboat.controller.keys import additions
+from postboat.controller.reconcile.keys import additions
 from postboat.model.platform import CertificateSource, WantedKind
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent, Snapshot

@@ -7,7 +7,7 @@ from gzip import decompress
 import pytest
 
 from postboat.api import Resource
-from postboat.controller import certificates
+from postboat.controller.reconcile import certificates
 from postboat.model.relays import MOST_AUTHORITIES, MOST_BYTES
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Gone, SecretContent

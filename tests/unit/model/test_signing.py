@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from postboat.controller.certificates import rsa_key
+from postboat.controller.reconcile.certificates import rsa_key
 from postboat.model.platform import WantedKind
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import SecretContent

@@ -1,1 +1,0 @@
-"""`kubectl postboat`: what an administrator asks most, answered from custom resources and pods."""

@@ -1,0 +1,94 @@
+"""The pre-delete hook of the chart: removes the finalizer from all Mailboxes, since no operator will be there to do it.
+
+It holds the Lease for longer than it runs, so that no operator adds a finalizer again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from postboat import telemetry
+from postboat.cluster.client import Client
+from postboat.cluster.connection import Connection
+from postboat.cluster.lease import Terms
+from postboat.cluster.types import LEASE, ConflictError, Json, Key, NotFoundError
+from postboat.controller.mailstore.finalizers import set_finalizer
+from postboat.controller.watch.informers import RESOURCES
+from postboat.model.reclaim import FINALIZER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from postboat.settings import Settings
+
+log = logging.getLogger(__name__)
+
+HOLDER = "uninstall"
+KEPT = 30
+"""Seconds for which no operator acts after the last look; one that is not uninstalled after all goes on then."""
+RENEWED = 10.0
+WRITERS = 12
+PAGE = 500
+ATTEMPTS = 20
+
+
+def run(settings: Settings, connection: Connection | None = None, *, settle: float = Terms().deadline) -> int:
+    """Let go of every Mailbox; the result is the exit status."""
+    telemetry.configure_logging(settings.log_level, settings.log_format)
+    client = Client(connection or Connection(settings.kubeconfig))
+    if seize(client, settings):
+        time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
+    left, renewed = 0, time.monotonic()
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="release") as pool:
+        held = _held(client, settings)
+        while page := list(islice(held, PAGE)):
+            left += sum(not gone for gone in pool.map(lambda raw: let_go(client, raw), page))
+            if time.monotonic() - renewed > RENEWED:
+                renewed = time.monotonic()
+                seize(client, settings)
+    seize(client, settings)
+    log.info("Mailboxes that still have the finalizer: %d", left)
+    return int(left > 0)
+
+
+def _held(client: Client, settings: Settings) -> Iterator[Json]:
+    """Walk over the Mailboxes with the finalizer."""
+    for namespace in settings.namespaces or ("",):
+        for raw in client.pages(RESOURCES["Mailbox"], namespace):
+            if FINALIZER in (raw["metadata"].get("finalizers") or ()):
+                yield raw
+
+
+def seize(client: Client, settings: Settings) -> bool:
+    """Take the Lease from whoever holds it; False when there is none, so that no operator has ever run."""
+    path = LEASE.path(settings.operator_namespace, settings.lease_name)
+    for _ in range(ATTEMPTS):
+        try:
+            lease = client.lease_read(path, timeout=5)
+            moment = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            lease["spec"] = {
+                "holderIdentity": HOLDER,
+                "leaseDurationSeconds": KEPT,
+                "acquireTime": moment,
+                "renewTime": moment,
+                "leaseTransitions": int((lease.get("spec") or {}).get("leaseTransitions") or 0) + 1,
+            }
+            client.lease_write("PUT", path, lease, timeout=5)
+        except NotFoundError:
+            return False
+        except ConflictError:
+            continue
+        else:
+            return True
+    raise ConflictError(409, "Conflict", "the Lease is written again and again")
+
+
+def let_go(client: Client, raw: Json) -> bool:
+    """Take the finalizer from one Mailbox."""
+    key = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+    return any(set_finalizer(client, key, raw["metadata"]["uid"], wanted=False) for _ in range(ATTEMPTS))

@@ -1,0 +1,182 @@
+"""Which plan each container has loaded: plans are numbered, and a reported digest maps back to those numbers.
+
+An object is Ready when every replica has loaded a plan whose number is at least that of the last plan that changed it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from postboat.agent.errors import Failure
+from postboat.status.storage import Volume, judged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from postboat.cluster.observe import AgentReport, Claim, Pod
+    from postboat.objects.plan import ContainerKey
+
+REMEMBERED = 256
+NEVER = -1
+AFTER_ALL = maxsize
+"""The number of a plan that is not in force before another number is told."""
+
+
+class Ledger:
+    """The history of digests of one platform, and the number of the newest plan."""
+
+    def __init__(self) -> None:
+        self.sequence = 0
+        self.digests: Mapping[ContainerKey, str] = {}
+        self._history: dict[ContainerKey, OrderedDict[str, int]] = {}
+
+    def record(self, digests: Mapping[ContainerKey, str]) -> int:
+        """Number a plan; digests that stay the same carry the new number too."""
+        self.sequence += 1
+        self.digests = digests
+        for container in self._history.keys() - digests.keys():
+            del self._history[container]
+        for container, digest in digests.items():
+            history = self._history.setdefault(container, OrderedDict())
+            history[digest] = self.sequence
+            history.move_to_end(digest)
+            while len(history) > REMEMBERED:
+                history.popitem(last=False)
+        return self.sequence
+
+    def number(self, container: ContainerKey, digest: str) -> int:
+        """Give the newest plan that demanded this digest of the container."""
+        history = self._history.get(container)
+        return NEVER if history is None else history.get(digest, NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one workload shall become: so many pods, made from the template of this digest."""
+
+    replicas: int
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one workload is."""
+
+    workload: str
+    desired: int
+    ready: int
+    current: int
+    lowest: int
+    error: str
+    rolled: bool
+    """Every pod is made from the template of the newest plan."""
+    goes_on: bool = True
+    """Whoever told the error has an earlier configuration in force."""
+    volumes: tuple[Volume, ...] = ()
+    """The volumes of its pods."""
+    present: int = 0
+    """How many pods there are, whatever they do."""
+    trouble: str = ""
+    """Why one of them does not serve, or is not there."""
+    unserved: tuple[str, ...] = ()
+    """The claims of pods that are gone and are not to come back."""
+
+
+def workload_progress(
+    ledger: Ledger,
+    workload: str,
+    target: Target,
+    pods: Iterable[Pod],
+    reports: Mapping[tuple[str, str], AgentReport],
+) -> Progress:
+    """Judge one workload by its pods; a pod that is missing or silent has nothing in force."""
+    containers = [container for name, container in ledger.digests if name == workload]
+    numbers: list[int] = []
+    ready = current = rolled = 0
+    error, goes_on, trouble = "", True, ""
+    volumes: list[Volume] = []
+    for pod in sorted(pods, key=lambda pod: pod.name):
+        if pod.workload != workload or pod.deleting:
+            continue
+        of_pod = [
+            _in_force(ledger, (workload, container), reports.get((pod.name, container))) for container in containers
+        ]
+        numbers.append(min(of_pod, default=ledger.sequence))
+        ready += pod.ready
+        fresh = pod.template == target.template
+        rolled += fresh
+        current += pod.ready and fresh and numbers[-1] == ledger.sequence
+        trouble = trouble or (f"{pod.name}: {pod.trouble}" if pod.trouble else "")
+        told = [report for name in containers if (report := reports.get((pod.name, name))) is not None]
+        volumes += [judged(pod.name, report.volume) for report in told if report.volume is not None]
+        said = _error(ledger, workload, pod, reports)
+        if said is not None and (not error or (goes_on and not said.digest)):
+            error, goes_on = said.error, bool(said.digest)
+    lowest = min(numbers, default=NEVER) if len(numbers) >= target.replicas else NEVER
+    if target.replicas == 0:
+        lowest = ledger.sequence
+    whole = rolled == len(numbers) >= target.replicas
+    return Progress(
+        workload,
+        target.replicas,
+        ready,
+        current,
+        lowest,
+        error,
+        whole,
+        goes_on,
+        tuple(volumes),
+        len(numbers),
+        trouble,
+    )
+
+
+def unserved(workload: str, target: Target, claims: Iterable[Claim], pods: Iterable[Pod]) -> tuple[str, ...]:
+    """Name the claims of a workload whose pods are beyond the number that is wanted, and have ended."""
+    there = {pod.name for pod in pods}
+    found = []
+    for claim in claims:
+        owner, _, number = claim.pod.rpartition("-")
+        if owner == workload and number.isdecimal() and int(number) >= target.replicas and claim.pod not in there:
+            found.append((int(number), claim.name))
+    return tuple(name for _, name in sorted(found))
+
+
+def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | None) -> int:
+    return NEVER if report is None else ledger.number(container, report.digest)
+
+
+def _error(
+    ledger: Ledger, workload: str, pod: Pod, reports: Mapping[tuple[str, str], AgentReport]
+) -> AgentReport | None:
+    """Give the report of an agent that says something against the digest that is demanded now.
+
+    What an agent lacks it cannot have seen, so an incomplete mount counts whatever its digest is.
+    """
+    for (name, container), digest in ledger.digests.items():
+        report = reports.get((pod.name, container))
+        if name != workload or report is None or not report.error or report.digest == digest:
+            continue
+        if report.seen == digest or report.error == Failure.INCOMPLETE_MOUNT:
+            return report
+    return None
+
+
+def lagging(
+    ledger: Ledger, pods: Iterable[Pod], reports: Mapping[tuple[str, str], AgentReport]
+) -> list[tuple[Pod, str, str]]:
+    """Give pod, container and digest where the demanded digest is not in force and was not refused."""
+    behind = []
+    for pod in pods:
+        if pod.deleting:
+            continue
+        for (workload, container), digest in ledger.digests.items():
+            if workload != pod.workload:
+                continue
+            report = reports.get((pod.name, container))
+            if report is None or report.digest != digest:
+                behind.append((pod, container, digest))
+    return behind

@@ -1,0 +1,110 @@
+"""A queue of writes to single objects, served by a few threads: the newest write of an object replaces the older one.
+
+A failed write is tried again with back-off, while other objects go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from postboat.cluster.retry import Backoff
+from postboat.cluster.types import ApiError, ConnectionFailedError, FencedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+log = logging.getLogger(__name__)
+
+Name = TypeVar("Name", bound="Hashable")
+Wish = TypeVar("Wish")
+_BACKOFF = Backoff(base=0.5, cap=30.0)
+
+
+class RetryQueue(Generic[Name, Wish]):
+    """A queue by name; `write` gives False, or raises, for what has to be tried again."""
+
+    def __init__(self, title: str, writers: int, write: Callable[[Name, Wish], bool]) -> None:
+        self.heartbeat = time.monotonic()
+        self._title, self._write = title, write
+        self._condition = threading.Condition()
+        self._due: OrderedDict[Name, Wish] = OrderedDict()
+        self._failures: dict[Name, int] = {}
+        self._held: dict[Name, float] = {}
+        self._busy: set[Name] = set()
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"{title} {number}", daemon=True) for number in range(writers)
+        ]
+
+    def start(self) -> None:
+        """Begin to write."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Write no more."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify_all()
+
+    def forget(self) -> None:
+        """Drop what waits."""
+        with self._condition:
+            self._due.clear()
+            self._failures.clear()
+            self._held.clear()
+
+    def put(self, name: Name, wish: Wish, *, after: float = 0.0) -> None:
+        """Take a wish, to be fulfilled after so many seconds; an older one of the same name is superseded."""
+        with self._condition:
+            self._due[name] = wish
+            if after:
+                self._held[name] = time.monotonic() + after
+            elif name not in self._failures:
+                self._held.pop(name, None)
+            self._condition.notify()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def _take(self) -> tuple[Name, Wish] | None:
+        """Wait for a wish about an object that no other thread is writing and that is not held back."""
+        with self._condition:
+            while not self._stopping:
+                self.heartbeat = now = time.monotonic()
+                for name, wish in self._due.items():
+                    if name not in self._busy and self._held.get(name, 0.0) <= now:
+                        del self._due[name]
+                        self._busy.add(name)
+                        return name, wish
+                self._condition.wait(0.5 if self._due else 5)
+            return None
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            name, wish = taken
+            failed = True
+            try:
+                failed = not self._write(name, wish)
+            except FencedError:
+                pass  # somebody else holds the Lease; what is still true then is written when this one has it again
+            except (ApiError, ConnectionFailedError) as failure:
+                log.warning("writing %s of %s failed, retrying: %s", self._title, name, failure)
+            except Exception:
+                log.exception("writing %s of %s failed, retrying", self._title, name)
+            self._done(name, wish, failed=failed)
+
+    def _done(self, name: Name, wish: Wish, *, failed: bool) -> None:
+        with self._condition:
+            self._busy.discard(name)
+            if not failed:
+                self._failures.pop(name, None)
+                self._held.pop(name, None)
+                return
+            self._failures[name] = self._failures.get(name, 0) + 1
+            self._held[name] = time.monotonic() + _BACKOFF.delay(self._failures[name], 1.0)
+            self._due.setdefault(name, wish)

@@ -1,0 +1,1 @@
+"""What the API server tells: informers, the changes that wait for a reconcile, and the snapshot that it begins with."""

@@ -1,0 +1,66 @@
+"""Assembles the snapshot of one MailServer: everything of its namespace at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from postboat.model.domains import age
+from postboat.model.platform import Environment
+from postboat.model.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from postboat.api import Resource
+    from postboat.controller.watch.change_buffer import NamespaceCache
+    from postboat.model.snapshot import SecretContent
+    from postboat.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """The ingredients of a snapshot."""
+
+    cache: NamespaceCache
+    secrets: Mapping[str, SecretContent]
+    environment: Environment
+    now: datetime
+    homes: Mapping[str, int] = field(default_factory=dict)
+    surveyed: bool = True
+    standing: int = 0
+    held: int | None = -1
+
+
+def surroundings(settings: Settings) -> Environment:
+    """Give what is true of the cluster, as far as the operator was told."""
+    return Environment(
+        settings.operator_namespace,
+        settings.cluster_domain,
+        dict(settings.images),
+        settings.image_pull_secrets,
+        settings.cluster_networks,
+    )
+
+
+def assemble(server: Resource, assembly: Assembly) -> Snapshot:
+    """Freeze everything that a decision about one MailServer may depend on."""
+    cache = assembly.cache
+    return Snapshot(
+        server=server,
+        servers=tuple(resource.name for resource in sorted(cache.of_kind("MailServer"), key=age)),
+        domains=cache.of_kind("MailDomain"),
+        mailboxes=cache.of_kind("Mailbox"),
+        addresses=cache.of_kind("MailAddress"),
+        connectors=cache.of_kind("Connector"),
+        relays=cache.of_kind("RelayHost"),
+        policies=cache.of_kind("FilterPolicy"),
+        secrets=assembly.secrets,
+        environment=assembly.environment,
+        now=assembly.now,
+        homes=assembly.homes,
+        surveyed=assembly.surveyed,
+        standing=assembly.standing,
+        held=assembly.held,
+    )

@@ -1,0 +1,208 @@
+"""The configuration of a MailServer without its domains and accounts: settings, certificate, keys, and what is missing.
+
+A change of a domain or an account does not change it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from postboat.api.mailserver import MailServerSpec
+from postboat.api.resource import Refusal, Resource
+from postboat.model import certificates, defaults, names
+from postboat.model.passwords import Place, referenced_password
+from postboat.model.platform import (
+    Certificate,
+    Domain,
+    Environment,
+    InternalSecrets,
+    Junk,
+    Platform,
+    Shard,
+    Wanted,
+    WantedKind,
+)
+from postboat.model.references import internal_secret, self_signed_secret, smtp_secret
+from postboat.model.snapshot import SecretContent
+from postboat.model.supported_fields import fields_verdict
+from postboat.model.verdict import DELETING, Reason, Verdict
+
+_MASTER_PLACE: Final = Place("spec.masterUser.passwordSecret", "there is no master user")
+_INTERNAL_KEYS: Final = (
+    "ca.crt",
+    "ca.key",
+    "client.crt",
+    "client.key",
+    "hash-key",
+    "master-password",
+    "operator-token",
+    "rspamd-enable-password",
+    "rspamd-password",
+    "smtp.crt",
+    "smtp.key",
+    "store.crt",
+    "store.key",
+    "valkey-password",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A platform without its domains and accounts, or the reason why there is none."""
+
+    verdict: Verdict
+    wanted: tuple[Wanted, ...]
+    shards: int
+    hash_key: bytes
+    base: Platform | None
+    certificate_verdict: Verdict | None = None
+    quota: int = 0
+    junk: Junk = field(default_factory=Junk)
+
+    def platform(
+        self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int, placed: int
+    ) -> Platform | None:
+        """Complete the platform; stores up to the `highest` stay, even beyond the number that is asked for."""
+        if self.base is None:
+            return None
+        store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1), placed=placed)
+        return replace(self.base, domains=domains, directory=directory, store=store)
+
+
+def settle_site(
+    resource: Resource, environment: Environment, secrets: Mapping[str, SecretContent], now: datetime
+) -> Site:
+    """Decide about the MailServer alone."""
+    spec = resource.spec
+    if not isinstance(spec, MailServerSpec):
+        message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailServer", "")
+        return Site(Verdict(Reason.INVALID, message, path), (), 1, b"", None)
+    shards = defaults.shards(spec)
+    if resource.deleting:
+        return Site(DELETING, (), shards, b"", None)
+    internal = secrets.get(internal_secret(resource.name))
+    wanted = list(_wanted_internal(resource, environment, internal, now))
+    certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)
+    wanted.extend(lacking)
+    key = internal.data.get("hash-key", b"") if internal is not None else b""
+    master = _master_password(resource.name, spec, secrets, key)
+    base = None
+    if certificate is not None and not certificates.missing(internal, _INTERNAL_KEYS) and internal is not None:
+        base = _base(resource, spec, environment, certificate, _internal(internal.data))
+        base = base if isinstance(master, Verdict) else replace(base, imap=replace(base.imap, master_password=master))
+    trouble = fault or (master if isinstance(master, Verdict) else None)
+    verdict = replace(trouble, effective=base is not None) if trouble is not None else fields_verdict(resource)
+    return Site(verdict, tuple(wanted), shards, key, base, fault, *defaults.mailbox_defaults(spec))
+
+
+def _master_password(
+    name: str, spec: MailServerSpec, secrets: Mapping[str, SecretContent], key: bytes
+) -> str | Verdict:
+    """Find the password of the master user, which has to fit into a line of a passwd file."""
+    reference = spec.master_user.password_secret if spec.master_user is not None else None
+    place = replace(_MASTER_PLACE, servers=(name,))
+    password = referenced_password(reference, names.MASTER_USER, secrets, key, place)
+    if isinstance(password, str) and ":" in password:
+        return Verdict(Reason.INVALID_SECRET, "the hash of the master user holds a colon", _MASTER_PLACE.path)
+    return password
+
+
+def _wanted_internal(
+    resource: Resource, environment: Environment, internal: SecretContent | None, now: datetime
+) -> list[Wanted]:
+    inside = f"{resource.namespace}.svc.{environment.cluster_domain}"
+    stores = (f"*.{resource.name}-store.{inside}",)
+    pods = f"{resource.name}-smtp-pods.{inside}"
+    hosts = {"store.crt": stores, "smtp.crt": (pods, f"*.{pods}"), "client.crt": ()}
+    why = ", ".join(certificates.missing(internal, _INTERNAL_KEYS))
+    if not why and internal is not None:
+        held = internal.data
+        faults = {
+            entry: certificates.worn(held[entry], covered, now)
+            or certificates.misfit(held[entry], held[_key_of(entry)], held["ca.crt"])
+            for entry, covered in hosts.items()
+        }
+        faults["ca.crt"] = certificates.ageing(held["ca.crt"], held.get("next.crt", b""), now) or certificates.misfit(
+            held["ca.crt"], held["ca.key"]
+        )
+        why = ", ".join(f"{key}: {fault}" for key, fault in faults.items() if fault)
+    if not why:
+        return []
+    return [Wanted(WantedKind.INTERNAL, internal_secret(resource.name), stores, hosts["smtp.crt"], why=why)]
+
+
+def _key_of(entry: str) -> str:
+    return f"{entry.removesuffix('.crt')}.key"
+
+
+def _certificate(
+    name: str, spec: MailServerSpec, secrets: Mapping[str, SecretContent], now: datetime
+) -> tuple[Certificate | None, Verdict | None, tuple[Wanted, ...]]:
+    fault = None
+    if spec.tls is not None and spec.tls.secret_name is not None:
+        given = certificates.from_secret(secrets.get(spec.tls.secret_name), spec.tls.secret_name, now)
+        if isinstance(given, Certificate):
+            return given, None, ()
+        last = certificates.last_good(secrets.get(smtp_secret(name)))
+        word = "the last good certificate stays" if last is not None else "a self-signed certificate stands in"
+        fault = replace(given, message=f"{given.message}; {word}")
+        if last is not None:
+            return last, fault, ()
+    own = certificates.self_signed(secrets.get(self_signed_secret(name)))
+    host = spec.hostname.lower()
+    why = "it does not exist"
+    if own is not None:
+        why = certificates.worn(own.chain, (host,), now) or certificates.misfit(own.chain, own.key)
+    lacking = (Wanted(WantedKind.SELF_SIGNED, self_signed_secret(name), (host,), why=why),) if why else ()
+    return own, fault, lacking
+
+
+def _internal(data: Mapping[str, bytes]) -> InternalSecrets:
+    return InternalSecrets(
+        ca=data["ca.crt"],
+        store_chain=data["store.crt"],
+        store_key=data["store.key"],
+        client_chain=data["client.crt"],
+        client_key=data["client.key"],
+        smtp_chain=data["smtp.crt"],
+        smtp_key=data["smtp.key"],
+        master_password=_word(data["master-password"]),
+        hash_key=data["hash-key"],
+        valkey_password=_word(data["valkey-password"]),
+        rspamd_password=_word(data["rspamd-password"]),
+        rspamd_enable_password=_word(data["rspamd-enable-password"]),
+        operator_token=_word(data["operator-token"]),
+    )
+
+
+def _word(content: bytes) -> str:
+    """Read a password of our own; only letters and digits are ever made, so nothing else is let through."""
+    return "".join(character for character in content.decode("ascii", "ignore") if character.isalnum())
+
+
+def _base(
+    resource: Resource,
+    spec: MailServerSpec,
+    environment: Environment,
+    certificate: Certificate,
+    internal: InternalSecrets,
+) -> Platform:
+    return Platform(
+        name=resource.name,
+        namespace=resource.namespace,
+        uid=resource.uid,
+        environment=environment,
+        hostname=spec.hostname.lower(),
+        certificate=certificate,
+        internal=internal,
+        client_service=defaults.client_service(spec),
+        smtp=defaults.smtp(spec),
+        imap=defaults.imap(spec),
+        store=defaults.store(spec),
+        filter_replicas=defaults.filter_replicas(spec),
+        valkey=defaults.valkey_volume(spec),
+        scheduling=defaults.scheduling(spec),
+        domains=(),
+        directory=(Shard(),) * names.SHARDS,
+    )
