@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from postboat.model import supported_fields as in_force
+from postboat.model.kinds import RULES
 from tools import rows
 
 PAGE = """
@@ -93,7 +93,7 @@ def test_the_page_lists_the_fields_in_force() -> None:
     page = Path(rows.ROOT, "docs/features.md").read_text().partition("## In force")[2]
     stated = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
     listed = {kind: set(re.findall(r"`([^`]+)`", fields)) for kind, fields in stated.items()}
-    assert listed == {kind: set(paths) for kind, paths in in_force._PATHS.items()}
+    assert listed == {kind: set(rules.supported) for kind, rules in RULES.items() if rules.supported is not None}
 
 
 def test_failures_of_every_suite_are_told_with_their_reasons() -> None:

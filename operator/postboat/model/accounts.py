@@ -12,12 +12,12 @@ from postboat.api.resource import Refusal, Resource
 from postboat.model import defaults, names
 from postboat.model.belonging import belonging
 from postboat.model.domains import age
+from postboat.model.kinds import fields_verdict
 from postboat.model.mailbox_graph import Node, node
 from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import PUBLIC_STORE, UNPLACED, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
 from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import SecretContent
-from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "subscriptions", "tmp"})

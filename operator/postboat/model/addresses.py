@@ -12,7 +12,7 @@ from postboat.api.resource import Refusal, Resource
 from postboat.model import names
 from postboat.model.belonging import belonging
 from postboat.model.domains import age
-from postboat.model.supported_fields import fields_verdict
+from postboat.model.kinds import fields_verdict
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _ROUTING: Final = frozenset("!%")

@@ -10,12 +10,12 @@ from typing import Final
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Refusal, Resource
 from postboat.model import names
+from postboat.model.kinds import fields_verdict
 from postboat.model.platform import Domain, Wanted
 from postboat.model.references import signs
 from postboat.model.relays import Relays
 from postboat.model.signing import Signing, settle
 from postboat.model.snapshot import SecretContent
-from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
 
 _MOST_KEYS: Final = 400

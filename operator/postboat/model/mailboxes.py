@@ -10,9 +10,10 @@ from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, placed, settle
 from postboat.model.belonging import moved
+from postboat.model.kinds import secret_names
 from postboat.model.mailbox_graph import Relations
 from postboat.model.platform import UNPLACED, Account
-from postboat.model.references import own, secret_names
+from postboat.model.references import own
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
 

@@ -1,45 +1,17 @@
-"""The Secrets that an object names, and those the platform made for it.
-
-What is read from the cluster follows from here alone.
-"""
+"""Names of the Secrets that an object leads to, and of those that the platform makes for itself."""
 
 from collections.abc import Iterable
 from re import ASCII
 from re import compile as pattern
 from typing import Final
 
-from postboat.api.mailbox import MailboxSpec
 from postboat.api.maildomain import MailDomainSpec
-from postboat.api.mailserver import MailServerSpec
-from postboat.api.resource import Resource
 from postboat.model import names
 
 _OWN: Final = pattern(r"internal|selfsigned|smtp|smtp-edge|imap|store|filter|valkey|directory-[0-9]{2}", ASCII)
 """What follows the name of the MailServer in the name of a Secret of its own."""
 _LONGEST_STEM: Final = 240
 """Letters of a MailDomain in the name of a Secret, which has 253 in all."""
-
-
-def secret_names(resource: Resource) -> frozenset[str]:
-    """Name every Secret that the decision about an object may look at."""
-    spec = resource.spec
-    match spec:
-        case MailServerSpec():
-            own = {internal_secret(resource.name), self_signed_secret(resource.name), smtp_secret(resource.name)}
-            if spec.tls is not None and spec.tls.secret_name is not None:
-                own.add(spec.tls.secret_name)
-            if spec.master_user is not None:
-                own.add(spec.master_user.password_secret.name)
-            return frozenset(own)
-        case MailDomainSpec():
-            used = {dkim_secret(resource.name, spec)} if signs(spec) else set()
-            if spec.relay is not None and spec.relay.ca_secret is not None:
-                used.add(spec.relay.ca_secret.name)
-            return frozenset(used)
-        case MailboxSpec():
-            return frozenset({spec.password_secret.name}) if spec.password_secret is not None else frozenset()
-        case _:
-            return frozenset()
 
 
 def own(name: str, servers: Iterable[str]) -> bool:

@@ -16,11 +16,11 @@ from postboat.model.belonging import belonging, moved
 from postboat.model.defaults import policy
 from postboat.model.directory import Directory
 from postboat.model.domains import Domains, resolve_domains
+from postboat.model.kinds import fields_verdict, secret_names
 from postboat.model.platform import Platform, Wanted
-from postboat.model.references import filter_secret, secret_names
+from postboat.model.references import filter_secret
 from postboat.model.server_config import Site, settle_site
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
-from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 

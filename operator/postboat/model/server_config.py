@@ -11,6 +11,7 @@ from typing import Final
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
 from postboat.model import certificates, defaults, names
+from postboat.model.kinds import fields_verdict
 from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import (
     Certificate,
@@ -25,7 +26,6 @@ from postboat.model.platform import (
 )
 from postboat.model.references import internal_secret, self_signed_secret, smtp_secret
 from postboat.model.snapshot import SecretContent
-from postboat.model.supported_fields import fields_verdict
 from postboat.model.verdict import DELETING, Reason, Verdict
 
 _MASTER_PLACE: Final = Place("spec.masterUser.passwordSecret", "there is no master user")

@@ -31,9 +31,9 @@ from postboat.controller.statuses.writer import Judgement, StatusWriter
 from postboat.controller.watch.informers import RESOURCES, Informers
 from postboat.controller.watch.snapshot import surroundings
 from postboat.controller.watch.unowned import UnownedObjects, is_unowned
+from postboat.model.kinds import LASTING, RULES
 from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import Gone
-from postboat.status.report import LASTING, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -189,7 +189,7 @@ class Operator:
         known = new or old
         if known is None:
             return
-        ours = self.pending_statuses.shown(old, new, (*fields_of(known.kind), "usage"))
+        ours = self.pending_statuses.shown(old, new, (*RULES[known.kind].status_fields, "usage"))
         if not self._running:
             return
         if old is not None and new is not None and _only_status(old, new):

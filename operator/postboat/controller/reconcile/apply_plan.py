@@ -16,7 +16,8 @@ from postboat.controller.reconcile.lookups import addresses, named_shards
 from postboat.controller.reconcile.worker import NamespaceEndsError, NotLeadingError
 from postboat.controller.rollout.progress import Target
 from postboat.model.defaults import paused
-from postboat.model.references import internal_secret, secret_names, self_signed_secret
+from postboat.model.kinds import secret_names
+from postboat.model.references import internal_secret, self_signed_secret
 from postboat.objects.config import contents_of, note_of
 from postboat.objects.meta import TEMPLATE_DIGEST
 from postboat.objects.plan import demanded, emptied, lacking

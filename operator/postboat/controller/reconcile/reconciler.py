@@ -38,7 +38,7 @@ from postboat.controller.statuses.reporter import Reporter
 from postboat.controller.watch.change_buffer import ChangeBuffer, NamespaceCache
 from postboat.controller.watch.snapshot import Assembly, assemble
 from postboat.model.defaults import paused
-from postboat.model.references import secret_names
+from postboat.model.kinds import secret_names
 from postboat.model.snapshot import Gone, SecretContent, Servers
 
 if TYPE_CHECKING:

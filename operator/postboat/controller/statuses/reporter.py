@@ -19,9 +19,10 @@ from postboat.controller.statuses.ready_tracker import Due, ReadyTracker
 from postboat.controller.statuses.writer import Judgement, patch_of
 from postboat.controller.watch.informers import RESOURCES
 from postboat.model.belonging import belonging
+from postboat.model.kinds import LASTING, RULES
 from postboat.model.verdict import Reason, Verdict
 from postboat.status.observation import Moment, Observation, Workload
-from postboat.status.report import LASTING, fields_of, report
+from postboat.status.report import report
 from postboat.status.server import report_server
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Reporter:
                 self._reported = None
             elif self._members.get(key) != (new.uid, new.generation) or self._facts.plan is None:
                 return True  # a plan that knows it is still to come
-            elif all(old.status.get(field) == new.status.get(field) for field in fields_of(new.kind)):
+            elif all(old.status.get(field) == new.status.get(field) for field in RULES[new.kind].status_fields):
                 return True
             else:
                 verdict = self._facts.plan.verdicts.get(key)

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from postboat.api import Resource
-from postboat.model.references import secret_names
+from postboat.model.kinds import secret_names
 from postboat.model.snapshot import Gone, Held, Home, SecretContent, Servers, Surveyed
 
 if TYPE_CHECKING:
