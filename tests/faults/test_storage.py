@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from postboat.agent.ports import INVENTORY
 from postboat.cluster.types import EVENT, SECRET, ResourceType
-from postboat.objects.components import STORE_OPERATOR
 
 from .platform import eventually
 from .stage import RESOURCES
@@ -94,7 +94,7 @@ class Store:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self.server = ThreadingHTTPServer((platform.pods.address("store"), STORE_OPERATOR), Handler)
+        self.server = ThreadingHTTPServer((platform.pods.address("store"), INVENTORY.number), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "store.crt", folder / "store.key")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)

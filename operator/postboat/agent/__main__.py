@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postboat.agent import storage
+from postboat.agent import ports, storage
 from postboat.agent.activation import Activator
 from postboat.agent.children import Children
 from postboat.agent.hangs import Monitor
@@ -53,7 +53,7 @@ class Settings:
     grace: float
     mail: Path | None = None
     """The volume of the mail: only a store has one."""
-    operator_port: int = 9443
+    operator_port: int = ports.INVENTORY.number
     volume: Path | None = None
     """Where the container's claim is mounted."""
 
@@ -64,11 +64,11 @@ class Settings:
             config=Path(environment.get("POSTBOAT_CONFIG", "/etc/postboat")),
             state=Path(environment.get("POSTBOAT_STATE", "/var/lib/postboat")),
             run=Path(environment.get("POSTBOAT_RUN", "/run/postboat")),
-            port=int(environment.get("POSTBOAT_PORT", "9100")),
+            port=int(environment.get("POSTBOAT_PORT", str(ports.AGENT.number))),
             grace=float(environment.get("POSTBOAT_GRACE", "20")),
             mail=Path(environment["POSTBOAT_MAIL"]) if environment.get("POSTBOAT_MAIL") else None,
             volume=Path(environment["POSTBOAT_VOLUME"]) if environment.get("POSTBOAT_VOLUME") else None,
-            operator_port=int(environment.get("POSTBOAT_OPERATOR_PORT", "9443")),
+            operator_port=int(environment.get("POSTBOAT_OPERATOR_PORT", str(ports.INVENTORY.number))),
         )
 
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from postboat.agent import ports
 from postboat.agent.probe import Probe, Tls
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ log = logging.getLogger(__name__)
 BEAT = 2.0  # seconds between two looks
 SECONDS = 5.0  # for an answer of a store
 PAUSE = 10.0  # seconds at least between two flushes for mail that stores which answer did not take
-PORT = 10024
-_HOST = re.compile(r"inet:(?P<host>[a-z0-9.-]+):12340")
+_HOST = re.compile(rf"inet:(?P<host>[a-z0-9.-]+):{ports.QUOTA.number}")
 # The DSN codes of a store that cannot be found or reached, says 421, or gives no answer. During DATA it is no sign that
 # the store was away: a message that breaks a delivery would be tried without end.
 _NOT_REACHED = re.compile(r"^(?:4\.4\.\d+|4\.7\.5|4\.3\.2)$")
@@ -99,7 +99,12 @@ class Recovery:
 
     def _probe(self, store: str, name: str) -> Probe:
         pair = self._active / "client.pem"
-        return Probe((store, PORT), (b"220",), farewell=b"QUIT\r\n", tls=Tls(name, self._active / "ca.pem", pair, pair))
+        return Probe(
+            (store, ports.LMTP.number),
+            (b"220",),
+            farewell=b"QUIT\r\n",
+            tls=Tls(name, self._active / "ca.pem", pair, pair),
+        )
 
     def _run(self) -> None:
         while True:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from postboat.agent import ports
 from postboat.agent.fill import Fill
 from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
@@ -33,7 +34,7 @@ TOUCH = "postboat.dev/touch"
 POD_SELECTOR = SELECTOR
 CLAIM_SELECTOR = f"{NAME}=postboat"
 """A StatefulSet copies no more than its selector to its claims."""
-EDGE_PORT, AGENT_PORT = 9101, 9100
+EDGE_PORT, AGENT_PORT = ports.EDGE_AGENT.number, ports.AGENT.number
 ASKERS = 16
 LONGEST_ANSWER = 4096
 

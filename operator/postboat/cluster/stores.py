@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from postboat.agent.ports import INVENTORY
 from postboat.model.census import Kept
-from postboat.objects.components import STORE_OPERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ASKERS = 8
 LONGEST_ROUND = 10.0
 """Seconds for which a round of questions may last, however many stores hang."""
+INVENTORY_PORT = INVENTORY.number
 LONGEST_SILENCE = 4.0
 """Seconds without a byte of an answer after which a store counts as silent."""
 LONGEST_ANSWER = 1 << 20
@@ -149,7 +150,7 @@ class Stores:
         host = access.host(store)
         pool = urllib3.HTTPSConnectionPool(
             pod.ip,
-            STORE_OPERATOR,
+            INVENTORY_PORT,
             ssl_context=self._context(access.authority),
             server_hostname=host,
             assert_hostname=host,

@@ -21,6 +21,10 @@ class Protocol(StrEnum):
     SIEVE = "sieve"
 
 
+READING: Final = (Protocol.IMAP, Protocol.POP3, Protocol.SIEVE)
+"""The ways to read mail and to manage scripts, which the imap pods offer."""
+
+
 class WantedKind(StrEnum):
     """The three Secrets that the platform makes for itself."""
 

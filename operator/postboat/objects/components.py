@@ -1,18 +1,16 @@
 """The five components of a platform: pods, containers, ports, folders and rights, each stated once.
 
-Workloads, Services and network policies all follow from this one table.
+Workloads and Services follow from this table; the numbers of the ports stand in `agent/ports.py`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from postboat.agent import ports
+from postboat.agent.ports import AGENT, Port
 from postboat.model.platform import Platform, Volume
 
-AGENT: Final = 9100
-EDGE_AGENT: Final = 9101
-STORE_OPERATOR: Final = 9443
-"""Where a store tells the operator of its mailboxes, over TLS and by a secret."""
 POSTFIX_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID")
 
 
@@ -24,13 +22,13 @@ class Container:
     image: str
     unit: str
     uid: int
-    ports: Mapping[str, int]
+    ports: tuple[Port, ...]
     folders: Mapping[str, str]
     requests: Mapping[str, str]
     memory: str
     """The most memory that it may use, by default; docs/installation.md has what was measured."""
     shard_key: str = ""
-    agent: int = AGENT
+    agent: int = AGENT.number
     capabilities: tuple[str, ...] = ()
     suffix: str = ""
     sidecar: bool = False
@@ -62,15 +60,13 @@ class Component:
 
 
 _DOVECOT_FOLDERS: Final = {"dovecot": "/run/dovecot"}
-_IMAP_PORTS: Final = {"imap": 10143, "imaps": 10993, "pop3": 10110, "pop3s": 10995, "sieve": 14190}
-_STORE_PORTS: Final = {"lmtp": 10024, "imap": 10143, "pop3": 10110, "sieve": 14190, "quota": 12340}
 
 _POSTFIX: Final = Container(
     name="postfix",
     image="postfix",
     unit="smtp",
     uid=0,
-    ports={"smtp": 10025, "submission": 10587, "submissions": 10465, "inner": 10026},
+    ports=(*ports.CLIENTS["smtp"], ports.INNER),
     folders={"data": "/var/lib/postfix"},
     requests={"cpu": "50m", "memory": "96Mi"},
     memory="2Gi",
@@ -82,12 +78,12 @@ _EDGE: Final = Container(
     image="dovecot",
     unit="smtp-edge",
     uid=5000,
-    ports={},
+    ports=(),
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "20m", "memory": "64Mi"},
     memory="1Gi",
     shard_key="edge",
-    agent=EDGE_AGENT,
+    agent=ports.EDGE_AGENT.number,
     suffix="edge-",
     sidecar=True,  # logins still work while Postfix drains
 )
@@ -96,7 +92,7 @@ _IMAP: Final = Container(
     image="dovecot",
     unit="imap",
     uid=5000,
-    ports=_IMAP_PORTS,
+    ports=(*ports.CLIENTS["imap"], *ports.CLIENTS["pop3"], *ports.CLIENTS["sieve"]),
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "50m", "memory": "96Mi"},
     memory="1Gi",
@@ -107,19 +103,19 @@ _STORE: Final = Container(
     image="dovecot",
     unit="store",
     uid=5000,
-    ports=_STORE_PORTS,
+    ports=(ports.LMTP, *ports.LOGINS, ports.QUOTA),
     folders=_DOVECOT_FOLDERS,
     requests={"cpu": "100m", "memory": "128Mi"},
     memory="4Gi",
     shard_key="store",
-    environment={"POSTBOAT_MAIL": "/srv/mail", "POSTBOAT_OPERATOR_PORT": str(STORE_OPERATOR)},
+    environment={"POSTBOAT_MAIL": "/srv/mail", "POSTBOAT_OPERATOR_PORT": str(ports.INVENTORY.number)},
 )
 _RSPAMD: Final = Container(
     name="rspamd",
     image="rspamd",
     unit="filter",
     uid=5001,
-    ports={"milter": 11332, "controller": 11334},
+    ports=(ports.MILTER, ports.CONTROLLER),
     folders={"rspamd": "/run/rspamd", "cache": "/var/lib/rspamd"},
     requests={"cpu": "100m", "memory": "384Mi"},
     memory="1Gi",
@@ -129,7 +125,7 @@ _VALKEY: Final = Container(
     image="valkey",
     unit="valkey",
     uid=5002,
-    ports={"valkey": 6379},
+    ports=(ports.VALKEY,),
     folders={},
     requests={"cpu": "20m", "memory": "48Mi"},
     memory="2Gi",

@@ -7,21 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
 
-from postboat.model.platform import Platform, Protocol
-from postboat.objects.components import AGENT, COMPONENTS, EDGE_AGENT, STORE_OPERATOR, Component, replicas
+from postboat.agent import ports
+from postboat.agent.ports import Port
+from postboat.model.platform import READING, Platform
+from postboat.objects.components import COMPONENTS, Component, replicas
 from postboat.objects.meta import Body, metadata, selector
 
-_SMTP_PORTS: Final = {"smtp": (25, 10025), "submission": (587, 10587), "submissions": (465, 10465)}
-_IMAP_PORTS: Final = {
-    Protocol.IMAP: {"imap": (143, 10143), "imaps": (993, 10993)},
-    Protocol.POP3: {"pop3": (110, 10110), "pop3s": (995, 10995)},
-    Protocol.SIEVE: {"sieve": (4190, 14190)},
-}
-_INNER_SERVICES: Final = {
-    "filter": {"milter": (11332, 11332), "controller": (11334, 11334)},
-    "valkey": {"valkey": (6379, 6379)},
-}
-_STORE_LOGINS: Final = (10143, 10110, 14190)
+_INNER_SERVICES: Final = {"filter": (ports.MILTER, ports.CONTROLLER), "valkey": (ports.VALKEY,)}
 _LINK: Final = ("169.254.0.0/16", "fe80::/10")
 """Addresses of the link, where clouds serve the credentials of a node."""
 
@@ -29,53 +21,62 @@ _LINK: Final = ("169.254.0.0/16", "fe80::/10")
 def services(platform: Platform) -> Iterable[Body]:
     """Make all Services: headless ones for the pods, one for clients of each kind, and the inner ones."""
     for component in COMPONENTS:
-        ports = {name: (port, port) for container in component.containers for name, port in container.ports.items()}
+        inside = [port for container in component.containers for port in container.ports]
         headless = {"clusterIP": "None", "publishNotReadyAddresses": True}
-        yield _service(platform, component.governing, component.name, ports, headless)
-    for name, ports in _INNER_SERVICES.items():
-        yield _service(platform, name, name, ports, {})
-    yield _client_service(platform, "smtp", _SMTP_PORTS)
+        yield _service(platform, component.governing, component.name, _offered(inside), headless)
+    for name, reached in _INNER_SERVICES.items():
+        yield _service(platform, name, name, _offered(reached), {})
+    yield _client_service(platform, "smtp", ports.CLIENTS["smtp"])
     yield _client_service(platform, "imap", _imap_ports(platform))
 
 
 def policies(platform: Platform) -> Iterable[Body]:
     """Make one network policy a component, for both directions."""
-    imap = [port for _, port in _imap_ports(platform).values()]
     dns = {"ports": [_port(53, "TCP"), _port(53, "UDP")]}
 
-    def pods(component: str, *ports: int, to: bool = True) -> Body:
-        return {("to" if to else "from"): [_pods(platform, component)], "ports": [_port(port) for port in ports]}
+    def pods(component: str, *reached: Port, to: bool = True) -> Body:
+        return {("to" if to else "from"): [_pods(platform, component)], "ports": _inside(reached)}
 
     yield _policy(
         platform,
         "smtp",
-        (EDGE_AGENT, AGENT),
-        [{"ports": [_port(port) for _, port in _SMTP_PORTS.values()]}, pods("store", 10026, to=False)],
+        (ports.EDGE_AGENT, ports.AGENT),
+        [{"ports": _inside(ports.CLIENTS["smtp"])}, pods("store", ports.INNER, to=False)],
         [
             dns,
-            pods("filter", 11332),
-            pods("store", 10024, 12340),
+            pods("filter", ports.MILTER),
+            pods("store", ports.LMTP, ports.QUOTA),
             *_outside(platform),
         ],
     )
     yield _policy(
-        platform, "imap", (AGENT,), [{"ports": [_port(port) for port in imap]}], [dns, pods("store", *_STORE_LOGINS)]
+        platform,
+        "imap",
+        (ports.AGENT,),
+        [{"ports": _inside(_imap_ports(platform))}],
+        [dns, pods("store", *ports.LOGINS)],
     )
     # People of other stores visit the first one for the public mailboxes.
     several = platform.store.replicas > 1
     yield _policy(
         platform,
         "store",
-        (AGENT, STORE_OPERATOR),
+        (ports.AGENT, ports.INVENTORY),
         [
-            pods("smtp", 10024, 12340, to=False),
-            pods("imap", *_STORE_LOGINS, to=False),
-            *([pods("store", _STORE_LOGINS[0], to=False)] if several else []),
+            pods("smtp", ports.LMTP, ports.QUOTA, to=False),
+            pods("imap", *ports.LOGINS, to=False),
+            *([pods("store", ports.IMAP, to=False)] if several else []),
         ],
-        [dns, pods("smtp", 10026), *([pods("store", _STORE_LOGINS[0])] if several else [])],
+        [dns, pods("smtp", ports.INNER), *([pods("store", ports.IMAP)] if several else [])],
     )
-    yield _policy(platform, "filter", (AGENT, 11334), [pods("smtp", 11332, to=False)], [dns, pods("valkey", 6379)])
-    yield _policy(platform, "valkey", (AGENT,), [pods("filter", 6379, to=False)], [])
+    yield _policy(
+        platform,
+        "filter",
+        (ports.AGENT, ports.CONTROLLER),
+        [pods("smtp", ports.MILTER, to=False)],
+        [dns, pods("valkey", ports.VALKEY)],
+    )
+    yield _policy(platform, "valkey", (ports.AGENT,), [pods("filter", ports.VALKEY, to=False)], [])
 
 
 def _outside(platform: Platform) -> Iterator[Body]:
@@ -86,7 +87,7 @@ def _outside(platform: Platform) -> Iterator[Body]:
     """
     relays = {(domain.relay.host, domain.relay.port) for domain in platform.domains if domain.relay is not None}
     literal = {(address, port) for host, port in relays if (address := _literal(host))}
-    named = {25} | {port for host, port in relays if not _literal(host)}
+    named = {ports.SMTP.public} | {port for host, port in relays if not _literal(host)}
     yield {"to": _world(platform), "ports": [_port(port) for port in sorted(named)]}
     for address, port in sorted(literal):
         yield {"to": [{"ipBlock": {"cidr": address}}], "ports": [_port(port)]}
@@ -115,17 +116,22 @@ def budgets(platform: Platform) -> Iterable[Body]:
     return (_budget(platform, component) for component in COMPONENTS if replicas(platform, component) > 1)
 
 
-def _imap_ports(platform: Platform) -> dict[str, tuple[int, int]]:
-    return {
-        name: ports
-        for protocol, listeners in _IMAP_PORTS.items()
-        if protocol in platform.imap.protocols
-        for name, ports in listeners.items()
-    }
+def _imap_ports(platform: Platform) -> tuple[Port, ...]:
+    offered = (protocol for protocol in READING if protocol in platform.imap.protocols)
+    return tuple(port for protocol in offered for port in ports.CLIENTS[protocol])
+
+
+def _offered(inside: Iterable[Port]) -> tuple[Port, ...]:
+    """Offer ports inside the cluster under the numbers that the daemons listen on."""
+    return tuple(port._replace(public=port.number) for port in inside)
+
+
+def _inside(reached: Iterable[Port]) -> list[Body]:
+    return [_port(port.number) for port in reached]
 
 
 def _service(
-    platform: Platform, suffix: str, component: str, ports: Mapping[str, tuple[int, int]], more: Mapping[str, object]
+    platform: Platform, suffix: str, component: str, offered: Iterable[Port], more: Mapping[str, object]
 ) -> Body:
     return {
         "apiVersion": "v1",
@@ -135,8 +141,8 @@ def _service(
             "type": "ClusterIP",
             "selector": selector(platform, component),
             "ports": [
-                {"name": name, "port": port, "targetPort": target, "protocol": "TCP"}
-                for name, (port, target) in ports.items()
+                {"name": port.name, "port": port.public, "targetPort": port.number, "protocol": "TCP"}
+                for port in offered
             ],
             "sessionAffinity": "None",
             **more,
@@ -144,7 +150,7 @@ def _service(
     }
 
 
-def _client_service(platform: Platform, name: str, ports: Mapping[str, tuple[int, int]]) -> Body:
+def _client_service(platform: Platform, name: str, offered: Iterable[Port]) -> Body:
     wanted = platform.client_service
     spec: Body = {"type": wanted.type}
     if wanted.type != "ClusterIP":
@@ -157,14 +163,14 @@ def _client_service(platform: Platform, name: str, ports: Mapping[str, tuple[int
         spec["ipFamilyPolicy"] = wanted.family_policy
     if wanted.families:
         spec["ipFamilies"] = list(wanted.families)
-    service = _service(platform, name, name, ports, spec)
+    service = _service(platform, name, name, offered, spec)
     if wanted.annotations:
         service["metadata"]["annotations"] = dict(wanted.annotations)
     return service
 
 
 def _policy(
-    platform: Platform, component: str, operator_ports: Iterable[int], ingress: list[Body], egress: list[Body]
+    platform: Platform, component: str, operator_ports: Iterable[Port], ingress: list[Body], egress: list[Body]
 ) -> Body:
     operator = {
         "from": [
@@ -175,7 +181,7 @@ def _policy(
                 "podSelector": {"matchLabels": {"app.kubernetes.io/component": "operator"}},
             }
         ],
-        "ports": [_port(port) for port in sorted(operator_ports)],
+        "ports": [_port(number) for number in sorted(port.number for port in operator_ports)],
     }
     return {
         "apiVersion": "networking.k8s.io/v1",

@@ -118,7 +118,7 @@ def _placement(platform: Platform, component: Component, scheduling: Scheduling)
 
 def _container(platform: Platform, component: Component, container: Container, scheduling: Scheduling) -> Body:
     main = container is component.containers[0]
-    ports = {**container.ports, f"{container.suffix}agent": container.agent}
+    ports = {port.name: port.number for port in container.ports} | {f"{container.suffix}agent": container.agent}
     return {
         "name": container.name,
         "image": platform.environment.images[container.image],

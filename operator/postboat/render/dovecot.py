@@ -8,25 +8,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from postboat.agent import ports
+from postboat.agent.ports import Port
 from postboat.model import names
-from postboat.model.platform import Imap, Platform, Protocol
+from postboat.model.platform import READING, Imap, Platform, Protocol
 from postboat.model.routes import POSTMASTER
 from postboat.render import escape, public
 from postboat.render.files import Effect, File
 from postboat.render.postfix import LMTP_CONCURRENCY
-from postboat.render.tables import LMTP_PORT
 from postboat.render.template import ACTIVE, fill, script
 from postboat.render.transport_security import CIPHERS
 
 FOLDERS: Final = ("Archive", "Drafts", "Junk", "Sent", "Trash")
 SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk", "replies")
-STORE_PORTS: Final = {"imap": 10143, "pop3": 10110, "sieve": 14190, "lmtp": LMTP_PORT}
+_STORE_LOGINS: Final = {port.name: port for port in ports.LOGINS}
 _LOGIN: Final = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login"}
-_CLIENT_PORTS: Final = {
-    Protocol.IMAP: (("imap", 10143), ("imaps", 10993)),
-    Protocol.POP3: (("pop3", 10110), ("pop3s", 10995)),
-    Protocol.SIEVE: (("sieve", 14190),),
-}
 # A session within TLS or through a proxy stays in the login process for its whole life: one for each would mean that
 # the hundred-and-first session is dropped.
 _LOGIN_SETTINGS: Final = (
@@ -157,9 +153,9 @@ class Lookup:
     fields: tuple[str, ...]
 
 
-def _port(name: str, port: int) -> Block:
-    tls = ("ssl = yes",) if name in _WITH_TLS else ()
-    return Block("inet_listener", name, (f"port = {port}", *tls))
+def _port(port: Port) -> Block:
+    tls = ("ssl = yes",) if port.name in _WITH_TLS else ()
+    return Block("inet_listener", port.name, (f"port = {port.number}", *tls))
 
 
 def _deliveries(platform: Platform) -> Service:
@@ -174,11 +170,11 @@ def _deliveries(platform: Platform) -> Service:
         "restart_request_count = 1000",
         f"executable = /usr/bin/env OPENSSL_CONF={ACTIVE}/lmtp.cnf /usr/lib/dovecot/lmtp",
     )
-    return Service("lmtp", settings, (_port("lmtp", LMTP_PORT),))
+    return Service("lmtp", settings, (_port(ports.LMTP),))
 
 
-def _login_service(protocol: str, ports: Iterable[tuple[str, int]]) -> Service:
-    open_ports = tuple(_port(name, port) for name, port in ports)
+def _login_service(protocol: str, opened: Iterable[Port]) -> Service:
+    open_ports = tuple(_port(port) for port in opened)
     used = {block.name for block in open_ports}
     closed = tuple(Block("inet_listener", name, ("port = 0",)) for name in _ALL_LISTENERS[protocol] if name not in used)
     return Service(_LOGIN[protocol], _LOGIN_SETTINGS, open_ports + closed)
@@ -189,7 +185,7 @@ def _query(columns: str, protocol: str, who: str = _OWN) -> str:
 
 
 def _proxied(protocol: Protocol, who: str) -> Lookup:
-    columns = f"user, password, host, {STORE_PORTS[protocol]} AS port"
+    columns = f"user, password, host, {_STORE_LOGINS[protocol].number} AS port"
     # Dovecot 2.4.1 mixes a side channel into trusted proxy sessions; within TLS, replies then get stuck in every sixth.
     fields = ("proxy = y", "proxy_no_multiplex = y", "starttls = y", _MASTER, "!include master.conf")
     return Lookup(protocol, _query(columns, protocol, who), fields)
@@ -239,8 +235,8 @@ def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
 
 def imap_files(platform: Platform) -> tuple[File, ...]:
     """Render the edge for people who read mail."""
-    protocols = tuple(protocol for protocol in _CLIENT_PORTS if protocol in platform.imap.protocols)
-    services = tuple(_login_service(protocol, _CLIENT_PORTS[protocol]) for protocol in protocols)
+    protocols = tuple(protocol for protocol in READING if protocol in platform.imap.protocols)
+    services = tuple(_login_service(protocol, ports.CLIENTS[protocol]) for protocol in protocols)
     clear = platform.imap.allow_clear_text
     who = _OWN_OR_MASTER if platform.imap.master_password else _OWN
     line = f"{names.MASTER_USER}:{platform.imap.master_password}::::::\n".encode()
@@ -269,7 +265,7 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
 def store_files(platform: Platform) -> tuple[File, ...]:
     """Render a store; all stores are alike but for their volume."""
     services = (
-        *(_login_service(protocol, ((protocol, STORE_PORTS[protocol]),)) for protocol in _LOGIN),
+        *(_login_service(protocol, (_STORE_LOGINS[protocol],)) for protocol in _LOGIN),
         _deliveries(platform),
     )
     message_size = min(platform.smtp.message_size, _LARGEST_MESSAGE)
@@ -290,7 +286,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         connections=platform.imap.connections,
         message_size=message_size,
         quota_warning=platform.store.quota_warning,
-        submission=f"{platform.fqdn('smtp-pods')}:10026",
+        submission=f"{platform.fqdn('smtp-pods')}:{ports.INNER.number}",
         services=services,
         **public.values(platform),
     )

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from postboat.agent import ports
 from postboat.model import names
 from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, LED_ON, LMTP_PORT, authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, authority_file, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
 """How many deliveries to one store go on at once, from each smtp pod."""
-QUOTA_PORT: Final = 12340
 CLIENT_SESSIONS: Final = 30
 """So many sessions one client has on a port: many such clients together still leave room for others."""
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
@@ -113,10 +113,10 @@ class Listener:
 
 
 LISTENERS: Final = (
-    Listener(10025, "smtpd", (), processes=250),
-    Listener(10587, "submission", _SUBMISSION, processes=150),
-    Listener(10465, "submissions", (*_SUBMISSION, "smtpd_tls_wrappermode = yes"), processes=150),
-    Listener(10026, "inner", _INNER),
+    Listener(ports.SMTP.number, "smtpd", (), processes=250),
+    Listener(ports.SUBMISSION.number, "submission", _SUBMISSION, processes=150),
+    Listener(ports.SUBMISSIONS.number, "submissions", (*_SUBMISSION, "smtpd_tls_wrappermode = yes"), processes=150),
+    Listener(ports.INNER.number, "inner", _INNER),
 )
 
 
@@ -129,7 +129,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         hostname=escape.postfix_word(platform.hostname),
         helo=escape.postfix_word(platform.smtp.helo),
         ciphers=CIPHERS,
-        milter=escape.postfix_word(f"inet:{platform.fqdn('filter')}:11332"),
+        milter=escape.postfix_word(f"inet:{platform.fqdn('filter')}:{ports.MILTER.number}"),
         message_size=min(platform.smtp.message_size, _LARGEST_MESSAGE),
         queue_lifetime=min(platform.smtp.queue_lifetime, _LONGEST_LIFETIME),
         most_targets=MOST_TARGETS,
@@ -180,7 +180,7 @@ def _without_client(program: str) -> str:
 def _store(platform: Platform) -> str:
     """Give a pattern of whatever Postfix calls a store; its first group is the number."""
     dots = platform.fqdn("store").replace(".", r"\.")
-    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:{LMTP_PORT})?"
+    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:{ports.LMTP.number})?"
 
 
 def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
@@ -245,4 +245,6 @@ def _network(network: str) -> str:
 
 
 def _quota_check(platform: Platform, store: int) -> QuotaCheck:
-    return QuotaCheck(quota_class(store), escape.postfix_word(f"inet:{platform.store_host(store)}:{QUOTA_PORT}"))
+    return QuotaCheck(
+        quota_class(store), escape.postfix_word(f"inet:{platform.store_host(store)}:{ports.QUOTA.number}")
+    )

@@ -6,6 +6,7 @@ It works without the internet: lists and feeds are switched on by policies, not 
 from collections.abc import Iterator
 from typing import Final
 
+from postboat.agent import ports
 from postboat.model import names
 from postboat.model.platform import Platform
 from postboat.model.signing import rendered_stem
@@ -58,7 +59,7 @@ def files(platform: Platform) -> tuple[File, ...]:
     conf = fill(
         "platform.conf",
         workers=_WORKERS,
-        valkey=escape.ucl(f"{platform.fqdn('valkey')}:6379"),
+        valkey=escape.ucl(f"{platform.fqdn('valkey')}:{ports.VALKEY.number}"),
         flag=FLAG,
         deny=DENY,
         disabled=_DISABLED,

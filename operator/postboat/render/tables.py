@@ -9,6 +9,7 @@ from hashlib import sha256
 from re import compile as pattern
 from typing import Final
 
+from postboat.agent import ports
 from postboat.model import names
 from postboat.model.platform import UNPLACED, Account, Domain, Platform, Protocol, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
@@ -23,7 +24,6 @@ _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
 _LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
 """The addresses that Dovecot looks up: it is told to take no name with any other character for one."""
-LMTP_PORT: Final = 10024
 """Where a store takes mail, over TLS and from who has a certificate of the platform."""
 LEAVES: Final = "PREPEND X-Postboat-Leaves: yes"
 """What Postfix does with a message that users send to a recipient elsewhere: `submission.lua` reads it."""
@@ -204,7 +204,7 @@ def _way_to_the_store(platform: Platform, shard: int) -> str:
     """Name transport and next hop: any store would take mail for a mailbox without a place, and hide it."""
     if shard == UNPLACED:
         return "retry:4.3.0 The mailbox is not in place yet"
-    return f"{transport(shard)}:inet:[{platform.store_host(shard)}]:{LMTP_PORT}"
+    return f"{transport(shard)}:inet:[{platform.store_host(shard)}]:{ports.LMTP.number}"
 
 
 def transport(store: int) -> str:

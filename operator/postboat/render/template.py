@@ -9,6 +9,8 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from postboat.agent import ports
+
 ACTIVE: Final = "/run/postboat/active"
 TABLES: Final = "/var/lib/postboat/tables"
 
@@ -34,4 +36,4 @@ def script(name: str) -> bytes:
 
 def fill(name: str, **values: object) -> bytes:
     """Fill a template with finished values."""
-    return _template(f"{name}.j2").render(active=ACTIVE, tables=TABLES, **values).encode()
+    return _template(f"{name}.j2").render(active=ACTIVE, tables=TABLES, ports=ports, **values).encode()

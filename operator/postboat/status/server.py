@@ -7,12 +7,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from postboat.agent.ports import CLIENTS
 from postboat.api.exposure import TrafficPolicy
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import certificates
 from postboat.model.census import mailbox_type
-from postboat.model.platform import CertificateSource, Platform, Protocol
+from postboat.model.platform import CertificateSource, Platform
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
 from postboat.status import agents, claims, conditions, storage, volumes
@@ -21,8 +22,6 @@ from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import statement, unless_equal
 
 _MOST_NAMED: Final = 5
-_SMTP_PORTS: Final = (25, 465, 587)
-_IMAP_PORTS: Final = {Protocol.IMAP: (143, 993), Protocol.POP3: (110, 995), Protocol.SIEVE: (4190,)}
 
 
 def report_server(
@@ -187,7 +186,10 @@ def _tls(resource: Resource, platform: Platform) -> dict[str, Any]:
 
 
 def _endpoints(platform: Platform, seen: Observation) -> list[dict[str, Any]]:
-    imap = tuple(sorted(port for protocol in platform.imap.protocols for port in _IMAP_PORTS[protocol]))
-    ports = {"imap": imap, "smtp": _SMTP_PORTS}
+    offered = {"imap": platform.imap.protocols, "smtp": ("smtp",)}
     hosts = seen.endpoints or {}
-    return [{"name": name, "host": hosts[name], "ports": list(ports[name])} for name in sorted(ports) if name in hosts]
+    return [
+        {"name": name, "host": hosts[name], "ports": sorted(port.public for one in protocols for port in CLIENTS[one])}
+        for name, protocols in offered.items()
+        if name in hosts
+    ]

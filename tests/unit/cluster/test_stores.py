@@ -50,7 +50,7 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     eraser.start()
     endpoint = Endpoint(0, active, made, eraser)
     endpoint.start()
-    monkeypatch.setattr(stores, "STORE_OPERATOR", endpoint.port)
+    monkeypatch.setattr(stores, "INVENTORY_PORT", endpoint.port)
     return made
 
 
@@ -159,5 +159,5 @@ def test_who_cannot_prove_himself_is_not_spoken_to(client: Stores, given: Access
 
 
 def test_a_store_that_is_away_is_an_answer(client: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stores, "STORE_OPERATOR", 9)
+    monkeypatch.setattr(stores, "INVENTORY_PORT", 9)
     assert isinstance(client.ask(access(), {0: (POD, Mark())})[0], StoreError)

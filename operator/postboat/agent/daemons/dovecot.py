@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent import ports
 from postboat.agent.acl import AclDriver
 from postboat.agent.daemons.base import Daemon, empty, override
 from postboat.agent.dismissal import Dismissal
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _RUN = Path("/run/dovecot")
 # Dovecot lets sessions make folders below this one, for users that it does not find.
 _NOWHERE = _RUN / "user-not-found"
-_LMTP = 10024  # the port that only a store has
+_LMTP = ports.LMTP.number  # only a store has it
 _STORE_SECONDS = 6.0
 _MAIL = Path("/srv/mail")
 _UID = "uid"  # the column of a store's users, and of no edge's, that tells one owner of a name from the next
@@ -43,9 +44,9 @@ _NAME = re.compile(r'^local_name "?(?P<name>[^\s"]+)"? \{$', re.MULTILINE)
 _SETTING = re.compile(r"^\s*(?P<name>\w+)\s*=\s*(?P<value>\S+)\s*$", re.MULTILINE)
 # The first login protocol that is there stands for all of them: each probe is a line in the log.
 _LOGIN = (
-    Probe(10143, (b"* OK",), farewell=b"a LOGOUT\r\n"),
-    Probe(10110, (b"+OK",), farewell=b"QUIT\r\n"),
-    Probe(14190, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
+    Probe(ports.IMAP.number, (b"* OK",), farewell=b"a LOGOUT\r\n"),
+    Probe(ports.POP3.number, (b"+OK",), farewell=b"QUIT\r\n"),
+    Probe(ports.SIEVE.number, (b'"IMPLEMENTATION"',), farewell=b"LOGOUT\r\n"),
 )
 _OTHERS = (Probe("/run/edge/auth", (b"VERSION",)),)
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent import ports
 from postboat.agent.children import wait_until
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.lmdb import LmdbDriver
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from postboat.agent.validation import Effort
 
 _LIBEXEC = "/usr/lib/postfix/sbin"
-_PORT = 10025
-_INNER = 10026  # no milter stands before its banner, so it tells of Postfix alone
+_PORT = ports.SMTP.number
+_INNER = ports.INNER.number  # no milter stands before its banner, so it tells of Postfix alone
 _QUEUE = Path("/var/spool/postfix")
 _PROTOCOL = (b"protocol",)
 _LOOK_AT_INCOMING = b"I"  # qmgr_trigger_event; it closes the connection when it has read that

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent import ports
 from postboat.agent.children import command_line, descendants
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.probe import Probe, Pulse
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from postboat.agent.children import Child
     from postboat.agent.validation import Effort
 
-_CONTROLLER = 11334
-_MILTER = 11332
+_CONTROLLER = ports.CONTROLLER.number
+_MILTER = ports.MILTER.number
 # SMFIC_OPTNEG of version 6 (libmilter/docs): no actions, no steps left out.
 _NEGOTIATION = bytes((0, 0, 0, 13)) + b"O" + bytes((0, 0, 0, 6)) + bytes(8)
 _IN_WORK = 10.0

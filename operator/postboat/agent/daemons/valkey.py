@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from postboat.agent import ports
 from postboat.agent.daemons.base import Daemon, override
 from postboat.agent.probe import Probe, Pulse
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from postboat.agent.children import Child
     from postboat.agent.validation import Effort
 
-_PORT = 6379
+_PORT = ports.VALKEY.number
 _SAVING = 60.0
 
 
