@@ -16,7 +16,7 @@ import yaml
 
 from postboat.api import parse
 from postboat.model.resolve import resolve
-from postboat.objects.plan import Plan, plan
+from postboat.objects.plan import Plan
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
 from postboat.status.server import report_server
@@ -32,7 +32,7 @@ SERVING = Observation(
 
 def results(case: Path) -> Iterator[tuple[str, str]]:
     raws = world.documents(case / "input.yaml")
-    planned = plan(resolve(world.snapshot(raws)))
+    planned = world.planned(resolve(world.snapshot(raws)))
     yield from _files(planned)
     yield "objects.yaml", _yaml([_readable(item.body) for item in planned.objects])
     yield "statuses.yaml", _yaml(dict(_statuses(raws, planned)))
@@ -108,7 +108,7 @@ def test_case(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_second_report_says_nothing(case: Path) -> None:
     raws = world.documents(case / "input.yaml")
-    planned = plan(resolve(world.snapshot(raws)))
+    planned = world.planned(resolve(world.snapshot(raws)))
     told = dict(_statuses(raws, planned))
     again = [{**raw, "status": told.get(f"{raw['kind']}/{raw['metadata']['name']}") or {}} for raw in raws]
     assert [status for _, status in _statuses(again, planned) if status is not None] == []

@@ -13,7 +13,12 @@ from typing import Any
 import yaml
 
 from postboat.api import Resource, parse
+from postboat.controller.planner import NO_CLAIMS
+from postboat.model.platform import Volume
+from postboat.model.resolve import Resolution
 from postboat.model.snapshot import Environment, SecretContent, Snapshot
+from postboat.objects.plan import Plan, plan
+from postboat.render.units import render
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -64,6 +69,13 @@ def self_signed(namespace: str, server: str) -> SecretContent:
 def dkim(namespace: str, name: str, selector: str = "default") -> SecretContent:
     """Give the Secret with the DKIM key of a domain."""
     return SecretContent(namespace, f"{name}-dkim", exists=True, data={f"{selector}.key": key("dkim.key")})
+
+
+def planned(resolution: Resolution, before: Plan | None = None, claims: Mapping[str, Volume] = NO_CLAIMS) -> Plan:
+    """Render the files of a resolution and plan its objects, from an earlier plan if there is one."""
+    rendered = before.files if before is not None else None
+    files = render(resolution.platform, rendered) if resolution.platform is not None else None
+    return plan(resolution, files, before, claims)
 
 
 def documents(path: Path) -> list[Mapping[str, Any]]:

@@ -18,7 +18,6 @@ from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
 from postboat.model.verdict import Reason
-from postboat.objects.plan import plan
 from postboat.render import shards
 from postboat.render.units import SHARD_KEYS
 from tests.golden import world
@@ -231,7 +230,7 @@ def _facts(resolution: Resolution) -> tuple[object, ...]:
 @given(st.lists(changes, min_size=1, max_size=5))
 def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> None:
     resolver = Resolver(replace(world.of(world.server(), (), OWN), surveyed=False, standing=2, held=None))
-    planned = plan(resolver.resolution)
+    planned = world.planned(resolver.resolution)
     done: list[Change] = []
     for batch in batches:
         before = resolver.resolution.verdicts
@@ -241,7 +240,7 @@ def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> N
         assert _facts(resolution) == _facts(fresh)
         changed = {key for key in {*before, *resolution.verdicts} if before.get(key) != resolution.verdicts.get(key)}
         assert changed <= resolution.touched
-        planned, whole = plan(resolution, planned if planned.complete else None), plan(fresh)
+        planned, whole = world.planned(resolution, planned if planned.complete else None), world.planned(fresh)
         assert planned.objects == whole.objects
         assert planned.digests == whole.digests
 
@@ -253,9 +252,9 @@ def test_a_domain_that_becomes_ours_is_not_elsewhere_any_more() -> None:
         world.resource("MailDomain", name, spec) for name, spec in (("example.org", {}), ("elsewhere.test", relay))
     ]
     resolver = Resolver(world.of(server, domains[:1], OWN))
-    planned = plan(resolver.resolution)
+    planned = world.planned(resolver.resolution)
     resolution = resolver.apply(domains[1:])
-    assert plan(resolution, planned).objects == plan(resolve(world.of(server, domains, OWN))).objects
+    assert world.planned(resolution, planned).objects == world.planned(resolve(world.of(server, domains, OWN))).objects
 
 
 @settings(max_examples=60, deadline=None)
@@ -265,7 +264,7 @@ def test_order_is_nothing(batch: list[Change], random: Random) -> None:
     shuffled = _shuffled(snapshot, random.shuffle)
     one, other = resolve(snapshot), resolve(shuffled)
     assert _facts(one) == _facts(other)
-    assert plan(one).objects == plan(other).objects
+    assert world.planned(one).objects == world.planned(other).objects
 
 
 @settings(max_examples=60, deadline=None)
@@ -318,12 +317,12 @@ def test_one_more_mailbox_touches_one_shard(names: set[str]) -> None:
         *(world.resource("Mailbox", name, {}) for name in existing),
     ]
     resolver = Resolver(world.of(world.server(), resources, OWN))
-    before = plan(resolver.resolution)
+    before = world.planned(resolver.resolution)
     with (
         patch.object(mailbox_book, "settle", wraps=mailbox_book.settle) as settled,
         patch.object(shards, "shard_files", wraps=shards.shard_files) as rendered,
     ):
-        after = plan(resolver.apply([world.resource("Mailbox", extra, {})]), before)
+        after = world.planned(resolver.apply([world.resource("Mailbox", extra, {})]), before)
     assert before.files is not None
     assert after.files is not None
     assert settled.call_count == 1
@@ -352,7 +351,7 @@ def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_
     placed = world.resource("Mailbox", "dora", {}, status={"store": 1})
     snapshot = world.of(several, [*resources, placed, world.resource("MailDomain", "example.org", {})], OWN)
     resolver = Resolver(replace(snapshot, surveyed=False))
-    waiting = plan(resolver.resolution)
+    waiting = world.planned(resolver.resolution)
     assert [_store_of(resolver, name) for name in NAMES] == [UNPLACED] * 3
     assert _store_of(resolver, "dora") == 1, "who has a place waits for nobody"
     assert waiting.verdicts["Mailbox", "anna"].reason is Reason.PENDING

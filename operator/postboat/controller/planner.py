@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from postboat.model.resolve import Resolver, resolve
 from postboat.objects.plan import Plan, plan
+from postboat.render.units import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +27,9 @@ NO_CLAIMS: Final[Mapping[str, Volume]] = MappingProxyType({})
 
 def desired(snapshot: Snapshot, claims: Mapping[str, Volume] = NO_CLAIMS) -> Plan:
     """Decide what shall exist in the cluster, and what to tell about every object."""
-    return plan(resolve(snapshot), claims=claims)
+    resolution = resolve(snapshot)
+    files = render(resolution.platform) if resolution.platform is not None else None
+    return plan(resolution, files, claims=claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,12 @@ class Planner:
         return touched
 
     def _planned(self, resolver: Resolver) -> Decided:
-        self._touched |= resolver.resolution.touched
-        before = self._plan if self._plan is not None and self._plan.complete else None
-        self._plan = plan(resolver.resolution, before, self.claims)
-        return Decided(self._plan, resolver.resolution)
+        resolution, before = resolver.resolution, self._plan
+        self._touched |= resolution.touched
+        if before is not None and not before.complete:
+            before = None
+        files = None
+        if resolution.platform is not None:
+            files = render(resolution.platform, before.files if before is not None else None)
+        self._plan = plan(resolution, files, before, self.claims)
+        return Decided(self._plan, resolution)

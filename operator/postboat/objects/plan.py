@@ -25,7 +25,7 @@ from postboat.objects.network import budgets, policies, services
 from postboat.objects.workloads import service_account, stateful_set
 from postboat.render.files import Files, ShardFile, ShardKey
 from postboat.render.shards import empty
-from postboat.render.units import SHARD_KEYS, render, without
+from postboat.render.units import SHARD_KEYS, without
 
 ContainerKey = tuple[str, str]
 """Name of a StatefulSet and of one of its containers."""
@@ -80,15 +80,17 @@ class Plan:
 _NONE: Final[Mapping[str, Volume]] = MappingProxyType({})
 
 
-def plan(resolution: Resolution, before: Plan | None = None, claims: Mapping[str, Volume] = _NONE) -> Plan:
-    """Plan everything, taking over from an earlier plan what has not changed.
+def plan(
+    resolution: Resolution, files: Files | None, before: Plan | None = None, claims: Mapping[str, Volume] = _NONE
+) -> Plan:
+    """Make the Kubernetes objects of a platform, taking over from an earlier plan what has not changed.
 
-    `claims` are the volumes of the StatefulSets that exist, by name: Kubernetes lets nobody change them, so they stay.
+    `files` are those of the platform of the resolution; both are None together. `claims` are the volumes of the
+    StatefulSets that exist, by name: Kubernetes lets nobody change them, so they stay.
     """
     platform = resolution.platform
-    if platform is None:
+    if platform is None or files is None:
         return Plan(None, None, (), {}, resolution.wanted, resolution.verdicts, resolution.counts)
-    files = render(platform, before.files if before is not None else None)
     kept = {
         component.name: claims[f"{platform.name}-{component.name}"]
         for component in COMPONENTS

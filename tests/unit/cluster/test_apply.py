@@ -13,13 +13,12 @@ from postboat.cluster.children import Child
 from postboat.cluster.types import SECRET, ConnectionFailedError, FencedError, Json, Key, ResourceType, api_error
 from postboat.model.resolve import resolve
 from postboat.objects.config import LAYOUT
-from postboat.objects.plan import plan
 from tests.golden import world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAN = plan(resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml"))))
+PLAN = world.planned(resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml"))))
 OWNER = PLAN.objects[0].body["metadata"]["ownerReferences"][0]["uid"]
 SHARDS = [item.ref for item in PLAN.objects if item.shard is not None]
 

@@ -19,7 +19,7 @@ from postboat.model import names
 from postboat.model.resolve import resolve
 from postboat.objects.config import LAYOUT
 from postboat.objects.dependence import Standing
-from postboat.objects.plan import demanded, plan
+from postboat.objects.plan import demanded
 from tests.golden import world
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from postboat.objects.plan import KubeObject
 
 RESOLUTION = resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")))
-DECIDED = Decided(plan(RESOLUTION), RESOLUTION)
+DECIDED = Decided(world.planned(RESOLUTION), RESOLUTION)
 NUMBER = names.shard("alice")
 SHARD = ("Secret", f"mail-directory-{NUMBER:02d}")
 ALICE, BOB = ("Mailbox", "alice"), ("Mailbox", "bob")

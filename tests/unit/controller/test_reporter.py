@@ -14,7 +14,6 @@ from postboat.controller.statuses import reporter as reporters
 from postboat.controller.statuses.pending import PendingStatuses
 from postboat.controller.statuses.reporter import Reporter
 from postboat.model.resolve import resolve
-from postboat.objects.plan import plan
 from tests.golden import world
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def begin(anna: Resource = ANNA, *, begun: bool = False) -> tuple[Stage, Reporte
     resolution = resolve(world.of(server, [anna], OWN))
     stage = Stage({("Mailbox", "anna"): anna, ("MailServer", "mail"): server})
     reporter = Reporter(Key("mail", "mail"), stage, stage, stage, PendingStatuses(), begun=begun)  # type: ignore[arg-type] - all it asks for
-    return stage, reporter, Decided(plan(resolution), resolution)
+    return stage, reporter, Decided(world.planned(resolution), resolution)
 
 
 def ready(status: dict[str, Any]) -> tuple[str, str]:

@@ -16,7 +16,6 @@ from postboat.model.platform import CertificateSource, WantedKind
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent, Snapshot
 from postboat.model.verdict import Reason
-from postboat.objects.plan import plan
 from postboat.status.observation import Moment, Observation
 from postboat.status.server import report_server
 from tests.golden import world
@@ -66,14 +65,14 @@ def test_a_good_certificate_is_taken() -> None:
 def test_a_broken_one_is_refused_and_the_last_good_one_stays(
     chain: bytes | None, key: bytes | None, reason: Reason
 ) -> None:
-    good = plan(resolve(_snapshot(world.key("renewed.crt"), world.key("renewed.key"))))
+    good = world.planned(resolve(_snapshot(world.key("renewed.crt"), world.key("renewed.key"))))
     assert good.files is not None
     applied = next(file.content for file in good.files.units["smtp"] if file.key == "tls.pem")
     resolution = resolve(_snapshot(chain, key, applied))
     assert resolution.verdicts[SERVER].reason is reason
     assert resolution.verdicts[SERVER].effective
     assert _source(resolution) is CertificateSource.LAST_GOOD
-    kept = plan(resolution)
+    kept = world.planned(resolution)
     assert kept.files is not None
     assert kept.files.units == good.files.units
 
@@ -130,7 +129,7 @@ def pem(key: Private) -> bytes:
 
 
 def _status(resolution: Resolution) -> dict[str, Any]:
-    planned = plan(resolution)
+    planned = world.planned(resolution)
     made = report_server(resolution.server, planned.verdicts[SERVER], planned, Observation(), Moment(world.NOW))
     assert made is not None
     return next(one for one in made["conditions"] if one["type"] == "CertificateTrusted")
@@ -275,7 +274,7 @@ def test_another_host_name_wants_another_self_signed_certificate() -> None:
 
 
 def test_without_keys_there_is_no_platform_and_nothing_to_prune() -> None:
-    planned = plan(resolve(world.of(world.server(), (), {})))
+    planned = world.planned(resolve(world.of(world.server(), (), {})))
     assert not planned.complete
     assert planned.objects == ()
     assert {item.kind for item in planned.wanted} == {WantedKind.INTERNAL, WantedKind.SELF_SIGNED}

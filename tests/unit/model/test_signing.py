@@ -12,7 +12,6 @@ from postboat.model.platform import WantedKind
 from postboat.model.resolve import Resolution, Resolver, resolve
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
-from postboat.objects.plan import plan
 from postboat.status.observation import Moment
 from postboat.status.report import report
 from tests.golden import world
@@ -138,7 +137,7 @@ def test_change_by_change_the_answer_is_the_same() -> None:
     assert resolver.apply([secret(exists=False)]).sought == {"mail-filter"}
     after = resolver.apply([HELD])
     assert signs(after)
-    files = plan(after).files
+    files = world.planned(after).files
     assert files is not None
     (file,) = (file for file in files.units["filter"] if file.key == "dkim-example.org.key")
     assert file.content == KEY

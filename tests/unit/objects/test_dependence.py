@@ -13,7 +13,7 @@ from postboat.model.resolve import resolve
 from postboat.objects.config import LAYOUT, contents_of, layout_of
 from postboat.objects.dependence import Ref, Standing
 from postboat.objects.meta import SHARD_NOTE
-from postboat.objects.plan import Plan, demanded, lacking, plan
+from postboat.objects.plan import Plan, demanded, lacking
 from postboat.render.units import SHARD_KEYS
 from tests.golden import world
 
@@ -28,7 +28,7 @@ READERS = {
 
 @cache
 def planned() -> Plan:
-    return plan(resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml"))))
+    return world.planned(resolve(world.snapshot(world.documents(world.HERE / "cases" / "quickstart" / "input.yaml"))))
 
 
 def waiting(unwritten: dict[Ref, Standing], *, exists: bool = True) -> set[Ref]:

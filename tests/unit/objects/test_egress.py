@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from postboat.model.resolve import resolve
-from postboat.objects.plan import plan
 from postboat.settings import from_environment
 from tests.golden import world
 
@@ -22,7 +21,9 @@ def rules(*relays: tuple[str, int], networks: tuple[str, ...] = CLUSTER) -> list
     domains = [relayed(number, host, port) for number, (host, port) in enumerate(relays)]
     snapshot = world.snapshot([*raws, *domains])
     snapshot = replace(snapshot, environment=replace(world.ENVIRONMENT, cluster_networks=networks))
-    (policy,) = (item.body for item in plan(resolve(snapshot)).objects if item.ref == ("NetworkPolicy", "mail-smtp"))
+    (policy,) = (
+        item.body for item in world.planned(resolve(snapshot)).objects if item.ref == ("NetworkPolicy", "mail-smtp")
+    )
     found: list[Mapping[str, Any]] = policy["spec"]["egress"]
     return found
 

@@ -14,7 +14,6 @@ from postboat.model import names
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason
-from postboat.objects.plan import plan
 from postboat.status.conditions import Condition, merge
 from postboat.status.observation import Moment
 from postboat.status.report import report
@@ -70,7 +69,7 @@ def test_the_names_of_secrets_that_are_made() -> None:
 
 
 def test_names_and_keys_of_all_objects() -> None:
-    objects = plan(resolution()).objects
+    objects = world.planned(resolution()).objects
     assert len(objects) > 20
     for item in objects:
         assert SUBDOMAIN.fullmatch(item.name)
@@ -80,7 +79,7 @@ def test_names_and_keys_of_all_objects() -> None:
 
 
 def test_files_have_names_that_the_kernel_takes_and_no_two_the_same_key() -> None:
-    files = plan(resolution()).files
+    files = world.planned(resolution()).files
     assert files is not None
     for of_unit in files.units.values():
         assert len({file.key for file in of_unit}) == len({file.path for file in of_unit}) == len(of_unit)
@@ -91,7 +90,7 @@ def test_files_have_names_that_the_kernel_takes_and_no_two_the_same_key() -> Non
 
 
 def test_rows_that_lmdb_takes() -> None:
-    files = plan(resolution()).files
+    files = world.planned(resolution()).files
     assert files is not None
     rows = 0
     for (_, kind), shard in files.shards.items():

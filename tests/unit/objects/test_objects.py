@@ -12,7 +12,7 @@ from postboat.agent.digest import content_digest, file_digest
 from postboat.model.platform import Volume
 from postboat.model.resolve import resolve
 from postboat.model.verdict import Reason
-from postboat.objects.plan import Plan, plan
+from postboat.objects.plan import Plan
 from tests.golden import world
 
 CASES = ("quickstart", "several")
@@ -22,7 +22,7 @@ BASELINE |= {"SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"}
 
 @cache
 def planned(case: str) -> Plan:
-    return plan(resolve(world.snapshot(world.documents(world.HERE / "cases" / case / "input.yaml"))))
+    return world.planned(resolve(world.snapshot(world.documents(world.HERE / "cases" / case / "input.yaml"))))
 
 
 def containers(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -126,15 +126,19 @@ def test_only_restart_files_enter_the_pod_template() -> None:
             raw["spec"] = raw["spec"] | {"hostname": "other.example.org", "imap": {"protocols": ["IMAP"]}}
         if raw["kind"] == "Secret":
             raw["stringData"] = {"alice": "other", "bob": "other"}
-    after = plan(resolve(world.snapshot(changed)))
+    after = world.planned(resolve(world.snapshot(changed)))
     assert {item.name: item.body["spec"] for item in after.objects if item.kind == "StatefulSet"} == before
 
 
 def test_volumes_that_exist_are_kept_and_the_server_says_so() -> None:
     raws = world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")
     resolution = resolve(world.snapshot(raws))
-    assert plan(resolution, claims={"mail-store": Volume("1Gi", "standard")}).verdicts["MailServer", "mail"].accepted
-    kept = plan(resolution, claims={"mail-store": Volume("7Gi", "standard")})
+    assert (
+        world.planned(resolution, claims={"mail-store": Volume("1Gi", "standard")})
+        .verdicts["MailServer", "mail"]
+        .accepted
+    )
+    kept = world.planned(resolution, claims={"mail-store": Volume("7Gi", "standard")})
     verdict = kept.verdicts["MailServer", "mail"]
     assert verdict.reason is Reason.IMMUTABLE
     assert verdict.effective
@@ -152,7 +156,7 @@ def test_volumes_are_compared_by_amount(spelling: str) -> None:
             sizes = {"storage": {"size": spelling}, "valkey": {"size": spelling}, "smtp": {"queue": {"size": spelling}}}
             raw["spec"] = raw["spec"] | sizes
     claims = {f"mail-{name}": Volume("1Gi", "standard") for name in ("store", "valkey", "smtp")}
-    assert plan(resolve(world.snapshot(raws)), claims=claims).verdicts["MailServer", "mail"].accepted
+    assert world.planned(resolve(world.snapshot(raws)), claims=claims).verdicts["MailServer", "mail"].accepted
 
 
 def test_another_spelling_of_an_amount_changes_no_pod() -> None:
@@ -161,7 +165,7 @@ def test_another_spelling_of_an_amount_changes_no_pod() -> None:
         resources = {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
         server = world.server(pods={name: {"resources": resources} for name in ("smtp", "store", "valkey")})
         secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
-        objects = plan(resolve(world.of(server, (), secrets))).objects
+        objects = world.planned(resolve(world.of(server, (), secrets))).objects
         return [item.body["spec"]["template"] for item in objects if item.kind == "StatefulSet"]
 
     assert templates("21m", "1Gi", "2Gi") == templates("0.021", "1024Mi", 2 << 30)
@@ -185,7 +189,7 @@ def test_selectors_that_exist_stay() -> None:
     raws = world.documents(world.HERE / "cases" / "quickstart" / "input.yaml")
     old = {"app.kubernetes.io/instance": "mail", "app.kubernetes.io/component": "store"}
     claims = {"mail-store": Volume("1Gi", "standard", old, {"a": "b"})}
-    objects = plan(resolve(world.snapshot(raws)), claims=claims).objects
+    objects = world.planned(resolve(world.snapshot(raws)), claims=claims).objects
     store = next(item.body for item in objects if (item.kind, item.name) == ("StatefulSet", "mail-store"))
     assert store["spec"]["selector"]["matchLabels"] == old
     assert store["spec"]["volumeClaimTemplates"][0]["metadata"]["labels"] == {"a": "b"}
@@ -199,7 +203,7 @@ def test_what_a_server_asks_for_its_pods() -> None:
         "store": {"annotations": {"a": "b", "postboat.dev/restart-digest": "x"}, "imagePullSecrets": [{"name": "r"}]},
     }
     secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
-    objects = plan(resolve(world.of(world.server(pods=pods), (), secrets))).objects
+    objects = world.planned(resolve(world.of(world.server(pods=pods), (), secrets))).objects
     made = {item.name: item.body["spec"]["template"] for item in objects if item.kind == "StatefulSet"}
     resources = {one["name"]: one["resources"] for one in containers(made["mail-smtp"]["spec"])}
     assert resources == {"postfix": limits, "edge": {"limits": {"memory": "32Mi"}}}
@@ -216,7 +220,7 @@ def test_what_a_server_asks_for_its_pods() -> None:
 def test_client_services_have_the_families_that_are_asked_for(families: list[str]) -> None:
     secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
     server = world.server(service={"ipFamilyPolicy": "PreferDualStack", "ipFamilies": families})
-    objects = plan(resolve(world.of(server, (), secrets))).objects
+    objects = world.planned(resolve(world.of(server, (), secrets))).objects
     found = {item.name: item.body["spec"] for item in objects if item.kind == "Service"}
     for name in ("mail-smtp", "mail-imap"):
         assert found[name]["ipFamilyPolicy"] == "PreferDualStack"
@@ -228,7 +232,7 @@ def test_names_are_valid_for_the_longest_server() -> None:
     name = "m" * 40
     secrets = {content.name: content for content in (world.internal("mail", name), world.self_signed("mail", name))}
     resolution = resolve(world.of(world.server(name=name), (), secrets))
-    for item in plan(resolution).objects:
+    for item in world.planned(resolution).objects:
         assert len(item.name) <= 63
         if item.kind == "StatefulSet":
             # Pods carry NAME-hash as the label controller-revision-hash.
@@ -312,7 +316,7 @@ def test_no_secret_is_in_a_config_map() -> None:
 def test_every_pod_names_the_secrets_that_images_are_pulled_with() -> None:
     snapshot = world.snapshot(world.documents(world.HERE / "cases/quickstart/input.yaml"))
     told = replace(snapshot, environment=replace(world.ENVIRONMENT, image_pull_secrets=("registry",)))
-    sets = [item.body for item in plan(resolve(told)).objects if item.kind == "StatefulSet"]
+    sets = [item.body for item in world.planned(resolve(told)).objects if item.kind == "StatefulSet"]
     assert [body["spec"]["template"]["spec"]["imagePullSecrets"] for body in sets] == [[{"name": "registry"}]] * 5
     for body in bodies("quickstart", "StatefulSet").values():
         assert "imagePullSecrets" not in body["spec"]["template"]["spec"]

@@ -12,7 +12,6 @@ from postboat.api import Resource
 from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
 from postboat.model.verdict import Reason, Verdict
-from postboat.objects.plan import plan
 from postboat.status import conditions
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
@@ -92,7 +91,7 @@ def test_a_refused_mailbox_keeps_its_store() -> None:
 
 def test_the_server_tells_what_keeps_it_from_being_ready() -> None:
     server = world.server()
-    planned = plan(_resolution())
+    planned = world.planned(_resolution())
     verdict = planned.verdicts["MailServer", "mail"]
     whole = tuple(Workload(name, 1, 1, 1) for name in ("smtp", "store"))
     cases = {
@@ -110,7 +109,7 @@ def test_the_server_tells_what_keeps_it_from_being_ready() -> None:
 
 
 def test_a_pod_that_serves_nothing_is_not_said_to_go_on() -> None:
-    planned = plan(_resolution())
+    planned = world.planned(_resolution())
     verdict = planned.verdicts["MailServer", "mail"]
     for word in Failure:
         for goes_on, words in ((True, "goes on with the configuration before"), (False, "it does not serve")):
@@ -130,7 +129,7 @@ def test_mail_of_both_kinds_is_listed_under_one_name() -> None:
     server = replace(world.server(), status={"orphans": known})
     resolution = _resolution()
     seen = Observation(orphans=(person, public, alone), orphan_count=3)
-    status = report_server(server, resolution.verdicts["MailServer", "mail"], plan(resolution), seen, MOMENT)
+    status = report_server(server, resolution.verdicts["MailServer", "mail"], world.planned(resolution), seen, MOMENT)
     assert status is not None
     assert status["orphanCount"] == 3
     assert status["orphans"] == [
@@ -142,7 +141,7 @@ def test_mail_of_both_kinds_is_listed_under_one_name() -> None:
 
 def test_without_keys_the_server_says_what_it_waits_for() -> None:
     resolution = resolve(world.of(world.server(), (), {}))
-    planned = plan(resolution)
+    planned = world.planned(resolution)
     status = report_server(world.server(), resolution.verdicts["MailServer", "mail"], planned, Observation(), MOMENT)
     assert "mail-internal, mail-selfsigned" in _condition(status, "ConfigSynced")["message"]
     assert _condition(status, "Ready")["status"] == "False"
@@ -170,7 +169,7 @@ def test_without_a_platform_an_object_keeps_its_facts() -> None:
 
 
 def test_a_paused_server_tells_whether_changes_wait() -> None:
-    planned = plan(_resolution())
+    planned = world.planned(_resolution())
     verdict = planned.verdicts["MailServer", "mail"]
     whole = (Workload("smtp", 1, 1, 1),)
     nothing = Observation(workloads=whole, in_force=True, held=())
@@ -206,7 +205,7 @@ GIB = 1 << 30
 def test_the_server_tells_how_full_its_volumes_are(
     available: int, needed: int, inodes_available: int, reason: str, *, ready: bool
 ) -> None:
-    planned = plan(_resolution())
+    planned = world.planned(_resolution())
     verdict = planned.verdicts["MailServer", "mail"]
     volumes = (
         judged("mail-smtp-0", Fill(GIB, available, needed, 100, inodes_available)),
@@ -229,7 +228,7 @@ def test_numbers_of_volumes_are_rounded() -> None:
 
 
 def test_without_a_word_of_volumes_nothing_is_claimed() -> None:
-    planned = plan(_resolution())
+    planned = world.planned(_resolution())
     seen = Observation(workloads=(Workload("smtp", 1, 1, 1),), in_force=True)
     status = report_server(world.server(), planned.verdicts["MailServer", "mail"], planned, seen, MOMENT)
     assert status is not None
@@ -252,7 +251,7 @@ def test_clients_keep_their_addresses_unless_the_service_says_otherwise(
 ) -> None:
     server = world.server(service=service)
     resolution = resolve(world.of(server, (), OWN))
-    planned = plan(resolution)
+    planned = world.planned(resolution)
     services = {item.name: item.body["spec"] for item in planned.objects if item.kind == "Service"}
     assert {services[name].get("externalTrafficPolicy") for name in ("mail-smtp", "mail-imap")} == {policy}
     status = report_server(server, resolution.verdicts["MailServer", "mail"], planned, Observation(), MOMENT)
@@ -267,16 +266,17 @@ def test_claims_without_pods_are_told_and_kept_in_mind_until_pods_are_known() ->
     names = tuple(f"queue-mail-smtp-{number}" for number in range(1, 8))
     smtp = Workload("smtp", 1, 1, 1, unserved=names)
     seen = Observation(workloads=(smtp,), in_force=True)
-    status = report_server(server, verdict, plan(resolution), seen, MOMENT)
+    status = report_server(server, verdict, world.planned(resolution), seen, MOMENT)
     told = _condition(status, "ClaimsServed")
     assert (told["status"], told["reason"]) == ("False", "ClaimWithoutPod")
     assert "queue-mail-smtp-1, " in told["message"]
     assert "and 2 more" in told["message"]
     assert _condition(status, "Ready")["status"] == "True"
     known = replace(server, status=status or {})
-    begun = report_server(known, verdict, plan(resolution), Observation(), MOMENT)
+    begun = report_server(known, verdict, world.planned(resolution), Observation(), MOMENT)
     assert _condition(begun, "ClaimsServed") == told
     whole = replace(seen, workloads=(Workload("smtp", 1, 1, 1),))
     assert (
-        _condition(report_server(known, verdict, plan(resolution), whole, MOMENT), "ClaimsServed")["status"] == "True"
+        _condition(report_server(known, verdict, world.planned(resolution), whole, MOMENT), "ClaimsServed")["status"]
+        == "True"
     )
