@@ -75,6 +75,7 @@ test: venv ## every check and every test, the cluster included
 	for suite in $(SUITES); do \
 	  echo "== $$suite"; $(MAKE) $$suite || failed+=("$$suite"); \
 	done; \
+	echo "== times"; $(MAKE) times || failed+=(times); \
 	echo "== rows"; $(MAKE) rows || failed+=(rows); \
 	if (( $${#failed[@]} )); then echo "make test: FAILED in $$((SECONDS - begun)) s: $${failed[*]}"; exit 1; fi; \
 	echo "make test: passed in $$((SECONDS - begun)) s: $(SUITES)"
@@ -147,6 +148,10 @@ test-e2e: venv ## real pods, real clients: builds images, starts the cluster, in
 .PHONY: rows
 rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tools.rows
+
+.PHONY: times
+times: ## where the time of the last runs went: each suite, and the slowest cases
+	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tools.times
 
 .PHONY: bench
 bench: venv ## delivery and reading beside daemons by hand, time to effect, bulk apply and memory on the cluster at hand
