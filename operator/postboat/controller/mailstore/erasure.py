@@ -1,4 +1,4 @@
-"""Decide what happens to a Mailbox under deletion with `reclaimPolicy: Delete`, and erase its mail.
+"""Decides what happens to a Mailbox under deletion with `reclaimPolicy: Delete`, and erases its mail.
 
 The finalizer must not outlive its reason: in every case of doubt it is removed and the mail is kept.
 """

@@ -39,7 +39,7 @@ _SCRIPTS = (
 
 
 class MailStatus:
-    """The voice of the monitor of one MailServer."""
+    """Writes what the monitor of one MailServer has found."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is told of, and who takes it
         self,

@@ -85,7 +85,7 @@ class Operator:
             pace=Pace(resync=settings.resync),
             leading=lambda: self.lease.held,
         )
-        self.unowned = UnownedObjects(self._judge_stray)
+        self.unowned = UnownedObjects(self._judge_one_unowned)
         self._lock = threading.RLock()
         self._servers: dict[Key, MailServerReconciler] = {}
         self._ending: dict[Key, MailServerReconciler] = {}
@@ -230,13 +230,13 @@ class Operator:
             for control in self._of_namespace(namespace):
                 control.serve(servers)
             if self.lease.held:
-                self._judge_strays_of(namespace)
+                self._judge_unowned_of(namespace)
 
     def _judge_all_unowned(self) -> None:
         for namespace in {resource.namespace for kind in RESOURCES for resource in self._all(kind)}:
-            self._judge_strays_of(namespace)
+            self._judge_unowned_of(namespace)
 
-    def _judge_strays_of(self, namespace: str) -> None:
+    def _judge_unowned_of(self, namespace: str) -> None:
         servers = self.informers.servers(namespace)
         for kind in RESOURCES:
             self._judge_unowned(self.informers.of_namespace(kind, namespace), servers)
@@ -249,7 +249,7 @@ class Operator:
             if FINALIZER in resource.finalizers and is_unowned(resource, servers):
                 self.means.finalizers.wish(resource, wanted=False)
 
-    def _judge_stray(self, resource: Resource) -> None:
+    def _judge_one_unowned(self, resource: Resource) -> None:
         status = unowned_status(self.informers, self.pending_statuses, self.events, resource)
         judgement = Judgement(RESOURCES[resource.kind], resource.namespace, resource.name, status)
         self.writer.judge(judgement, after=STRAY_PATIENCE)

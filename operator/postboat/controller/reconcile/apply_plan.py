@@ -49,7 +49,7 @@ class PlanApplier:
         self._key = key
         self._client, self._applier = client, applier
         self._observer, self._reporter = observer, reporter
-        self._backlog: BlockedObjects[Resource | None] = BlockedObjects()
+        self._blocked: BlockedObjects[Resource | None] = BlockedObjects()
         self._untried: dict[ObjectKey, Resource | None] = {}
         self._emptied: Mapping[int, Mapping[str, str]] = {}
         self.endpoints_due = True
@@ -87,7 +87,7 @@ class PlanApplier:
         shards = {item.shard: item for item in plan.objects if item.shard is not None and item.ref in outcome.unwritten}
         held = {number: contents_of(outcome.unwritten[item.ref].note) for number, item in shards.items()}
         sequence = self._observer.follow(demanded(plan, {**held, **self._emptied}), _targets(plan))
-        parted = self._backlog.part(self._untried, {number: item.digest for number, item in shards.items()})
+        parted = self._blocked.part(self._untried, {number: item.digest for number, item in shards.items()})
         self._untried = {}
         self._reporter.unwritten(decided, parted.waiting)
         self._reporter.judged(decided, parted.free, sequence, sync_error=fault)

@@ -39,7 +39,7 @@ PAIRS = ("ca", "client", "smtp", "store")
 class Folder:
     """What was found in the files, by namespace."""
 
-    views: dict[str, NamespaceCache] = field(default_factory=dict)
+    caches: dict[str, NamespaceCache] = field(default_factory=dict)
     secrets: dict[str, dict[str, SecretContent]] = field(default_factory=dict)
 
 
@@ -51,7 +51,7 @@ def render_folder(source: Path, target: Path | None, settings: Settings) -> int:
         sys.stderr.write(f"{source} cannot be read: {failure}\n")
         return 2
     environment = surroundings(settings)
-    for namespace, cache in sorted(folder.views.items()):
+    for namespace, cache in sorted(folder.caches.items()):
         for server in sorted(cache.of_kind("MailServer"), key=lambda resource: resource.name):
             plan = settle(server, cache, folder.secrets.get(namespace, {}), environment)
             tell(server, plan)
@@ -131,7 +131,7 @@ def _objects(document: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any Y
 def _take(folder: Folder, raw: dict[str, Any]) -> None:
     namespace = raw["metadata"].setdefault("namespace", DEFAULT_NAMESPACE)
     if str(raw.get("apiVersion", "")).startswith(f"{GROUP}/"):
-        folder.views.setdefault(namespace, NamespaceCache()).update((parse(raw),))
+        folder.caches.setdefault(namespace, NamespaceCache()).update((parse(raw),))
     elif raw.get("kind") == "Secret":
         content = _secret(raw, namespace)
         folder.secrets.setdefault(namespace, {})[content.name] = content

@@ -87,7 +87,7 @@ class MailServerReconciler:
     def __init__(self, key: Key, means: Means, *, newborn: bool = False) -> None:
         self.key = key
         self._means = means
-        self._changes_waiting = ChangeBuffer()
+        self._changes = ChangeBuffer()
         self._cache = NamespaceCache()
         self._planner = Planner()
         self._fresh = threading.Event()
@@ -168,8 +168,8 @@ class MailServerReconciler:
         self.worker.wake()
 
     def hear(self, change: Change, *, wake: bool) -> None:
-        """Take a change of the informers."""
-        self._changes_waiting.put(change)
+        """Take a change that an informer or the monitor reports."""
+        self._changes.put(change)
         if wake:
             self.worker.wake(news=True)
             if isinstance(change, Resource | Gone):
@@ -230,7 +230,7 @@ class MailServerReconciler:
         else:
             again = self._again.is_set()
             self._again.clear()
-            self._carried = (*self._carried, *self._changes_waiting.take())
+            self._carried = (*self._carried, *self._changes.take())
             self._touched |= self._cache.update(self._carried)
             if again:
                 missed = self._cache.missed(self._everything())
@@ -267,7 +267,7 @@ class MailServerReconciler:
 
     def _decide_anew(self) -> Decided | None:
         self._fresh.clear()
-        self._changes_waiting.take()
+        self._changes.take()
         self._carried = ()
         self._cache = NamespaceCache()
         self._touched |= self._cache.update(self._everything())
@@ -277,10 +277,8 @@ class MailServerReconciler:
         if server is None:
             return None
         now = dt.datetime.now(dt.UTC)
-        surveyed, held = (
-            self.monitor.surveyed,
-            self.monitor.held,
-        )  # first: what is told in between is in the changes_waiting too
+        # First: what the monitor reports in between is in the change buffer too.
+        surveyed, held = self.monitor.surveyed, self.monitor.held
         assembly = Assembly(
             self._cache,
             contents,
