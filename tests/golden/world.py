@@ -4,7 +4,6 @@ The keys are fixed files, so that golden results stay equal; they open nothing.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -27,14 +26,6 @@ ENVIRONMENT = Environment(
     "cluster.local",
     {name: f"postboat/{name}:test" for name in ("postfix", "dovecot", "rspamd", "valkey")},
 )
-_PLACES = {
-    "MailDomain": "domains",
-    "Mailbox": "mailboxes",
-    "MailAddress": "addresses",
-    "Connector": "connectors",
-    "RelayHost": "relays",
-    "FilterPolicy": "policies",
-}
 
 
 @cache
@@ -107,24 +98,18 @@ def snapshot(raws: Iterable[Mapping[str, Any]], *, made: bool = True) -> Snapsho
 
 def of(server: Resource, resources: Iterable[Resource], secrets: Mapping[str, SecretContent]) -> Snapshot:
     """Put resources in their places."""
-    empty = Snapshot(
+    objects: dict[str, list[Resource]] = {}
+    for one in resources:
+        if one.kind != "MailServer":
+            objects.setdefault(one.kind, []).append(one)
+    return Snapshot(
         server=server,
         servers=(server.name,),
-        domains=(),
-        mailboxes=(),
-        addresses=(),
-        connectors=(),
-        relays=(),
-        policies=(),
+        objects={kind: tuple(found) for kind, found in objects.items()},
         secrets=secrets,
         environment=ENVIRONMENT,
         now=NOW,
     )
-    places: dict[str, list[Resource]] = {}
-    for resource in resources:
-        if resource.kind in _PLACES:
-            places.setdefault(_PLACES[resource.kind], []).append(resource)
-    return replace(empty, **{place: tuple(found) for place, found in places.items()})
 
 
 def server(hostname: str = "mail.example.org", name: str = "mail", **spec: object) -> Resource:

@@ -288,9 +288,7 @@ def _shuffled(snapshot: Snapshot, shuffle: Callable[[list[Any]], None]) -> Snaps
     shuffle(names)
     return replace(
         snapshot,
-        domains=mixed(snapshot.domains),
-        mailboxes=mixed(snapshot.mailboxes),
-        addresses=mixed(snapshot.addresses),
+        objects={kind: mixed(resources) for kind, resources in snapshot.objects.items()},
         secrets={name: snapshot.secrets[name] for name in names},
     )
 
@@ -300,9 +298,8 @@ def _shuffled(snapshot: Snapshot, shuffle: Callable[[list[Any]], None]) -> Snaps
 def test_a_malformed_object_changes_only_its_own_status(batch: list[Change], kind: str) -> None:
     snapshot = _snapshot_after(batch)
     broken = world.resource(kind, "broken", {"nonsense": True})
-    place = {"Mailbox": "mailboxes", "MailDomain": "domains", "MailAddress": "addresses", "RelayHost": "relays"}
-    field = place.get(kind, "policies" if kind == "FilterPolicy" else "connectors")
-    one, other = resolve(snapshot), resolve(replace(snapshot, **{field: (*getattr(snapshot, field), broken)}))
+    more = {**snapshot.objects, kind: (*snapshot.of_kind(kind), broken)}
+    one, other = resolve(snapshot), resolve(replace(snapshot, objects=more))
     assert other.platform == one.platform
     assert {key: verdict for key, verdict in other.verdicts.items() if key != (kind, "broken")} == dict(one.verdicts)
     assert not other.verdicts[kind, "broken"].accepted

@@ -3,14 +3,13 @@
 Of two objects for one domain the older counts; a domain never fails because of another one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from postboat.api.maildomain import MailDomainSpec
 from postboat.api.resource import Refusal, Resource
 from postboat.model import names
-from postboat.model.kinds import fields_verdict
 from postboat.model.platform import Domain, Wanted
 from postboat.model.references import signs
 from postboat.model.relays import Relays
@@ -44,8 +43,13 @@ def age(resource: Resource) -> tuple[str, str, str]:
     return resource.created or "9999", resource.uid, resource.name
 
 
-def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretContent], server: str) -> Domains:
-    """Decide about all MailDomains of a server."""
+def resolve_domains(
+    resources: Iterable[Resource],
+    secrets: Mapping[str, SecretContent],
+    server: str,
+    own_verdict: Callable[[Resource], Verdict],
+) -> Domains:
+    """Decide about all MailDomains of a server; `own_verdict` gives what is to be said of one by its fields alone."""
     owners: dict[str, str] = {}
     relays = Relays(secrets)
     domains: list[Domain] = []
@@ -54,7 +58,7 @@ def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretC
     sought: set[str] = set()
     signed = 0
     for resource in sorted(resources, key=age):
-        verdict, domain, signing = _judge(resource, owners, secrets, (relays, server))
+        verdict, domain, signing = _judge(resource, owners, secrets, (relays, server, own_verdict))
         signed += domain is not None and domain.dkim is not None
         if domain is not None and domain.dkim is not None and signed > _MOST_KEYS:
             verdict, domain = _UNSIGNED, replace(domain, dkim=None)
@@ -69,9 +73,12 @@ def resolve_domains(resources: Iterable[Resource], secrets: Mapping[str, SecretC
 
 
 def _judge(
-    resource: Resource, owners: Mapping[str, str], secrets: Mapping[str, SecretContent], around: tuple[Relays, str]
+    resource: Resource,
+    owners: Mapping[str, str],
+    secrets: Mapping[str, SecretContent],
+    around: tuple[Relays, str, Callable[[Resource], Verdict]],
 ) -> tuple[Verdict, Domain | None, Signing]:
-    relays, server = around
+    relays, server, own_verdict = around
     spec = resource.spec
     if not isinstance(spec, MailDomainSpec):
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailDomain", "")
@@ -95,7 +102,7 @@ def _judge(
     )
     signing = settle(name, resource, secrets, server) if signs(spec) else Signing()
     domain = replace(domain, dkim=signing.key)
-    verdict = signing.fault or fields_verdict(resource)
+    verdict = signing.fault or own_verdict(resource)
     if spec.relay is None:
         return verdict, domain, signing
     relay, fault = relays.settle(spec.relay)

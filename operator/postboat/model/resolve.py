@@ -8,29 +8,58 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 
 from postboat.api.resource import Resource
 from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.belonging import belonging, moved
 from postboat.model.defaults import policy
 from postboat.model.directory import Directory
-from postboat.model.domains import Domains, resolve_domains
-from postboat.model.kinds import fields_verdict, secret_names
+from postboat.model.kinds import RULES, SETTLED_TOGETHER, secret_names
+from postboat.model.kinds.rules import Around, KindRules, Settled
 from postboat.model.platform import Platform, Wanted
-from postboat.model.references import filter_secret
 from postboat.model.server_config import Site, settle_site
 from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 
-class _Touch(Enum):
-    """What has to be decided again, besides single accounts."""
+class _Group:
+    """The objects of one kind that are decided about together, and the Secrets that any of them names."""
 
-    NOTHING = auto()
-    SITE = auto()
-    DOMAINS = auto()
-    BOTH = auto()
+    def __init__(self, rules: KindRules, resources: Iterable[Resource]) -> None:
+        self.rules = rules
+        self.settled = Settled()
+        self._resources = {resource.name: resource for resource in resources}
+        self._secrets = Counter(name for one in self._resources.values() for name in rules.secrets(one))
+        """How many objects name each Secret."""
+
+    def put(self, change: Resource | Gone) -> None:
+        """Take an object as it is now."""
+        old = self._resources.pop(change.name, None)
+        self._secrets.subtract(self.rules.secrets(old) if old is not None else ())
+        if isinstance(change, Resource):
+            self._resources[change.name] = change
+            self._secrets.update(self.rules.secrets(change))
+
+    def reads(self, secret: str, server: str) -> bool:
+        """Tell whether a decision about the objects may read a Secret."""
+        return self._secrets[secret] > 0 or secret in self.rules.platform_secrets(server)
+
+    def moved(self, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
+        """Tell whether any of them belongs elsewhere with these MailServers than with those."""
+        return any(moved(self._resources.values(), old, new))
+
+    def settle(self, around: Around) -> dict[Key, Verdict | None]:
+        """Decide about all of them; give a verdict for each, None for those that belong to another MailServer."""
+        told: dict[Key, Verdict | None] = {}
+        mine: list[Resource] = []
+        for resource in self._resources.values():
+            owner = belonging(resource, around.servers)
+            told[resource.kind, resource.name] = owner if isinstance(owner, Verdict) else None
+            if owner == around.server:
+                mine.append(resource)
+        self.settled = self.rules.settled(mine, around)
+        told.update(self.settled.verdicts)
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +104,18 @@ class Resolver:
         self._environment = snapshot.environment
         self._now = snapshot.now
         self._secrets = dict(snapshot.secrets)
-        self._domains = {resource.name: resource for resource in snapshot.domains}
-        self._domain_secrets = Counter(name for domain in snapshot.domains for name in secret_names(domain))
-        """How many domains name each Secret."""
-        self._others: dict[Key, Resource] = {}
-        """Connectors, relay hosts and policies."""
+        self._groups = {kind: _Group(RULES[kind], snapshot.of_kind(kind)) for kind in SETTLED_TOGETHER}
         self._refused = 0
         self._addresses = 0
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
         whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed, snapshot.standing, snapshot.held)
-        self._directory = Directory(self._frame(), snapshot.mailboxes, self._secrets, whereabouts)
+        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, whereabouts)
         self._directory.reframe(self._frame(), policy(self._server.spec))
-        self._resolved_domains = self._settle_domains()
-        for resource in snapshot.addresses:
+        for kind in self._groups:
+            self._settle_group(kind)
+        for resource in snapshot.of_kind("MailAddress"):
             self._directory.take(resource)
-        for resource in (*snapshot.connectors, *snapshot.relays, *snapshot.policies):
-            self._put_other(resource)
         self._verdicts = Verdicts()
         self.resolution = self._resolution()
 
@@ -99,46 +123,43 @@ class Resolver:
         """Take what has changed, and decide about what that touches; `dates` looks at what ends with time, too."""
         self._now = now or self._now
         first = sorted(changes, key=lambda change: not isinstance(change, Servers))  # all others are judged by it
-        touched = {self._take(change) for change in first} | ({_Touch.SITE} if dates else set())
-        if _Touch.SITE in touched or _Touch.BOTH in touched:
+        kinds = {kind for change in first for kind in self._take(change)}
+        if dates or self._server.kind in kinds:
             self._site = self._settle_site()
             self._directory.reframe(self._frame(), policy(self._server.spec))
-        if _Touch.DOMAINS in touched or _Touch.BOTH in touched:
-            self._resolved_domains = self._settle_domains()
+        for kind in self._groups:
+            if kind in kinds:
+                self._settle_group(kind)
         self.resolution = self._resolution()
         return self.resolution
 
-    def _take(self, change: Change) -> "_Touch":
+    def _take(self, change: Change) -> Iterable[str]:
+        """Take one change; give the kinds that are to be decided about again, besides single names."""
         match change:
             case SecretContent():
                 return self._take_secret(change)
-            case Resource(kind="MailServer"):
-                if change.name == self._server.name:
-                    self._server = change
-                    return _Touch.SITE
-            case Resource(kind="MailDomain") | Gone(kind="MailDomain"):
-                self._put_domain(change)
-                return _Touch.DOMAINS
-            case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
-                self._directory.take(change)
             case Home() | Held() | Surveyed():
                 self._take_survey(change)
             case Servers():
                 return self._serve(change.names)
-            case Gone():
-                self._others.pop((change.kind, change.name), None)
-                self._told[change.kind, change.name] = None
-            case Resource():
-                self._put_other(change)
-        return _Touch.NOTHING
+            case Resource(kind="MailServer"):
+                if change.name == self._server.name:
+                    self._server = change
+                    return (change.kind,)
+            case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
+                self._directory.take(change)
+            case Resource() | Gone():
+                self._groups[change.kind].put(change)
+                if isinstance(change, Gone):
+                    self._told[change.kind, change.name] = None
+                return (change.kind,)
+        return ()
 
-    def _serve(self, servers: tuple[str, ...]) -> "_Touch":
+    def _serve(self, servers: tuple[str, ...]) -> list[str]:
         """Judge anew what belongs to another MailServer now that there are these, or is told something else."""
         old, self._servers = self._servers, servers
         self._directory.reframe(self._frame(), policy(self._server.spec))
-        for resource in moved(self._others.values(), old, servers):
-            self._put_other(resource)
-        return _Touch.DOMAINS if any(moved(self._domains.values(), old, servers)) else _Touch.NOTHING
+        return [kind for kind, group in self._groups.items() if group.moved(old, servers)]
 
     def _take_survey(self, change: Home | Held | Surveyed) -> None:
         match change:
@@ -149,15 +170,11 @@ class Resolver:
             case Surveyed():
                 self._directory.surveyed()
 
-    def _take_secret(self, secret: SecretContent) -> "_Touch":
+    def _take_secret(self, secret: SecretContent) -> list[str]:
         self._secrets[secret.name] = secret
         self._directory.secret_changed(secret.name)
-        site = secret.name in secret_names(self._server)
-        in_force = secret.name == filter_secret(self._server.name)
-        domains = in_force or self._domain_secrets[secret.name] > 0
-        if site:
-            return _Touch.BOTH if domains else _Touch.SITE
-        return _Touch.DOMAINS if domains else _Touch.NOTHING
+        kinds = [kind for kind, group in self._groups.items() if group.reads(secret.name, self._server.name)]
+        return [self._server.kind, *kinds] if secret.name in secret_names(self._server) else kinds
 
     def _settle_site(self) -> Site:
         return settle_site(self._server, self._environment, self._secrets, self._now)
@@ -170,37 +187,14 @@ class Resolver:
         site = self._site
         return Frame(self._server.name, self._servers, site.shards, site.hash_key, site.quota, site.junk)
 
-    def _put_domain(self, change: Resource | Gone) -> None:
-        old = self._domains.pop(change.name, None)
-        self._domain_secrets.subtract(secret_names(old) if old is not None else ())
-        if isinstance(change, Gone):
-            self._told["MailDomain", change.name] = None
-        else:
-            self._domains[change.name] = change
-            self._domain_secrets.update(secret_names(change))
-
-    def _settle_domains(self) -> Domains:
-        mine: list[Resource] = []
-        for resource in self._domains.values():
-            owner = belonging(resource, self._servers)
-            key = (resource.kind, resource.name)
-            self._told[key] = owner if isinstance(owner, Verdict) else None
-            if owner == self._server.name:
-                mine.append(resource)
-        resolved = resolve_domains(mine, self._secrets, self._server.name)
-        self._told.update(resolved.verdicts)
-        verdicts = dict(resolved.verdicts)
-        self._directory.put_domains((domain, verdicts["MailDomain", domain.resource]) for domain in resolved.domains)
-        return resolved
-
-    def _put_other(self, resource: Resource) -> None:
-        owner = belonging(resource, self._servers)
-        key = (resource.kind, resource.name)
-        self._others[key] = resource
-        if isinstance(owner, Verdict):
-            self._told[key] = owner
-        else:
-            self._told[key] = fields_verdict(resource) if owner == self._server.name else None
+    def _settle_group(self, kind: str) -> None:
+        group = self._groups[kind]
+        told = group.settle(Around(self._server.name, self._servers, self._secrets))
+        self._told.update(told)
+        if kind == "MailDomain":  # the directory completes them by where their mail goes
+            verdicts = dict(group.settled.verdicts)
+            domains = group.settled.parts
+            self._directory.put_domains((domain, verdicts[kind, domain.resource]) for domain in domains)
 
     def _resolution(self) -> Resolution:
         self._told.update(self._directory.settled())
@@ -211,18 +205,21 @@ class Resolver:
             self._refused += _refused(verdict) - _refused(before.get(key))
             self._addresses += _address(key, verdict) - _address(key, before.get(key))
         self._verdicts = before.succeeded((key, verdict) for key, verdict in told.items() if verdict != before.get(key))
-        domains, directory = self._resolved_domains, self._directory
+        settled, directory = {kind: group.settled for kind, group in self._groups.items()}, self._directory
         return Resolution(
             server=self._server,
             platform=self._site.platform(
-                directory.domains, directory.shards, directory.highest_store, directory.highest_placed
+                {**{kind: one.parts for kind, one in settled.items()}, "MailDomain": directory.domains},
+                directory.shards,
+                directory.highest_store,
+                directory.highest_placed,
             ),
             site=self._site,
             verdicts=self._verdicts,
-            wanted=(*self._site.wanted, *domains.wanted),
-            counts=Counts(len(domains.domains), self._directory.count, self._addresses, self._refused),
+            wanted=(*self._site.wanted, *(wanted for one in settled.values() for wanted in one.wanted)),
+            counts=Counts(len(settled["MailDomain"].parts), self._directory.count, self._addresses, self._refused),
             touched=frozenset(told),
-            sought=domains.sought,
+            sought=frozenset().union(*(one.sought for one in settled.values())),
         )
 
 

@@ -6,7 +6,7 @@ A change of a domain or an account does not change it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Refusal, Resource
@@ -15,7 +15,6 @@ from postboat.model.kinds import fields_verdict
 from postboat.model.passwords import Place, referenced_password
 from postboat.model.platform import (
     Certificate,
-    Domain,
     Environment,
     InternalSecrets,
     Junk,
@@ -61,13 +60,16 @@ class Site:
     junk: Junk = field(default_factory=Junk)
 
     def platform(
-        self, domains: tuple[Domain, ...], directory: tuple[Shard, ...], highest: int, placed: int
+        self, parts: Mapping[str, tuple[Any, ...]], directory: tuple[Shard, ...], highest: int, placed: int
     ) -> Platform | None:
-        """Complete the platform; stores up to the `highest` stay, even beyond the number that is asked for."""
+        """Complete the platform by what objects of other kinds come to (`parts`), and by the directory.
+
+        Stores up to the `highest` stay, even beyond the number that is asked for; see `Store.placed`.
+        """
         if self.base is None:
             return None
         store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1), placed=placed)
-        return replace(self.base, domains=domains, directory=directory, store=store)
+        return replace(self.base, domains=parts["MailDomain"], directory=directory, store=store)
 
 
 def settle_site(

@@ -71,17 +71,12 @@ Change = Resource | SecretContent | Gone | Home | Held | Surveyed | Servers
 class Snapshot:
     """The MailServer, every object of its namespace, and the Secrets that any of them names.
 
-    `servers` are the names of all MailServers of the namespace, the oldest first.
+    `servers` are the names of all MailServers of the namespace, the oldest first; `objects` are all others, by kind.
     """
 
     server: Resource
     servers: tuple[str, ...]
-    domains: tuple[Resource, ...]
-    mailboxes: tuple[Resource, ...]
-    addresses: tuple[Resource, ...]
-    connectors: tuple[Resource, ...]
-    relays: tuple[Resource, ...]
-    policies: tuple[Resource, ...]
+    objects: Mapping[str, tuple[Resource, ...]]
     secrets: Mapping[str, SecretContent]
     environment: Environment
     now: datetime
@@ -92,3 +87,7 @@ class Snapshot:
     """How many stores there are now."""
     held: int | None = -1
     """The highest store that has something to keep; None while not all that stand have told."""
+
+    def of_kind(self, kind: str) -> tuple[Resource, ...]:
+        """Give the objects of a kind."""
+        return self.objects.get(kind, ())

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from postboat.api import Resource
-from postboat.model import resolve as resolve_module
 from postboat.model.belonging import belonging
 from postboat.model.domains import Domains
+from postboat.model.kinds import maildomain
 from postboat.model.resolve import Resolver, resolve
 from postboat.model.snapshot import Gone, SecretContent, Servers, Snapshot
 from postboat.model.verdict import Reason, Verdict
@@ -199,13 +199,13 @@ def test_a_secret_that_no_domain_names_lets_no_domain_be_decided(monkeypatch: py
     mailbox = world.resource("Mailbox", "anna", {"passwordSecret": {"name": "pw", "key": "password"}})
     resolver = Resolver(_snapshot(*domains, mailbox))
     decided: list[int] = []
-    whole = resolve_module.resolve_domains
+    whole = maildomain.resolve_domains
 
     def counted(*arguments: Any) -> Domains:  # noqa: ANN401
         decided.append(1)
         return whole(*arguments)
 
-    monkeypatch.setattr(resolve_module, "resolve_domains", counted)
+    monkeypatch.setattr(maildomain, "resolve_domains", counted)
     resolver.apply([SecretContent("mail", "pw", exists=True, data={"password": b"secret"})])
     assert decided == []
     resolver.apply([world.dkim("mail", "d1.example")])

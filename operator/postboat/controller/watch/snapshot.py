@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from postboat.model.domains import age
+from postboat.model.kinds import RULES
 from postboat.model.platform import Environment
 from postboat.model.snapshot import Snapshot
 
@@ -50,12 +51,7 @@ def assemble(server: Resource, assembly: Assembly) -> Snapshot:
     return Snapshot(
         server=server,
         servers=tuple(resource.name for resource in sorted(cache.of_kind("MailServer"), key=age)),
-        domains=cache.of_kind("MailDomain"),
-        mailboxes=cache.of_kind("Mailbox"),
-        addresses=cache.of_kind("MailAddress"),
-        connectors=cache.of_kind("Connector"),
-        relays=cache.of_kind("RelayHost"),
-        policies=cache.of_kind("FilterPolicy"),
+        objects={kind: cache.of_kind(kind) for kind in RULES if kind != "MailServer"},
         secrets=assembly.secrets,
         environment=assembly.environment,
         now=assembly.now,

@@ -1,13 +1,15 @@
 """MailDomain: a domain of the platform, or one that another server gets."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from postboat.api.maildomain import Delivery, MailDomainSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.kinds.rules import KindRules
+from postboat.model.domains import resolve_domains
+from postboat.model.kinds.rules import Around, KindRules, Settled
 from postboat.model.platform import Platform
-from postboat.model.references import dkim_secret, signs
+from postboat.model.references import dkim_secret, filter_secret, signs
 from postboat.model.signing import record_name
 from postboat.model.verdict import Verdict
 
@@ -22,6 +24,15 @@ def _secrets(resource: Resource) -> frozenset[str]:
     if spec.relay is not None and spec.relay.ca_secret is not None:
         used.add(spec.relay.ca_secret.name)
     return frozenset(used)
+
+
+def _platform_secrets(server: str) -> frozenset[str]:
+    return frozenset({filter_secret(server)})  # the keys in force are there
+
+
+def _settle(resources: Sequence[Resource], around: Around) -> Settled:
+    found = resolve_domains(resources, around.secrets, around.server, MAIL_DOMAIN.verdict)
+    return Settled(found.domains, found.verdicts, found.wanted, found.sought)
 
 
 def _facts(resource: Resource, verdict: Verdict, platform: Platform) -> dict[str, Any]:
@@ -51,5 +62,7 @@ MAIL_DOMAIN: Final = KindRules(
     facts=_facts,
     status_fields=("conditions", "delivery", "dkim", "domain", "observedGeneration"),
     lasting=frozenset({"dkim"}),
+    settle=_settle,
+    platform_secrets=_platform_secrets,
 )
 """The DNS speaks of the key in `dkim`."""
