@@ -89,3 +89,25 @@ def traced(processes: Iterable[Process]) -> Iterator[Callable[[], bool]]:
     finally:
         for pid in held:
             libc.ptrace(_PTRACE_DETACH, pid, None, None)
+
+
+@contextmanager
+def frozen_agent(pod: Object, container: str) -> Iterator[None]:
+    """Stop the agent of a container where it stands, its daemon not; it goes on afterwards."""
+    with frozen(process for process in container_processes(pod)[container] if process.inner == 1):
+        yield
+
+
+@contextmanager
+def frozen(processes: Iterable[Process]) -> Iterator[None]:
+    """Stop processes where they stand; they go on afterwards."""
+    stopped = [process.pid for process in processes]
+    assert stopped
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from functools import partial
 
-from e2e.cases.test_growth import frozen
 from e2e.clients import letter
 from e2e.kube import Object, eventually
 from e2e.platform import Platform
 from e2e.post import drained, queue
-from e2e.processes import container_processes
+from e2e.processes import container_processes, frozen
 from postboat.controller.reconcile.certificates import authority, leaf
 
 # In the smtp pod, which the network policy lets through to the store. Arguments: its host, how Postfix calls it, and a

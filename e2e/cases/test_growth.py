@@ -5,11 +5,9 @@ The shared platform is grown once for all cases of this file and put back at the
 
 from __future__ import annotations
 
-import os
-import signal
 import smtplib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,7 +20,7 @@ from e2e.kube import GROUP, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform
 from e2e.post import drained
-from e2e.processes import Process, container_processes
+from e2e.processes import container_processes, frozen, frozen_agent
 from e2e.remains import erase, freed, orphans, store_of, stores
 from postboat.model import names
 
@@ -193,28 +191,6 @@ def test_an_object_is_not_ready_while_one_replica_lags(grown: Growth) -> None:
     platform.kube.wait_condition("Mailbox", platform.namespace, account.user, "Ready")
     assert taken_by(1) == 250
     platform.remove_mailbox(account.user)
-
-
-@contextmanager
-def frozen_agent(pod: Object, container: str) -> Iterator[None]:
-    """Stop the agent of a container where it stands, its daemon not; it goes on afterwards."""
-    with frozen(process for process in container_processes(pod)[container] if process.inner == 1):
-        yield
-
-
-@contextmanager
-def frozen(processes: Iterable[Process]) -> Iterator[None]:
-    """Stop processes where they stand; they go on afterwards."""
-    stopped = [process.pid for process in processes]
-    assert stopped
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in stopped:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.row("B8")

@@ -45,9 +45,10 @@ class Ledger:
                 return dict(rule)
         return None
 
-    def record(self, session: Session, envelope: Envelope) -> None:
+    def record(self, server: SMTP, session: Session, envelope: Envelope) -> None:
         self.received += 1
-        secured: dict[str, Any] = getattr(session, "ssl", None) or {}
+        transport: Any = server.transport
+        secured: Any = transport.get_extra_info("ssl_object")
         client: Any = session.peer
         login: Any = session.auth_data
         record = {
@@ -55,7 +56,7 @@ class Ledger:
             "helo": session.host_name or "",
             "sender": envelope.mail_from or "",
             "recipients": list(envelope.rcpt_tos),
-            "tls": str(secured["cipher"][1]) if secured else "",
+            "tls": str(secured.cipher()[1]) if secured else "",
             "login": login or "",
             "content": base64.b64encode(envelope.original_content or b"").decode(),
         }
@@ -125,7 +126,7 @@ class Handler:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         rule = self.ledger.rule("message")
         if rule is None or not rule["reply"]:
-            self.ledger.record(session, envelope)
+            self.ledger.record(server, session, envelope)
         if rule is not None:
             await asyncio.sleep(rule["delay"])
             if rule["drop"]:

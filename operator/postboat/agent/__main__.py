@@ -96,6 +96,7 @@ class Agent:
     def run(self) -> int:
         """Run until SIGTERM or SIGINT and the end of the daemon, and return the exit status."""
         pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics, "/status": self._page}
+        pages |= {path: self._json(content) for path, content in self._daemon.pages().items()}
         receiving, sending = socket.socketpair()
         receiving.settimeout(0)
         sending.settimeout(0)
@@ -144,6 +145,10 @@ class Agent:
     def _page(self) -> Page:
         self._is_ready()
         return 200, "application/json", self._status.page(self._fill())
+
+    @staticmethod
+    def _json(content: Callable[[], bytes]) -> Callable[[], Page]:
+        return lambda: (200, "application/json", content())
 
     def _metrics(self) -> Page:
         self._is_ready()

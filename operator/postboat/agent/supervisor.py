@@ -100,7 +100,9 @@ class Supervisor:
         self._children.end_others(2.0)
         self._daemon.clean()
         started, kills = time.monotonic(), oom_kills()
-        main = self._main = self._children.start(self._daemon.command(), on_exit=self._exited)
+        main = self._main = self._children.start(
+            self._daemon.command(), output=self._daemon.output(), on_exit=self._exited
+        )
         self._leaving = False
         log.info("%s started as %d", self._daemon.name, main.pid)
         with self._change:

@@ -168,9 +168,10 @@ _KINDS: Final = (
         RelayHostSpec,
         RelayHostStatus,
         (
-            Column("Host", ".spec.host"),
-            Column("Port", ".spec.port", "integer"),
+            Column("Host", ".status.endpoint"),
             Column("Default", ".spec.default", "boolean"),
+            Column("Delivering", _condition("Delivering", "status")),
+            Column("Last", _condition("Delivering", "reason")),
             Column("TLS", ".spec.tls", wide=True),
             Column("Senders", ".spec.senders", wide=True),
             *_LAST,

@@ -8,9 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from postboat.api.base import Model, Rule
-from postboat.api.conditions import Status
+from postboat.api.conditions import Sentence, Status, Timestamp, Word
 from postboat.api.listing import AS_SET
 from postboat.api.values import (
+    Count,
     Flag,
     Host,
     ObjectName,
@@ -45,7 +46,7 @@ class RelayHostSpec(Model):
     """Port; 587 when absent, 465 with implicitTLS."""
     tls: OutgoingTls | None = None
     """None, Opportunistic, Required (encrypt, any certificate) or Verified (the certificate must match the host).
-    When absent Verified with credentials, else Opportunistic."""
+    When absent Verified with credentials, else Required with implicitTLS, else Opportunistic."""
     implicit_tls: Flag | None = None
     """Speak TLS from the first byte (port 465) instead of STARTTLS."""
     ca_secret: SecretKeyRef | None = None
@@ -72,8 +73,38 @@ class RelayHostSpec(Model):
             ),
             field="tls",
         ),
+        Rule(
+            cel="!has(self.credentialsSecret) || !has(self.tls) || self.tls in ['Required', 'Verified']",
+            message="credentialsSecret needs tls Required or Verified: a password is never sent in clear text",
+            holds=lambda spec: (
+                spec.credentials_secret is None or spec.tls in {None, OutgoingTls.REQUIRED, OutgoingTls.VERIFIED}
+            ),
+            field="tls",
+        ),
     )
+
+
+class DeliveryResult(Model):
+    """What became of a message."""
+
+    time: Timestamp | None = None
+    """When it was delivered, deferred or refused; written anew after ten minutes where nothing else changes."""
+    code: Word | None = None
+    """Enhanced status code (RFC 3463)."""
+    message: Sentence | None = None
+    """What the relay host said, or why it was not reached, without addresses."""
 
 
 class RelayHostStatus(Status):
     """What is known about a relay host."""
+
+    endpoint: Word | None = None
+    """Host and port in force."""
+    sender_count: Count | None = None
+    """How many addresses and domains lead here, each spelling of a domain counted."""
+    last_accepted: DeliveryResult | None = None
+    """The last message that it accepted."""
+    last_deferred: DeliveryResult | None = None
+    """The last message that waits: it answered 4xx, TLS or the login failed, or it was not reached."""
+    last_refused: DeliveryResult | None = None
+    """The last message that it refused with 5xx; its sender was told."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 
 from postboat.agent import ports
+from postboat.agent.deliveries import LONGEST, OUTCOMES, Deliveries, Delivery, merged
 from postboat.agent.fill import Fill
 from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
@@ -37,6 +38,10 @@ CLAIM_SELECTOR = f"{NAME}=postboat"
 EDGE_PORT, AGENT_PORT = ports.EDGE_AGENT.number, ports.AGENT.number
 ASKERS = 16
 LONGEST_ANSWER = 4096
+MOST_DELIVERIES = 256 * 1024
+"""Bytes: three outcomes of a hundred relay hosts, each with a text."""
+SENDING = "smtp"
+_NO_ANSWER = (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,21 +158,54 @@ class Agents:
             if answer is not None
         }
 
+    def deliveries(self, pods: Iterable[Pod]) -> dict[str, Deliveries]:
+        """Give the last deliveries of each transport of a relay host, as all smtp pods tell of them."""
+        asked = [pod for pod in pods if pod.ip and pod.component == SENDING]
+        told: dict[str, list[Deliveries]] = {}
+        for answer in self._pool.map(self._ask_for_deliveries, asked):
+            for transport, one in answer.items():
+                told.setdefault(transport, []).append(one)
+        return {transport: merged(found) for transport, found in told.items()}
+
+    def _ask_for_deliveries(self, pod: Pod) -> dict[str, Deliveries]:
+        try:
+            answer = self._page(pod, AGENT_PORT, "/deliveries", MOST_DELIVERIES)
+            return {str(transport): _deliveries(raw) for transport, raw in answer.items()}
+        except _NO_ANSWER:
+            return {}
+
+    def _page(self, pod: Pod, port: int, path: str, longest: int) -> Any:  # noqa: ANN401 -- JSON
+        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+        response = self._http.request("GET", f"http://{host}:{port}{path}", preload_content=False)
+        answer: Any = json.loads(response.read(longest))
+        response.release_conn()
+        return answer
+
     def _ask(self, target: tuple[Pod, str]) -> AgentReport | None:
         pod, container = target
-        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        port = EDGE_PORT if container == "edge" and pod.component == "smtp" else AGENT_PORT
+        port = EDGE_PORT if container == "edge" and pod.component == SENDING else AGENT_PORT
         try:
-            response = self._http.request("GET", f"http://{host}:{port}/status", preload_content=False)
-            answer: Any = json.loads(response.read(LONGEST_ANSWER))
-            response.release_conn()
+            answer = self._page(pod, port, "/status", LONGEST_ANSWER)
             told = answer.get("volume")
             volume = Fill(**{name: int(told[name]) for name in Fill.__slots__}) if told else None
             return AgentReport(
                 str(answer["digest"]), str(answer["seen"]), str(answer["error"])[:64], bool(answer["ready"]), volume
             )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError):
+        except _NO_ANSWER:
             return None
+
+
+def _deliveries(raw: Mapping[str, Mapping[str, Any]]) -> Deliveries:
+    """Read what one agent tells of one transport; what it tells beyond that is of a later version."""
+    return Deliveries(
+        **{
+            outcome: Delivery(
+                int(raw[outcome]["at"]), str(raw[outcome]["code"])[:16], str(raw[outcome]["text"])[:LONGEST]
+            )
+            for outcome in OUTCOMES
+            if outcome in raw
+        }
+    )
 
 
 class PodAnnotator:

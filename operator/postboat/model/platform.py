@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from postboat.agent.deliveries import PREFIX
 from postboat.model import names
 
 
@@ -200,6 +201,38 @@ class Relay:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayHost:
+    """The next hop for mail of `senders` (addresses and @domains in every form), or for all other mail (`default`).
+
+    `login` says that it is never spoken to without one. `authority` are certificates (PEM) for the level Verified,
+    empty means public ones. While `waits` tells a reason, mail waits in the queue.
+    """
+
+    resource: str
+    host: str
+    port: int
+    tls: str
+    implicit_tls: bool
+    senders: tuple[str, ...]
+    default: bool
+    login: bool = False
+    username: str = ""
+    password: str = field(default="", repr=False)
+    authority: bytes = b""
+    waits: str = ""
+
+    @property
+    def transport(self) -> str:
+        """The service of Postfix that delivers there; its socket is a file, whose path is bounded."""
+        return f"{PREFIX}{names.bounded(self.resource, 60)}"
+
+    @property
+    def endpoint(self) -> str:
+        """Host and port as they are written in addresses; an IPv6 address stands in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """A domain; `name` has A-labels, `spellings` are all forms a client may write. With `relay`, others deliver it.
 
@@ -355,6 +388,7 @@ class Platform:
     scheduling: Mapping[str, Scheduling]
     domains: tuple[Domain, ...]
     directory: tuple[Shard, ...]
+    relay_hosts: tuple[RelayHost, ...] = ()
 
     def fqdn(self, service: str) -> str:
         """Give the full name of a Service of the platform, since daemons look up without search domains."""
@@ -385,6 +419,12 @@ class Platform:
     def local_domains(self) -> tuple[Domain, ...]:
         """The domains whose mail is delivered here."""
         return tuple(domain for domain in self.domains if domain.relay is None)
+
+    @property
+    def next_hops(self) -> frozenset[tuple[str, int]]:
+        """Host and port of every server that mail is handed to by name, beside those that the DNS tells."""
+        relays = ((domain.relay.host, domain.relay.port) for domain in self.domains if domain.relay is not None)
+        return frozenset((*relays, *((host.host, host.port) for host in self.relay_hosts)))
 
     def store_host(self, shard: int) -> str:
         """Give the full name of the pod that holds a mailbox shard."""

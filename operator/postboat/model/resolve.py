@@ -199,6 +199,7 @@ class Resolver:
     def _resolution(self) -> Resolution:
         self._told.update(self._directory.settled())
         self._told["MailServer", self._server.name] = self._server_verdict()
+        parts = {group.rules.part: group.settled.parts for group in self._groups.values() if group.rules.part}
         told, self._told = self._told, {}
         before = self._verdicts
         for key, verdict in told.items():
@@ -209,7 +210,7 @@ class Resolver:
         return Resolution(
             server=self._server,
             platform=self._site.platform(
-                {**{kind: one.parts for kind, one in settled.items()}, "MailDomain": directory.domains},
+                parts | {"domains": directory.domains},
                 directory.shards,
                 directory.highest_store,
                 directory.highest_placed,

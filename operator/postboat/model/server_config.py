@@ -62,14 +62,14 @@ class Site:
     def platform(
         self, parts: Mapping[str, tuple[Any, ...]], directory: tuple[Shard, ...], highest: int, placed: int
     ) -> Platform | None:
-        """Complete the platform by what objects of other kinds come to (`parts`), and by the directory.
+        """Complete the platform by what objects of other kinds come to (`parts`, by its fields), and by the directory.
 
         Stores up to the `highest` stay, even beyond the number that is asked for; see `Store.placed`.
         """
         if self.base is None:
             return None
         store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1), placed=placed)
-        return replace(self.base, domains=parts["MailDomain"], directory=directory, store=store)
+        return replace(self.base, directory=directory, store=store, **parts)
 
 
 def settle_site(

@@ -85,9 +85,8 @@ def _outside(platform: Platform) -> Iterator[Body]:
     A relay that is named by its address is the only one reached on its port. One that is named by host name may be
     anywhere but in the cluster, whose API server would otherwise be reached by a relay with the port 6443.
     """
-    relays = {(domain.relay.host, domain.relay.port) for domain in platform.domains if domain.relay is not None}
-    literal = {(address, port) for host, port in relays if (address := _literal(host))}
-    named = {ports.SMTP.public} | {port for host, port in relays if not _literal(host)}
+    literal = {(address, port) for host, port in platform.next_hops if (address := _literal(host))}
+    named = {ports.SMTP.public} | {port for host, port in platform.next_hops if not _literal(host)}
     yield {"to": _world(platform), "ports": [_port(port) for port in sorted(named)]}
     for address, port in sorted(literal):
         yield {"to": [{"ipBlock": {"cidr": address}}], "ports": [_port(port)]}

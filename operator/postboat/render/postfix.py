@@ -11,9 +11,9 @@ from postboat.agent import ports
 from postboat.model import names
 from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
-from postboat.render import escape
+from postboat.render import escape, relayhosts
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, LED_ON, authority_file, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
@@ -142,6 +142,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
         transports=transports,
         ways=ways(),
+        default_transport=escape.postfix(relayhosts.default(platform)),
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
         conversions=tuple(_conversions(platform)),
@@ -151,7 +152,13 @@ def files(platform: Platform) -> tuple[File, ...]:
         traces_of_users=_without_client(_SUBMITTED_NAME),
     )
     services = tuple(_hidden(one) if platform.smtp.hide_client else one for one in LISTENERS)
-    master = fill("master.cf", services=services, lmtp_processes=LMTP_CONCURRENCY, transports=transports)
+    master = fill(
+        "master.cf",
+        services=services,
+        lmtp_processes=LMTP_CONCURRENCY,
+        transports=transports,
+        relay_hosts=relayhosts.services(platform),
+    )
     certificate, internal = platform.certificate, platform.internal
     return (
         File("main.cf", "main.cf", main),
@@ -160,7 +167,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("inner.pem", "inner.pem", internal.smtp_key + internal.smtp_chain, secret=True, mode="0600"),
         File("client.pem", "client.pem", internal.client_key + internal.client_chain, secret=True, mode="0600"),
         File("ca.pem", "ca.pem", internal.ca, secret=True),
-        *_authorities(platform),
+        *relayhosts.authorities(platform),
     )
 
 
@@ -202,14 +209,6 @@ def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
     yield rf"/^(.*[< ])?{mailbox}(.*)/", f"$$(1)$$(2){address}$$(3)"
     yield rf"/^(Remote-MTA: dns; ){_store(platform)}$$/", "$$(1)$myhostname"
     yield rf"/^(.* )?{_store(platform)}(.*)/", "$$(1)store $$(2)$$(5)"
-
-
-def _authorities(platform: Platform) -> Iterator[File]:
-    """Write each authority that relays are trusted by once."""
-    used = {domain.relay.authority for domain in platform.domains if domain.relay is not None} - {b""}
-    for authority in sorted(used):
-        name = authority_file(authority)
-        yield File(name, name, authority, secret=True)
 
 
 def _conversions(platform: Platform) -> Iterator[tuple[str, str]]:

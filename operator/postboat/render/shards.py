@@ -12,6 +12,7 @@ from postboat.model import names
 from postboat.model.platform import Domain, Platform
 from postboat.render import escape
 from postboat.render.files import ShardFile, ShardKey
+from postboat.render.relayhosts import senders
 from postboat.render.tables import KEYS, TABLES, Directory, Row, leads_elsewhere
 
 _LEVEL: Final = 6
@@ -35,6 +36,7 @@ def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
         first=number == _FIRST,
         local=platform.local_domains,
         apart=apart,
+        senders=senders(platform.relay_hosts)[number],
     )
     files: dict[ShardKey, ShardFile] = {}
     for key in KEYS:
@@ -59,7 +61,11 @@ def origins(platform: Platform) -> tuple[object, ...]:
     )
     ours = tuple(domain.name for domain in platform.domains)
     frame = local, ours, platform.store_host(0), platform.hostname
-    return tuple((shard, frame, _domains(platform, number)) for number, shard in enumerate(platform.directory))
+    leaving = senders(platform.relay_hosts)
+    return tuple(
+        (shard, frame, _of_the_first(platform, number), leaving[number])
+        for number, shard in enumerate(platform.directory)
+    )
 
 
 def line(table: str, row: Row) -> str:
@@ -69,6 +75,10 @@ def line(table: str, row: Row) -> str:
 
 def _domains(platform: Platform, number: int) -> tuple[Domain, ...]:
     return platform.domains if number == _FIRST else ()
+
+
+def _of_the_first(platform: Platform, number: int) -> tuple[object, ...]:
+    return (platform.domains, platform.relay_hosts) if number == _FIRST else ()
 
 
 def _gzip(content: bytes) -> bytes:

@@ -5,7 +5,6 @@ A new table is one entry of `TABLES`; agents learn of it by the manifest and bui
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from re import compile as pattern
 from typing import Final
 
@@ -13,8 +12,8 @@ from postboat.agent import ports
 from postboat.model import names
 from postboat.model.platform import UNPLACED, Account, Domain, Platform, Protocol, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
-from postboat.render import public
-from postboat.render.template import ACTIVE
+from postboat.render import public, relayhosts
+from postboat.render.ways import WAYS, authority_file, trusting
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
@@ -29,20 +28,14 @@ LEAVES: Final = "PREPEND X-Postboat-Leaves: yes"
 """What Postfix does with a message that users send to a recipient elsewhere: `submission.lua` reads it."""
 LED_ON: Final = "PREPEND X-Postboat-Led-On: yes"
 """What Postfix does with a message to an address that leads to another server: `headers.lua` reads it."""
-_WAYS: Final[Mapping[str, str]] = {
-    "Opportunistic": "may",
-    "None": "none",
-    "Required": "encrypt",
-    "Verified": "secure match=nexthop",
-}
-"""How relays are reached, in the words of Postfix; the first way is how every other server is reached, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
     """What the rows of one shard come from: its mailboxes and routes, and the domains if it is the one that holds them.
 
-    `local` are all local domains, `apart` those in which a local part has a route of its own.
+    `local` are all local domains, `apart` those in which a local part has a route of its own. `senders` are those whose
+    mail leaves by a relay host.
     """
 
     platform: Platform
@@ -51,6 +44,7 @@ class Directory:
     first: bool
     local: tuple[Domain, ...]
     apart: Mapping[str, frozenset[str]]
+    senders: tuple[tuple[str, str], ...]
 
     @property
     def stored(self) -> tuple[Account | PublicMailbox, ...]:
@@ -215,7 +209,19 @@ def transport(store: int) -> str:
 def _tls_policies(directory: Directory) -> Iterable[Row]:
     """Write by which certificates relays are trusted; what else there is to a way follows from its next hop alone."""
     relays = {domain.relay for domain in directory.domains if domain.relay is not None and domain.relay.authority}
-    return ((_next_hop(relay), _trusting(authority_file(relay.authority))) for relay in relays)
+    return ((_next_hop(relay), trusting(authority_file(relay.authority))) for relay in relays)
+
+
+def _senders(directory: Directory) -> Iterable[Row]:
+    return directory.senders
+
+
+def _relay_policies(directory: Directory) -> Iterable[Row]:
+    return relayhosts.policies(directory.platform.relay_hosts) if directory.first else ()
+
+
+def _credentials(directory: Directory) -> Iterable[Row]:
+    return relayhosts.credentials(directory.platform.relay_hosts) if directory.first else ()
 
 
 def _next_hop(relay: Relay) -> str:
@@ -223,9 +229,9 @@ def _next_hop(relay: Relay) -> str:
 
     The zeros before the port mean nothing to whoever connects, and tell the ways to one server apart.
     """
-    way = list(_WAYS).index(relay.tls)
+    way = list(WAYS).index(relay.tls)
     if relay.waits or relay.authority:
-        way = len(_WAYS) + (0 if relay.waits else 1 + relay.rank)
+        way = len(WAYS) + (0 if relay.waits else 1 + relay.rank)
     return f"[{relay.host}]:{'0' * way}{relay.port}"
 
 
@@ -235,17 +241,8 @@ def ways() -> tuple[tuple[str, str], ...]:
     No policy depends on a row that may come late or be gone while mail still waits for its next hop. Where a row with
     an authority is gone, nothing is right: nobody outside has a certificate of the platform's own.
     """
-    fixed = ((rf"/^\[.*\]:{'0' * zeros}[1-9]/", policy) for zeros, policy in tuple(enumerate(_WAYS.values()))[1:])
-    return (*fixed, (rf"/^\[.*\]:{'0' * len(_WAYS)}/", _trusting("ca.pem")))
-
-
-def _trusting(file: str) -> str:
-    return f"{_WAYS['Verified']} tafile={ACTIVE}/{file}"
-
-
-def authority_file(authority: bytes) -> str:
-    """Name the file with certificates that relays are trusted by; equal ones are one file."""
-    return f"relay-{sha256(authority).hexdigest()}.pem"
+    fixed = ((rf"/^\[.*\]:{'0' * zeros}[1-9]/", policy) for zeros, policy in tuple(enumerate(WAYS.values()))[1:])
+    return (*fixed, (rf"/^\[.*\]:{'0' * len(WAYS)}/", trusting("ca.pem")))
 
 
 def _here(directory: Directory) -> Iterator[Domain]:
@@ -355,6 +352,9 @@ TABLES: Final = (
     Table("submitters", "lmdb", "smtp", ("key", "value"), _submitters),
     Table("transports", "lmdb", "smtp", ("key", "value"), _transports),
     Table("tlspolicies", "lmdb", "smtp", ("key", "value"), _tls_policies),
+    Table("relaypolicies", "lmdb", "smtp", ("key", "value"), _relay_policies),
+    Table("credentials", "lmdb", "smtp", ("key", "value"), _credentials),
+    Table("senders", "lmdb", "smtp", ("key", "value"), _senders),
     Table("domain", "sqlite", "edge", ("domain",), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
     Table("users", "sqlite", "store", _STORE_USER, _store_users),

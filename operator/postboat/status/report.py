@@ -3,12 +3,12 @@
 A report equal to the status that is there is None: nothing is written, and nobody's watch wakes up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from postboat.api.resource import Resource
 from postboat.model.kinds import RULES
-from postboat.model.kinds.rules import COMMON
+from postboat.model.kinds.rules import COMMON, Observed
 from postboat.model.platform import Platform
 from postboat.model.verdict import Verdict
 from postboat.status import conditions
@@ -23,11 +23,32 @@ def report(  # noqa: PLR0913 - what is known of an object
     *,
     in_force: bool,
     paused: bool = False,
+    seen: Any | None = None,  # noqa: ANN401 -- each kind is told its own
 ) -> dict[str, Any] | None:
-    """Write the status of an object that belongs to a platform, or to none; None when it is there already."""
+    """Write the status of an object that belongs to a platform, or to none; None when it is there already.
+
+    `seen` is what the pods have told of it since the operator began.
+    """
     ready = conditions.ready(verdict, in_force=in_force and verdict.effective, paused=paused)
-    written = (conditions.accepted(verdict), ready)
-    return unless_equal(resource, statement(resource, written, moment) | dict(_facts(resource, verdict, platform)))
+    written = [conditions.accepted(verdict), ready]
+    facts = dict(_facts(resource, verdict, platform))
+    if verdict.effective:
+        observed = RULES[resource.kind].observed(resource, seen)
+        facts |= observed.fields
+        written += _observed(resource, observed)
+    return unless_equal(resource, statement(resource, tuple(written), moment) | facts)
+
+
+def _observed(resource: Resource, observed: Observed) -> Iterator[conditions.Condition]:
+    """Give the condition that the pods have told of, or the one that is there while they have told nothing."""
+    if observed.condition:
+        yield conditions.Condition(observed.condition, observed.holds, observed.reason, observed.message)
+        return
+    before = resource.status.get("conditions") or ()
+    for kind in RULES[resource.kind].observed_conditions:
+        there = conditions.kept(before, kind)
+        if there is not None:
+            yield there
 
 
 def statement(resource: Resource, written: tuple[conditions.Condition, ...], moment: Moment) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from postboat.agent.probe import Pulse
 from postboat.agent.validation import judged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import override
 
@@ -78,6 +78,14 @@ class Daemon(ABC):
 
     def drivers(self) -> Mapping[str, Driver]:
         """Return the kinds of tables that the daemon reads."""
+        return {}
+
+    def output(self) -> int | None:
+        """Return the descriptor that takes what the daemon writes; None is the output of the container itself."""
+        return None
+
+    def pages(self) -> Mapping[str, Callable[[], bytes]]:
+        """Return more pages of the agent, each as JSON, by its path."""
         return {}
 
     def begin(self) -> None:  # noqa: B027  most have nothing to do beside their daemon

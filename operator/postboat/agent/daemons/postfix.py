@@ -6,25 +6,31 @@ and so does a reload that disables a listener, whereas one that changes its opti
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import signal
+import sys
+import termios
+import threading
 import time
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from postboat.agent import ports
 from postboat.agent.children import wait_until
 from postboat.agent.daemons.base import Daemon, override
+from postboat.agent.delivery_log import DeliveryLog, passing_on
 from postboat.agent.lmdb import LmdbDriver
 from postboat.agent.probe import Probe, Pulse
 from postboat.agent.recovery import Recovery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from postboat.agent.children import Child
+    from postboat.agent.children import Child, Children
     from postboat.agent.tables import Driver
     from postboat.agent.validation import Effort
 
@@ -43,6 +49,7 @@ _REFUSAL = (
     " -o { smtpd_client_restrictions = check_client_access static:{421 4.3.2 Service shutting down} }"
 )
 _ESTABLISHED = "01"
+_LOG_BYTES = 1 << 20  # so much may be logged while nobody reads
 _PLAIN = tuple(
     word
     for option in ("smtpd_tls_security_level=none", "smtpd_tls_wrappermode=no", "smtpd_upstream_proxy_protocol=")
@@ -56,6 +63,11 @@ class Postfix(Daemon):
     """Postfix with its queue on a volume and its tables in LMDB."""
 
     name: ClassVar[str] = "postfix"
+
+    def __init__(self, active: Path, state: Path, children: Children) -> None:
+        super().__init__(active, state, children)
+        self._deliveries = DeliveryLog()
+        self._log: int | None = None
 
     @override
     def command(self) -> tuple[str, ...]:
@@ -72,6 +84,24 @@ class Postfix(Daemon):
         """Return the banner of smtpd."""
         there = frozenset(listeners((self.active / "master.cf").read_text()))
         return (Probe(_INNER if _INNER in there else _PORT, (b"220",), farewell=b"QUIT\r\n"),)
+
+    @override
+    def output(self) -> int:
+        """Return a pipe: what Postfix logs goes on from there, and tells what became of mail to relay hosts.
+
+        It is one for the life of the container, so that a reader outlives the daemon and its next run.
+        """
+        if self._log is None:
+            receiving, self._log = os.pipe2(os.O_CLOEXEC)
+            fcntl.fcntl(self._log, fcntl.F_SETPIPE_SZ, _LOG_BYTES)
+            arguments = (receiving, sys.stdout.fileno(), self._deliveries)
+            threading.Thread(target=passing_on, args=arguments, name="log", daemon=True).start()
+        return self._log
+
+    @override
+    def pages(self) -> Mapping[str, Callable[[], bytes]]:
+        """Return what became of the last deliveries through relay hosts."""
+        return {"/deliveries": self._deliveries.page}
 
     @override
     def begin(self) -> None:
@@ -132,6 +162,7 @@ class Postfix(Daemon):
         wait_until(lambda: main.status is not None or not connected(ports), deadline - time.monotonic())
         super().stop(main, 5.0)
         _replace(master, text)
+        wait_until(self._logged, 1.0)
 
     @override
     def needed(self) -> int:
@@ -148,6 +179,13 @@ class Postfix(Daemon):
         metric = "postboat_postfix_queue_messages"
         rows = (f'{metric}{{queue="{name}"}} {_files(_QUEUE / name)}\n' for name in _QUEUES)
         return f"# HELP {metric} Messages in the queue of this pod.\n# TYPE {metric} gauge\n{''.join(rows)}"
+
+    def _logged(self) -> bool:
+        """Return whether everything that Postfix has logged was passed on."""
+        waiting = array("i", [0])
+        if self._log is not None:
+            fcntl.ioctl(self._log, termios.FIONREAD, waiting)
+        return not waiting[0]
 
     def _listeners(self, staged: Path, effort: Effort) -> list[tuple[str, ...]]:
         """Return the distinct sets of `-o` options of the smtpd listeners in a staged master.cf."""

@@ -113,6 +113,7 @@ class MailServerReconciler:
             allowed=means.leading,
             inquiry=Inquiry(means.client),
             claims=lambda: means.informers.claims_of(key),
+            deliveries=self._reporter.deliveries,
         )
         self._stores = Stores()
         self.monitor = MailMonitor(

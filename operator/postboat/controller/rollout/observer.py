@@ -22,6 +22,7 @@ from postboat.controller.rollout.trouble import Inquirer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from postboat.agent.deliveries import Deliveries
     from postboat.cluster.observe import AgentReport, Agents, Claim, Pod, PodAnnotator
     from postboat.cluster.trouble import Inquiry
     from postboat.cluster.types import Key
@@ -43,6 +44,7 @@ class Beat:
     touch_for: float = 60.0
     echo: float = 2.0
     unready: float = 5.0
+    deliveries: float = 5.0
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Observer(threading.Thread):
         beat: Beat | None = None,
         inquiry: Inquiry | None = None,
         claims: Callable[[], list[Claim]] = list,
+        deliveries: Callable[[Mapping[str, Deliveries]], bool] = lambda _told: False,
     ) -> None:
         super().__init__(name=f"observer {key.namespace}/{key.name}", daemon=True)
         self.heartbeat = time.monotonic()
@@ -75,6 +78,7 @@ class Observer(threading.Thread):
         self._advance, self._allowed = advance, allowed
         self._beat = beat or Beat()
         self._inquirer = Inquirer(key, inquiry) if inquiry is not None else None
+        self._deliveries, self._deliveries_due = deliveries, 0.0
         self._lock = threading.Lock()
         self._ledger = Ledger()
         self._targets: Mapping[str, Target] = {}
@@ -165,6 +169,9 @@ class Observer(threading.Thread):
             targets = [(pod, name) for pod in pods for workload, name in digests if workload == pod.workload]
         else:
             targets = [(pod, container) for pod, container, _ in behind]
+        if now >= self._deliveries_due:
+            expected = self._deliveries(self._agents.deliveries(pods))
+            self._deliveries_due = now + (self._beat.deliveries if expected else self._beat.rest)
         answers = self._agents.ask(targets)
         with self._lock:
             for pod, container in targets:
@@ -177,6 +184,7 @@ class Observer(threading.Thread):
             progress = self._inquirer.explained(progress, pods)
         if any(part.ready < part.desired for part in progress):
             pause = min(pause, self._beat.unready)
+        pause = min(pause, max(0.0, self._deliveries_due - time.monotonic()))
         in_force = min((part.lowest for part in progress), default=NEVER)
         self._measure(in_force, sequence, len(behind))
         asked = self._advance(in_force, progress)

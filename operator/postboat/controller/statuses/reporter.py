@@ -28,6 +28,7 @@ from postboat.status.server import report_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from postboat.agent.deliveries import Deliveries
     from postboat.cluster.events import EventRecorder
     from postboat.cluster.types import StatusPatch
     from postboat.controller.planner import Decided
@@ -85,6 +86,8 @@ class Reporter:
             events,
             pending_statuses,
         )
+        self._seen: dict[ObjectKey, Deliveries] = {}
+        """What the pods have told of single objects."""
         self._lock = threading.RLock()
         self._board = ReadyTracker()
         self._facts = Facts()
@@ -130,6 +133,7 @@ class Reporter:
             if resource is None or verdict is None or verdict.reason is Reason.SERVER_NOT_FOUND or resource.deleting:
                 self._board.gone((key,))
                 self._members.pop(key, None)
+                self._seen.pop(key, None)
             elif key != ("MailServer", self._key.name) and resource.kind != "MailServer":
                 uid, generation = resource.uid, resource.generation
                 anew = self._begun and key not in self._members and _says_ready(resource)
@@ -152,13 +156,33 @@ class Reporter:
                 verdict = self._facts.plan.verdicts.get(key)
                 if verdict is None:
                     return True
-                in_force = verdict.effective and (not self._board.waits(key) or _served(old))
-                due = Due(key, new.uid, new.generation, verdict, in_force, anew=True)
+                due = self._due_again(key, old, new, verdict)
                 made = self._made(due, new)
                 self._put(due)
                 return made is None or not LASTING & made.keys()
         self._server_due()
         return True
+
+    def _due_again(self, key: ObjectKey, old: Resource, new: Resource, verdict: Verdict) -> Due:
+        """Give what is known of an object, to be written though nothing was judged; `old` is in force if it was."""
+        in_force = verdict.effective and (not self._board.waits(key) or _served(old))
+        return Due(key, new.uid, new.generation, verdict, in_force, anew=True)
+
+    def deliveries(self, told: Mapping[str, Deliveries]) -> bool:
+        """Take in what became of the last deliveries, by transport; the result is whether there are relay hosts."""
+        with self._lock:
+            plan = self._facts.plan
+            hosts = plan.platform.relay_hosts if plan is not None and plan.platform is not None else ()
+            for host in hosts:
+                key = ("RelayHost", host.resource)
+                found = told.get(host.transport)
+                if plan is None or found is None or found == self._seen.get(key):
+                    continue
+                self._seen[key] = found
+                resource = self._informers.get(key[0], Key(self._key.namespace, host.resource))
+                if resource is not None and self._members.get(key) == (resource.uid, resource.generation):
+                    self._put(self._due_again(key, resource, resource, plan.verdicts[key]))
+        return bool(hosts)
 
     def failed(self, decided: Decided | None, sentence: str) -> None:
         """Take in that a plan could not be made or applied."""
@@ -245,7 +269,15 @@ class Reporter:
             facts = self._facts
         platform = facts.plan.platform if facts.plan is not None else None
         in_force = due.in_force or (not due.anew and _served(known) and self._some_pod_serves(facts))
-        return report(known, due.verdict, platform, _moment(), in_force=in_force, paused=facts.held is not None)
+        return report(
+            known,
+            due.verdict,
+            platform,
+            _moment(),
+            in_force=in_force,
+            paused=facts.held is not None,
+            seen=self._seen.get(due.key),
+        )
 
     @staticmethod
     def _some_pod_serves(facts: Facts) -> bool:

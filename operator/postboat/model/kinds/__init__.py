@@ -7,6 +7,7 @@ from postboat.model.kinds.mailaddress import MAIL_ADDRESS
 from postboat.model.kinds.mailbox import MAILBOX
 from postboat.model.kinds.maildomain import MAIL_DOMAIN
 from postboat.model.kinds.mailserver import MAIL_SERVER
+from postboat.model.kinds.relayhost import RELAY_HOST
 from postboat.model.kinds.rules import KindRules
 from postboat.model.verdict import Verdict
 
@@ -18,7 +19,7 @@ RULES: Final = {
         MAILBOX,
         MAIL_ADDRESS,
         KindRules("Connector"),
-        KindRules("RelayHost"),
+        RELAY_HOST,
         KindRules("FilterPolicy"),
     )
 }

@@ -63,6 +63,7 @@ MAIL_DOMAIN: Final = KindRules(
     status_fields=("conditions", "delivery", "dkim", "domain", "observedGeneration"),
     lasting=frozenset({"dkim"}),
     settle=_settle,
+    part="domains",
     platform_secrets=_platform_secrets,
 )
 """The DNS speaks of the key in `dkim`."""

@@ -35,6 +35,22 @@ class Settled:
     """Secrets to be read once, since a key in force may be in them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the pods tell of an object: fields of its status, and a condition (its type, whether it holds, why)."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    condition: str = ""
+    """Empty: nothing new is known, and a condition that is there stays."""
+    holds: bool = False
+    reason: Reason = Reason.PENDING
+    message: str = ""
+
+
+def _nothing_observed(_resource: Resource, _seen: Any | None) -> Observed:  # noqa: ANN401 -- each kind is told its own
+    return Observed()
+
+
 def _no_secrets(_resource: Resource) -> frozenset[str]:
     return frozenset()
 
@@ -58,6 +74,10 @@ class KindRules:
     """Names of all Secrets that the decision about an object may read, whether they exist or not."""
     facts: Callable[[Resource, Verdict, Platform], Mapping[str, Any]] = _no_facts
     """The fields of the status beyond the common ones, of an object that has an effect."""
+    observed: Callable[[Resource, Any | None], Observed] = _nothing_observed
+    """What the status tells of what the pods have seen; None while they have told nothing."""
+    observed_conditions: tuple[str, ...] = ()
+    """The conditions that `observed` may give."""
     status_fields: tuple[str, ...] = COMMON
     """The fields of the status that the operator writes from here; others belong to other writers."""
     lasting: frozenset[str] = field(default_factory=frozenset)
@@ -66,6 +86,8 @@ class KindRules:
     """Decides about all objects of the kind together, since an older one may take something from a younger one.
 
     None: each is accepted by itself, or `model.directory` decides about it by its name."""
+    part: str = ""
+    """The field of `Platform` that gets what `settle` gives; empty where the kind has none."""
     platform_secrets: Callable[[str], frozenset[str]] = _no_platform_secrets
     """Secrets of the platform itself, by the name of the MailServer, that `settle` reads."""
 

@@ -1,0 +1,76 @@
+"""What became of the last deliveries through each relay host, read from the log of Postfix while it is written.
+
+Each relay host has a transport of its own, whose processes log as `postfix/rh-NAME/smtp`. Of each transport the last
+accepted, deferred and refused delivery is kept, so that the operator can tell of it without a record for each message.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+from dataclasses import asdict
+
+from postboat.agent.deliveries import LONGEST, Delivery
+
+log = logging.getLogger(__name__)
+
+_RESULTS = {b"sent": "accepted", b"deferred": "deferred", b"bounced": "refused", b"expired": "refused"}
+_LINE = re.compile(
+    rb"postfix/(?P<transport>rh-[a-z0-9.-]+)/smtp\[\d+\]: \w+: to=<.*?>, .*?dsn=(?P<code>[245]\.\d+\.\d+), "
+    rb"status=(?P<status>sent|deferred|bounced|expired) \((?P<text>.*)\)$"
+)
+_ADDRESS = re.compile(r"<?[^\s<>()\[\]]+@[^\s<>()\[\]]+>?")
+_LONGEST_LINE = 65536
+
+
+class DeliveryLog:
+    """The deliveries of all relay hosts, as the log tells them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last: dict[str, dict[str, Delivery]] = {}
+
+    def note(self, line: bytes) -> None:
+        """Take one line of the log; only those about a delivery through a relay host count."""
+        if b"postfix/rh-" not in line:
+            return
+        match = _LINE.search(line)
+        if match is None:
+            return
+        text = _ADDRESS.sub("<address>", match["text"].decode(errors="replace"))
+        delivery = Delivery(int(time.time()), match["code"].decode(), text[:LONGEST])
+        with self._lock:
+            self._last.setdefault(match["transport"].decode(), {})[_RESULTS[match["status"]]] = delivery
+
+    def page(self) -> bytes:
+        """Return the deliveries by transport as JSON: `{"rh-NAME": {"accepted": {"at", "code", "text"}, ...}}`."""
+        with self._lock:
+            told = {
+                transport: {outcome: asdict(delivery) for outcome, delivery in found.items()}
+                for transport, found in self._last.items()
+            }
+        return json.dumps(told, sort_keys=True).encode() + b"\n"
+
+
+def passing_on(source: int, sink: int, deliveries: DeliveryLog) -> None:
+    """Pass on what Postfix logs to a descriptor until it ends, and note the deliveries in it.
+
+    The lines are written before they are read here, so that nothing that goes wrong with one of them is in their way.
+    """
+    rest = b""
+    while chunk := os.read(source, 65536):
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(sink, view) :]
+        try:
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                deliveries.note(line)
+        except Exception:  # the log goes on whatever one line holds
+            log.exception("a line of the log was not read")
+            rest = b""

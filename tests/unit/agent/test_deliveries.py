@@ -1,0 +1,80 @@
+"""The log of Postfix: passed on byte by byte, and read for what became of mail to relay hosts."""
+
+import json
+import os
+import threading
+
+import pytest
+
+from postboat.agent.deliveries import LONGEST, Deliveries, Delivery, merged
+from postboat.agent.delivery_log import DeliveryLog, passing_on
+
+HEAD = "Nov 29 12:33:30 mail postfix/rh-news/smtp[305]: 4jcmlt0plvz1qLmH: "
+WAY = "relay=relay.example.net[192.0.2.1]:587, delay=0.5, delays=0.3/0.1/0/0, "
+
+
+def line(status: str, code: str, text: str, head: str = HEAD) -> bytes:
+    return f"{head}to=<a@example.com>, {WAY}dsn={code}, status={status} ({text})".encode()
+
+
+def page(*lines: bytes) -> dict[str, dict[str, dict[str, str]]]:
+    found = DeliveryLog()
+    for one in lines:
+        found.note(one)
+    return json.loads(found.page())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "code"),
+    [("sent", "accepted", "2.0.0"), ("deferred", "deferred", "4.7.8"), ("bounced", "refused", "5.1.1")],
+)
+def test_each_outcome(status: str, outcome: str, code: str) -> None:
+    found = page(line(status, code, "host said: 250 (ok) it is"))
+    assert list(found) == ["rh-news"]
+    assert list(found["rh-news"]) == [outcome]
+    assert (found["rh-news"][outcome]["code"], found["rh-news"][outcome]["text"]) == (code, "host said: 250 (ok) it is")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        line("sent", "2.0.0", "ok", "Nov 29 12:33:30 mail postfix/smtp[305]: 4jcm: "),
+        line("sent", "2.0.0", "ok", "Nov 29 12:33:30 mail postfix/relay/smtp[305]: 4jcm: "),
+        b"Nov 29 12:33:30 mail postfix/rh-news/smtp[305]: connect to relay.example.net[192.0.2.1]:587: timed out",
+        b"Nov 29 mail postfix/smtpd[1]: NOQUEUE: reject: RCPT from x: helo=<postfix/rh-news/smtp[1]: A: to=<a>,>",
+        b"postfix/rh-\xff\xfe",
+    ],
+)
+def test_other_lines_say_nothing(other: bytes) -> None:
+    assert page(other) == {}
+
+
+def test_the_last_one_counts_and_tells_no_address() -> None:
+    text = "host said: 550 5.1.1 <someone.else@example.org>: no such user, see b@example.net"
+    found = page(line("bounced", "5.1.1", "before"), line("bounced", "5.1.1", text))
+    assert found["rh-news"]["refused"]["text"] == "host said: 550 5.1.1 <address>: no such user, see <address>"
+    assert len(page(line("deferred", "4.0.0", "x" * 999))["rh-news"]["deferred"]["text"]) == LONGEST
+
+
+def test_of_several_pods_the_last_counts() -> None:
+    old, new = Delivery(1, "2.0.0", "old"), Delivery(2, "2.0.0", "new")
+    assert merged([Deliveries(new, old), Deliveries(old, None, old)]) == Deliveries(new, old, old)
+    assert merged([]) == Deliveries()
+
+
+def test_every_byte_is_passed_on() -> None:
+    source, writing = os.pipe()
+    reading, sink = os.pipe()
+    log = DeliveryLog()
+    thread = threading.Thread(target=passing_on, args=(source, sink, log))
+    thread.start()
+    content = b"one\n" + line("sent", "2.0.0", "ok") + b"\n\xff no text \x00\nno end"
+    for part in (content[:20], content[20:101], content[101:]):
+        os.write(writing, part)
+    os.close(writing)
+    thread.join(10)
+    os.close(sink)
+    with open(reading, "rb") as whole:  # noqa: PTH123 -- a descriptor
+        assert whole.read() == content
+    os.close(source)
+    assert list(json.loads(log.page())) == ["rh-news"]
