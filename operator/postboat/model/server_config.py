@@ -60,7 +60,7 @@ class Site:
     junk: Junk = field(default_factory=Junk)
 
     def platform(
-        self, parts: Mapping[str, tuple[Any, ...]], directory: tuple[Shard, ...], highest: int, placed: int
+        self, parts: Mapping[str, Any], directory: tuple[Shard, ...], highest: int, placed: int
     ) -> Platform | None:
         """Complete the platform by what objects of other kinds come to (`parts`, by its fields), and by the directory.
 
