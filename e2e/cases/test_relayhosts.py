@@ -18,12 +18,12 @@ from e2e.clients import letter, wait_for_message
 from e2e.kube import GROUP, Object, eventually
 from e2e.managesieve import active_script
 from e2e.platform import manifest, password_secret
-from e2e.post import drained, flush, older, post, present, queue, received, verdict
+from e2e.post import QUEUED, copies, drained, flush, older, post, present, queue, received, verdict
 from e2e.processes import frozen_agent
 from e2e.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from email.message import EmailMessage
 
     from e2e.clients import Account
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 SUBMISSION, IMPLICIT, OTHER = 587, 465, 2525
 ANYWHERE = "anybody"
+ODD_LOGINS = {
+    "user@provider.example": "p:w$1{}%s#;",
+    "two words": "\"quoted\" 'single' \\back ${x} $$",
+    "ünï": "päss  wörd mit Leerzeichen",
+    "$mail_version": "=" * 200,
+}
 CONNECTS = (
     "import socket,sys\n"
     "s = socket.socket()\n"
@@ -91,7 +97,7 @@ def providers(platform: Platform, world: World) -> Iterator[Providers]:
     zone = f"relays-{turns.worker()}.test"
     made: dict[str, Provider] = {}
     for name, users in (("alpha", ("news", "shop")), ("beta", ("all",)), ("plain", ("open",))):
-        passwords = {user: secrets.token_urlsafe(9) for user in users}
+        passwords = {user: secrets.token_urlsafe(9) for user in users} | (ODD_LOGINS if name == "alpha" else {})
         tls = name != "plain"
         ports = (SUBMISSION, IMPLICIT) if tls else (SUBMISSION, OTHER)
         peer = world.start_peer(f"{name}.{zone}", ports=ports, tls=tls, passwords=passwords if tls else None)
@@ -204,8 +210,9 @@ def test_all_other_mail_leaves_by_the_default(
         ours = send(alice, "alice@example.test", "bob@example.org")
         wait_for_message(bob, ours["Message-ID"])
         assert not beta.got(ours)
-    after = send(alice, "alice@example.test", elsewhere.recipient(ANYWHERE))
-    elsewhere.wait(where=lambda one: after["Message-ID"].encode() in one.content)
+    eventually(
+        lambda: received(elsewhere, send(alice, "alice@example.test", to)), "mail leaves straight again", every=1
+    )
     for user in (away, busy.user):
         platform.remove_mailbox(user)
 
@@ -304,6 +311,22 @@ def test_a_wrong_password_holds_mail_until_the_secret_is_right(
 
 
 @pytest.mark.row("R7")
+def test_any_login_reaches_the_relay_host_as_it_is(
+    platform: Platform, providers: Providers, alice: Account, elsewhere: Peer
+) -> None:
+    logins = {f"odd{number}": user for number, user in enumerate(ODD_LOGINS)}
+    objects = [
+        one
+        for name, user in logins.items()
+        for one in providers.relay(name, providers.alpha, user, senders=[f"{name}@example.test"])
+    ]
+    with present(platform, *objects):
+        for name, user in logins.items():
+            message = send(alice, f"{name}@example.test", elsewhere.recipient(ANYWHERE))
+            assert came(providers.alpha, message).login == user
+
+
+@pytest.mark.row("R7")
 @pytest.mark.parametrize("lacks", ["the Secret", "a key of it", "the authority"])
 def test_mail_waits_for_what_a_relay_host_lacks(
     platform: Platform, providers: Providers, alice: Account, elsewhere: Peer, lacks: str
@@ -358,10 +381,7 @@ def test_what_a_relay_host_answers(platform: Platform, providers: Providers, ali
         said = delivering(platform, "answers", "False", "DeliveryRefused")
         assert "we do not like it" in said
         drained(platform)
-        with alice.imap() as session:
-            session.select_folder("INBOX", readonly=True)
-            bounces = session.search(["BODY", str(back["Message-ID"])])
-        assert len(bounces) == 1
+        assert copies(platform, back) == {"alice": 1}, "the notice, with the header of the message"
         refused = last(platform, "answers", "lastRefused") or {}
         assert (refused["code"], "we do not like it" in refused["message"]) == ("5.7.1", True)
         peer.accept()
@@ -431,6 +451,34 @@ def test_no_session_ends_when_relay_hosts_come_and_go(
             reading.noop()
         assert not submitting.send_message(letter("alice@example.test", "bob@example.test"))
         assert not outside.sendmail("stranger@outside.test", ["bob@example.test"], "Subject: still here\r\n\r\nyes\r\n")
+
+
+@pytest.mark.row("R8")
+def test_every_message_arrives_once_while_the_default_comes_and_goes(
+    platform: Platform, providers: Providers, alice: Account, elsewhere: Peer
+) -> None:
+    """The way of a message may go while it is on it; it is tried on the other one then."""
+    to, sent = elsewhere.recipient(ANYWHERE), []
+    objects = providers.relay("rest", providers.beta, "all", default=True)
+    with alice.submission() as session:
+
+        def stream(until: Callable[[], object]) -> None:
+            def look() -> object:
+                sent.append(letter("alice@example.test", to))
+                assert not session.send_message(sent[-1])
+                return until()
+
+            eventually(look, "the change is in force", every=0.05)
+
+        for _ in range(2):
+            with present(platform, *objects, ready=False):
+                stream(lambda: providers.beta.got(sent[-1]))
+            stream(lambda: received(elsewhere, sent[-1]))
+    for message in sent:
+        ways = partial(lambda one: [*received(elsewhere, one), *providers.beta.got(one)], message)
+        eventually(ways, "the message arrives", timeout=QUEUED)
+    drained(platform)
+    assert all(len([*received(elsewhere, one), *providers.beta.got(one)]) == 1 for one in sent)
 
 
 @pytest.mark.row("R7")

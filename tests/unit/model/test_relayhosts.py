@@ -117,6 +117,8 @@ def test_logins_and_policies_are_told_apart_by_the_name_and_the_next_hop() -> No
         ({"username": b"a:b", "password": b"p"}, Reason.INVALID_SECRET, "colon"),
         ({"username": b"u", "password": b"one\ntwo"}, Reason.INVALID_SECRET, "more than one line"),
         ({"username": b"u", "password": b"a\tb"}, Reason.INVALID_SECRET, "control character"),
+        ({"username": b"u", "password": b"ends "}, Reason.INVALID_SECRET, "white space"),
+        ({"username": b" u", "password": b"p"}, Reason.INVALID_SECRET, "white space"),
         ({"username": b"u", "password": b"\xff\xfe"}, Reason.INVALID_SECRET, "UTF-8"),
         ({"username": b"u", "password": b"x" * 513}, Reason.INVALID_SECRET, "longer than 512"),
     ],

@@ -179,7 +179,10 @@ def _word(content: bytes) -> tuple[str, str]:
         text = line.decode()
     except UnicodeDecodeError:
         return "", "is not UTF-8"
-    return ("", "holds more than one line, or a control character") if not text.isprintable() else (text, "")
+    if not text.isprintable():
+        return "", "holds more than one line, or a control character"
+    # postmap(1) drops them, and nearly always they came by mistake.
+    return ("", "begins or ends with white space") if text != text.strip() else (text, "")
 
 
 def _authority(spec: RelayHostSpec, secrets: Mapping[str, SecretContent]) -> tuple[bytes, Verdict | None]:
