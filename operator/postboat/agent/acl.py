@@ -98,7 +98,7 @@ def _going_on() -> Iterator[None]:
     try:
         yield
     except OSError:
-        log.exception("the folders of a public mailbox could not be made")
+        log.exception("making the folders of a public mailbox failed")
 
 
 def _make(folder: Path, files: Iterable[str]) -> None:

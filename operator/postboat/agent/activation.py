@@ -108,10 +108,10 @@ class Activator:
             log.error("%s: %s", error.failure, error)  # noqa: TRY400  the traceback of an expected failure says nothing
             return self._failed(error.failure)
         except Exception:
-            log.exception("activation failed")
+            log.exception("activating the configuration failed")
             return self._failed(Failure.DAEMON_FAILED)
         seconds = time.monotonic() - started
-        log.info("%.12s in force after %.3f s", mount.digest, seconds)
+        log.info("configuration %.12s is active after %.3f s", mount.digest, seconds)
         self._status.activated(mount.digest, seconds)
         self._soon.reset()
         self._doubt, self._waiting_since = None, 0.0
@@ -119,7 +119,7 @@ class Activator:
 
     def _lacks(self, missing: frozenset[str]) -> Failure:
         """Tell of shards that are gone though the manifest names them: the rest of the mount is in force."""
-        log.error("missing: directory shards %s; their rows stay as they were", ", ".join(sorted(missing)))
+        log.error("directory shards are missing from the mount: %s; keeping their rows", ", ".join(sorted(missing)))
         self._status.failed(Failure.INCOMPLETE_MOUNT)
         return Failure.INCOMPLETE_MOUNT
 
@@ -255,11 +255,11 @@ class Activator:
         if self._current is None:
             inherited = self._stage.inherited()
             if inherited:
-                log.warning("going on with %.12s, which was in force before", inherited.digest)
+                log.warning("keeping configuration %.12s, which was active before", inherited.digest)
                 self._current = inherited
                 self._status.inherited(inherited.digest)
                 self._waiting_since = 0.0
                 self._supervisor.begin()
             else:
-                log.warning("nothing is in force, so the daemon does not run")
+                log.warning("no configuration is active, so the daemon is not started")
         return failure

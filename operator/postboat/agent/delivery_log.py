@@ -72,5 +72,5 @@ def passing_on(source: int, sink: int, deliveries: DeliveryLog) -> None:
             for line in lines:
                 deliveries.note(line)
         except Exception:  # the log goes on whatever one line holds
-            log.exception("a line of the log was not read")
+            log.exception("parsing a line of the Postfix log failed")
             rest = b""

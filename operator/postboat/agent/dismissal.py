@@ -61,7 +61,7 @@ class Dismissal:
             except OSError as error:
                 failed = str(error)
         if failed:
-            log.warning("sessions of users who have left may go on, which is tried again: %s", failed)
+            log.warning("kicking sessions of removed users failed, retrying: %s", failed)
         with self._lock:
             return bool(self._looks)
 
@@ -91,5 +91,5 @@ class Dismissal:
             try:
                 again = self.look()
             except Exception:
-                log.exception("sessions were not looked for")
+                log.exception("looking for sessions of removed users failed")
                 again = True

@@ -76,7 +76,7 @@ class Monitor:
             try:
                 self.look()
             except Exception:
-                log.exception("the daemon was not looked at")
+                log.exception("probing the daemon failed")
 
     def look(self) -> None:
         """Look once."""
@@ -129,7 +129,7 @@ class Monitor:
 
     def _restart(self, pulse: Pulse) -> None:
         seconds = time.monotonic() - self._silent[pulse.part].since
-        log.error("%s has not answered for %.0f s: %s is started again", pulse.part, seconds, self._daemon.name)
+        log.error("%s has not answered for %.0f s, restarting %s", pulse.part, seconds, self._daemon.name)
         self._restarts += 1
         self._status.hung()
         self._silent = {}
@@ -142,5 +142,5 @@ class Monitor:
         for pid, looks in self._stopped.items():
             if looks > 1:
                 number = signal.SIGCONT if looks < 4 else signal.SIGKILL  # noqa: PLR2004  it has had its chances
-                log.warning("%s (%d) is stopped: sending %s", stopped[pid], pid, number.name)
+                log.warning("%s (%d) is in state T (stopped), sending %s", stopped[pid], pid, number.name)
                 send(pid, number)

@@ -53,7 +53,7 @@ class Listener:
                 failing = False
             except (OSError, RuntimeError) as error:
                 if not failing:  # once, not for each try
-                    log.error("%s takes no connection, which is tried again: %s", self._name, error)  # noqa: TRY400
+                    log.error("%s: accepting a connection failed, retrying: %s", self._name, error)  # noqa: TRY400
                 failing = True
                 time.sleep(_PAUSE)
 

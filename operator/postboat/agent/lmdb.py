@@ -93,5 +93,5 @@ def _source(table: Table, rows: Iterable[Row]) -> bytes:
         if _KEY.match(row[0]):
             lines.append(f"{row[0]} {' '.join(row[1:]) or '-'}\n")
         else:
-            log.warning("table %s: key %r cannot be written", table.name, row[0])
+            log.warning("table %s: skipping key %r, which LMDB cannot hold", table.name, row[0])
     return "".join(lines).encode()

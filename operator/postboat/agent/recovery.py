@@ -88,9 +88,9 @@ class Recovery:
         back = (self._away & stores) - away
         self._noted, self._away = noted, away
         if back:
-            log.info("mail that waits is tried now: %s answers again", ", ".join(sorted(back)))
+            log.info("flushing the queue: %s answers again", ", ".join(sorted(back)))
         elif self._unreached and not away and time.monotonic() - self._flushed >= PAUSE:
-            log.info("mail that waits is tried now: a store had not answered Postfix, and all stores answer")
+            log.info("flushing the queue: mail was deferred because a store did not answer, and all stores answer now")
         else:
             return
         self._unreached = bool(away) and self._unreached
@@ -112,7 +112,7 @@ class Recovery:
             try:
                 self.look()
             except Exception:  # what is wrong with one look may be right with the next
-                log.exception("stores were not looked at")
+                log.exception("probing the stores failed")
 
 
 def _written(records: Path, since: float) -> Iterator[Path]:

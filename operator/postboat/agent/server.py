@@ -48,7 +48,7 @@ class Server:
         try:
             return page()
         except Exception:
-            log.exception("a page failed")
+            log.exception("making a page failed")
             return plain(500, "error")
 
 

@@ -104,7 +104,7 @@ class Supervisor:
             self._daemon.command(), output=self._daemon.output(), on_exit=self._exited
         )
         self._leaving = False
-        log.info("%s started as %d", self._daemon.name, main.pid)
+        log.info("%s started with pid %d", self._daemon.name, main.pid)
         with self._change:
             self._change.wait_for(lambda: main.status is not None or self._stopping or self._restarting)
             asked = main.status is None
@@ -119,7 +119,7 @@ class Supervisor:
             log.info("%s stopped", self._daemon.name)
             return
         killed = "; the kernel killed for want of memory meanwhile (OOM)" if oom_kills() > kills else ""
-        log.error("%s ended by itself with %s%s", self._daemon.name, main.status, killed)
+        log.error("%s exited with status %s%s, restarting it", self._daemon.name, main.status, killed)
         self._status.restarted()
         self._failures = 1 if time.monotonic() - started > HEALTHY else self._failures + 1
         self._children.end_others(2.0)

@@ -92,7 +92,7 @@ class Sweep:
             try:
                 self.look()
             except Exception:
-                log.exception("the sweep failed")
+                log.exception("expunging Junk failed")
 
 
 def beat(span: int) -> float:

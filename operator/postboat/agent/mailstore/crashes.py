@@ -122,14 +122,14 @@ class Crashes:
         self._seen = new[-1].time
         for death in deaths(new):
             self._counts[death.service] += 1
-            log.error("a process of the service %s was killed by signal %d", death.service, death.signal)
+            log.error("a process of Dovecot service %s was killed by signal %d", death.service, death.signal)
             if death.service == _DELIVERY and death.in_script and valid(death.user):
                 self._switch_off(death.user)
 
     def _switch_off(self, user: str) -> None:
         script = deactivate(self._mail / user)
         if script:
-            log.error("the script %r of %s ended a delivery and is switched off; its user is told", script, user)
+            log.error("Sieve script %r of %s crashed a delivery: deactivated it, and notified the user", script, user)
             self._tell(user, script)
 
     def _tell(self, user: str, script: str) -> None:
@@ -144,7 +144,7 @@ class Crashes:
         save = ("doveadm", "-o", "quota_enforce=no", "save", "-u", user, "-m", "INBOX")
         outcome = self._children.run(save, given=message.encode(), seconds=30)
         if outcome.status:
-            log.error("%s was not told of a script that is switched off: %s", user, outcome.output[-500:])
+            log.error("notifying %s of a deactivated Sieve script failed: %s", user, outcome.output[-500:])
 
     def _read(self) -> str:
         """Ask for the errors; a Dovecot that is not up has none."""
@@ -165,7 +165,7 @@ class Crashes:
             try:
                 self.look()
             except Exception:
-                log.exception("the errors of Dovecot were not looked at")
+                log.exception("reading the errors of Dovecot failed")
 
 
 def _unfinished(line: Line, told: Iterable[Line]) -> bool:

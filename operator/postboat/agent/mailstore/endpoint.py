@@ -81,10 +81,10 @@ class Endpoint:
         except ValueError:
             return 400, {"error": "bad request"}
         except OSError:
-            log.exception("a request failed")
+            log.exception("handling a request failed")
             return 503, {"error": "unavailable"}
         except Exception:
-            log.exception("a request failed")
+            log.exception("handling a request failed")
             return 500, {"error": "error"}
 
     def _page(self, method: str, target: str, body: bytes) -> Reply:

@@ -84,7 +84,7 @@ class Eraser:
     def _end_sessions(self, user: str) -> None:
         """End the sessions of the user, who can open no new one."""
         outcome = self._children.run(("doveadm", "kick", user), seconds=10)
-        log.info("sessions ended before mail is erased: %s", outcome.status)
+        log.info("kicked the sessions before erasing the mail: exit status %s", outcome.status)
 
     def _put_away(self, user: str, kind: Kind) -> None:
         """Move the folder out of sight at once."""
@@ -117,9 +117,9 @@ class Eraser:
                     _delete(path)
                 except OSError as error:
                     emptied = False
-                    log.error("mail was not erased, which is tried again: %s", error)  # noqa: TRY400  it says it all
+                    log.error("erasing mail failed, retrying: %s", error)  # noqa: TRY400  it says it all
         except OSError:
-            log.exception("the trash was not emptied, which is tried again")
+            log.exception("emptying the trash failed, retrying")
             return False
         return emptied
 

@@ -81,7 +81,7 @@ class Folders:
                     time.sleep(_SETTLE)  # many come at once, and each note is a transaction
                     self.look_at(names | (watch.names(0) or frozenset()))
             except (OSError, sqlite3.Error):
-                log.exception("the folders were not looked at")
+                log.exception("scanning the mail folders failed")
                 time.sleep(5)
                 due = 0.0
 

@@ -66,7 +66,7 @@ def _begin(mail: Path, places: Places, children: Children) -> bool:
         eraser.start()
         endpoint = Endpoint(places.operator_port, places.run / "active", ledger, eraser)
     except (OSError, sqlite3.Error):
-        log.exception("the ledger of mailboxes cannot be kept yet")
+        log.exception("opening the ledger of mailboxes failed, retrying")
         return False
     for kind, root in roots.items():
         Folders(root, kind, ledger).start()

@@ -92,7 +92,7 @@ class Ledger:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorname not in _DAMAGES:
                 raise
-            log.error("the ledger of mailboxes is begun anew: %s", error)  # noqa: TRY400  the cause says it all
+            log.error("creating the ledger of mailboxes anew: %s", error)  # noqa: TRY400  the cause says it all
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
             self._open(folders)

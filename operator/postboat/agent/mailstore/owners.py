@@ -51,7 +51,7 @@ class Owners:
                 connection.executemany("INSERT OR REPLACE INTO owner VALUES (?, ?)", noted)
                 connection.execute("COMMIT")
         except (OSError, sqlite3.Error):
-            log.exception("it was not noted who has which mailbox, which is tried again with the next change")
+            log.exception("recording the owners of mailboxes failed, retrying with the next change")
             return frozenset()
         return frozenset(passed_on)
 
@@ -65,10 +65,10 @@ class Owners:
         try:
             names = set_aside(self._root / user)
         except OSError:
-            log.exception("the scripts of the former owner of mailbox %s are still in force", user)
+            log.exception("deactivating the Sieve scripts of the former owner of mailbox %s failed", user)
             return False
         if names:
-            log.warning("mailbox %s has a new owner; scripts set aside: %s", user, ", ".join(names))
+            log.warning("mailbox %s has a new owner; deactivated Sieve scripts: %s", user, ", ".join(names))
         return True
 
 

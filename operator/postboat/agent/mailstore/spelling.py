@@ -32,7 +32,7 @@ def respell(mail: Path) -> None:
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()
     except OSError:
-        log.exception("the names of some folders were not written anew: their users do not see them")
+        log.exception("renaming folders failed: their users do not see them")
 
 
 def _respell_folders(maildir: Path) -> None:
