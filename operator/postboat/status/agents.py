@@ -41,3 +41,10 @@ def unsettled(workloads: Iterable[Workload]) -> Condition | None:
 def _sentence(workload: Workload) -> str:
     said = _SAID.get(workload.error, "the newest configuration is not in force")
     return f"{workload.name}: {said} ({workload.error}); {_GOES_ON if workload.goes_on else _NOTHING}"
+
+
+def waiting(workloads: Iterable[Workload], generation: int) -> str:
+    """Say which replicas have not loaded a generation of an object yet."""
+    behind = [one for one in workloads if one.current < one.desired]
+    told = " and ".join(f"{one.desired - one.current} of {one.desired} replicas of {one.name}" for one in behind)
+    return f"Waiting for {told or 'all replicas'} to load generation {generation}."

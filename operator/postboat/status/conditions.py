@@ -27,17 +27,15 @@ def accepted(verdict: Verdict) -> Condition:
     return Condition("Accepted", verdict.accepted, verdict.reason, _sentence(verdict))
 
 
-def ready(verdict: Verdict, *, in_force: bool, paused: bool = False) -> Condition:
-    """Tell whether every replica serves an object, and why it may take long."""
+def ready(verdict: Verdict, *, in_force: bool, paused: bool, pending: str) -> Condition:
+    """Tell whether every replica serves an object, and why it may take long; `pending` says whom it waits for."""
     if not verdict.accepted:
         return Condition("Ready", holds=False, reason=verdict.reason, message=_sentence(verdict))
     if not in_force and paused:
         message = "Waiting: the MailServer is paused (spec.paused)."
         return Condition("Ready", holds=False, reason=Reason.PAUSED, message=message)
     if not in_force:
-        return Condition(
-            "Ready", holds=False, reason=Reason.PENDING, message="Waiting for all replicas to load this generation."
-        )
+        return Condition("Ready", holds=False, reason=Reason.PENDING, message=pending)
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
 
 

@@ -11,8 +11,8 @@ from postboat.model.kinds import RULES
 from postboat.model.kinds.rules import COMMON, Observed
 from postboat.model.platform import Platform
 from postboat.model.verdict import Verdict
-from postboat.status import conditions
-from postboat.status.observation import Moment
+from postboat.status import agents, conditions
+from postboat.status.observation import Moment, Workload
 
 
 def report(  # noqa: PLR0913 - what is known of an object
@@ -23,13 +23,15 @@ def report(  # noqa: PLR0913 - what is known of an object
     *,
     in_force: bool,
     paused: bool = False,
+    workloads: tuple[Workload, ...] = (),
     seen: Any | None = None,  # noqa: ANN401 -- each kind is told its own
 ) -> dict[str, Any] | None:
     """Write the status of an object that belongs to a platform, or to none; None when it is there already.
 
     `seen` is what the pods have told of it since the operator began.
     """
-    ready = conditions.ready(verdict, in_force=in_force and verdict.effective, paused=paused)
+    pending = agents.waiting(workloads, resource.generation)
+    ready = conditions.ready(verdict, in_force=in_force and verdict.effective, paused=paused, pending=pending)
     written = [conditions.accepted(verdict), ready]
     facts = dict(_facts(resource, verdict, platform))
     if verdict.effective:

@@ -38,7 +38,8 @@ def report_server(
     known = seen.volumes if seen.volumes is not None else volumes.read(resource.status)
     present = volumes.condition(resource, known)
     full = (stored,) if stored is not None and stored.reason is Reason.STORAGE_FULL else ()
-    ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective)
+    pending = agents.waiting(seen.workloads, resource.generation)
+    ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective, pending=pending)
     site = (_trusted(platform, plan.certificate, moment.now), *_addresses(platform)) if platform is not None else ()
     counts = asdict(plan.counts)
     status = statement(
@@ -126,14 +127,12 @@ def _waiting(workloads: list[Workload]) -> Condition:
     return Condition("WorkloadsReady", holds=False, reason=Reason.WORKLOADS_NOT_READY, message=message)
 
 
-def _ready(*causes: Condition, in_force: bool) -> Condition:
+def _ready(*causes: Condition, in_force: bool, pending: str) -> Condition:
     for cause in causes:
         if not cause.holds:
             return Condition("Ready", holds=False, reason=cause.reason, message=cause.message)
     if not in_force:
-        return Condition(
-            "Ready", holds=False, reason=Reason.PENDING, message="Waiting for all replicas to load this generation."
-        )
+        return Condition("Ready", holds=False, reason=Reason.PENDING, message=pending)
     return Condition("Ready", holds=True, reason=Reason.IN_FORCE, message="Every replica serves it.")
 
 

@@ -11,7 +11,7 @@ from postboat.agent.fill import Fill
 from postboat.api import Resource
 from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
-from postboat.model.verdict import Reason, Verdict
+from postboat.model.verdict import ACCEPTED, Reason, Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import report
@@ -280,3 +280,16 @@ def test_claims_without_pods_are_told_and_kept_in_mind_until_pods_are_known() ->
         _condition(report_server(known, verdict, world.planned(resolution), whole, MOMENT), "ClaimsServed")["status"]
         == "True"
     )
+
+
+def test_a_condition_says_which_replicas_it_waits_for() -> None:
+    workloads = (Workload("imap", 2, 2, 2), Workload("smtp", 3, 2, 1), Workload("store", 1, 1, 0))
+    ready = _condition(report(ANNA, ACCEPTED, None, MOMENT, in_force=False, workloads=workloads), "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "Pending")
+    waits = "Waiting for 2 of 3 replicas of smtp and 1 of 1 replicas of store to load generation 1."
+    assert ready["message"] == waits
+    nobody = _condition(report(ANNA, ACCEPTED, None, MOMENT, in_force=False), "Ready")
+    assert nobody["message"] == "Waiting for all replicas to load generation 1."
+    planned = world.planned(_resolution())
+    server = report_server(world.server(), ACCEPTED, planned, Observation(workloads=workloads[:1]), MOMENT)
+    assert _condition(server, "Ready")["message"] == "Waiting for all replicas to load generation 1."

@@ -276,6 +276,7 @@ class Reporter:
             _moment(),
             in_force=in_force,
             paused=facts.held is not None,
+            workloads=tuple(_workload(self._key.name, part) for part in facts.progress),
             seen=self._seen.get(due.key),
         )
 
