@@ -138,12 +138,15 @@ test-cluster: venv ## what the cluster of the tests promises, on clusters of its
 	@mkdir -p reports
 	$(PYTEST) e2e/cluster $(call REPORT,cluster) $(ARGS)
 
+# Each has a platform of its own, of 1.5 GiB.
+WORKERS ?= 2
+
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart
 	@mkdir -p reports
 	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); \
 	set -x; KUBECONFIG=$$kubeconfig $(PYTEST) e2e/cases \
-	  --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(call REPORT,e2e) $(ARGS)  # a platform for each process; see e2e/turns.py
+	  --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(call REPORT,e2e) $(ARGS)  # a platform for each process; see e2e/turns.py
 
 .PHONY: rows
 rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
@@ -152,6 +155,10 @@ rows: ## which feature rows the last runs have shown (FORMAT=json for programs)
 .PHONY: times
 times: ## where the time of the last runs went: each suite, and the slowest cases
 	@$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tools.times
+
+.PHONY: mutants
+mutants: venv ## change the code a little and list what no test notices (ARGS="operator/postboat/render --count 40")
+	@nice $(BIN)/python -m tools.mutants $(ARGS)
 
 .PHONY: bench
 bench: venv ## delivery and reading beside daemons by hand, time to effect, bulk apply and memory on the cluster at hand

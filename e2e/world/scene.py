@@ -25,11 +25,11 @@ from e2e.world.zones import Zones
 OUTSIDE_NETWORK = "198.51.100.0/24"
 TRUSTED_NETWORK = "203.0.113.0/24"
 FIRST_PEER = 20
-PEERS = 100  # at most, of one world
+PEERS = 50  # at most, of one world; four of them fit into the network
 
 
 class World:
-    """The outside world of the running cluster of this checkout; worlds side by side have numbers, 0 and 1.
+    """The outside world of the running cluster of this checkout; worlds side by side have numbers, 0 to 3.
 
     They share the places, and the zones: each publishes domains of its own.
     """
