@@ -65,6 +65,7 @@ mailboxes = st.builds(
         {
             "server": st.sampled_from(SERVERS),
             "username": st.sampled_from((None, *NAMES, "Not Valid")),
+            "domain": st.sampled_from((None, None, "example.org", "Example.NET", "elsewhere.example")),
             "type": st.sampled_from((None, "User", "Group", "Group", "Public")),
             "quota": st.sampled_from((None, "0", "2Gi")),
             "junk": st.sampled_from((None, {"move": False}, {"retention": "3d"})),
@@ -170,7 +171,7 @@ gone = st.one_of(
     st.builds(Gone, st.just("MailDomain"), st.sampled_from(("d0", "d1", "d2"))),
     st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1", "a2", "info"))),
 )
-homes = st.builds(Home, st.sampled_from(NAMES), st.sampled_from((None, 0, 2)))
+homes = st.builds(Home, st.sampled_from((*NAMES, f"{NAMES[0]}@example.org")), st.sampled_from((None, 0, 2)))
 surveyed = st.just(Surveyed())
 held = st.builds(Held, st.integers(-1, 4))
 connectors = st.builds(

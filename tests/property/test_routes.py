@@ -1,7 +1,7 @@
 """Whatever leads where: a list of recipients is finite, has nobody twice, misses nobody and does not know order.
 
-The graphs are random: addresses, groups, forwards, public mailboxes, domains with and without a catch-all, a relayed
-one. A second, much simpler solver says who gets a message.
+The graphs are random: addresses, groups, forwards, public mailboxes, mailboxes in one domain, domains with and without
+a catch-all, a relayed one. A second, much simpler solver says who gets a message.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,6 +22,9 @@ USERS = ("u0", "u1", "u2", "u3")
 GROUPS = ("g0", "g1", "g2")
 PUBLICS = ("p0",)
 MAILBOXES = (*USERS, *GROUPS, *PUBLICS)
+BOUND_USERS = ("b0", "b1")
+BOUND_GROUPS = ("b2",)
+BOUND = (*BOUND_USERS, *BOUND_GROUPS)
 ALIASES = ("a0", "a1", "a2")
 LOCALS = (*MAILBOXES, *ALIASES, "postmaster", "nobody")
 DOMAINS = ("example.org", "example.net")
@@ -36,7 +39,7 @@ addresses = st.builds(
 )
 outside = st.sampled_from(ELSEWHERE)
 anywhere = st.one_of(addresses, addresses, outside)
-mailboxes = st.sampled_from((*MAILBOXES, "ghost"))
+mailboxes = st.sampled_from((*MAILBOXES, *BOUND, "ghost"))
 switches = st.sampled_from((None, None, "Enabled", "Disabled"))
 
 
@@ -56,6 +59,18 @@ groups = st.builds(
     lambda members, address: _written({"type": "Group", "members": members, "address": address}),
     st.lists(mailboxes, max_size=4, unique=True),
     switches,
+)
+bound_users = st.builds(
+    lambda spec, username, domain: {**spec, "username": username, "domain": domain},
+    users,
+    st.sampled_from(("u0", "a0", "nobody")),
+    st.sampled_from(DOMAINS),
+)
+bound_groups = st.builds(
+    lambda spec, username, domain: {**spec, "username": username, "domain": domain},
+    groups,
+    st.sampled_from(("u1", "g0", "postmaster")),
+    st.sampled_from(DOMAINS),
 )
 publics = st.builds(lambda address: _written({"type": "Public", "address": address}), switches)
 aliases = st.builds(
@@ -83,6 +98,8 @@ worlds = st.fixed_dictionaries(
     dict.fromkeys(USERS, users)
     | dict.fromkeys(GROUPS, groups)
     | dict.fromkeys(PUBLICS, publics)
+    | dict.fromkeys(BOUND_USERS, bound_users)
+    | dict.fromkeys(BOUND_GROUPS, bound_groups)
     | dict.fromkeys(ALIASES, aliases)
     | dict.fromkeys(DOMAINS, local_domains)
     | {
@@ -96,11 +113,24 @@ Specs = dict[str, Any]
 
 def _resources(specs: Specs) -> list[Resource]:
     kinds = (
-        dict.fromkeys(MAILBOXES, "Mailbox")
+        dict.fromkeys((*MAILBOXES, *BOUND), "Mailbox")
         | dict.fromkeys(ALIASES, "MailAddress")
         | dict.fromkeys((*DOMAINS, RELAYED), "MailDomain")
     )
-    return [world.resource(kind, name, specs[name]) for name, kind in kinds.items() if name in specs]
+    found = [world.resource(kind, name, specs[name]) for name, kind in kinds.items() if name in specs]
+    return [resource for resource in found if resource.name not in _losers(specs)]
+
+
+def _losers(specs: Specs) -> set[str]:
+    """Name the mailboxes whose address an earlier one has."""
+    names_of = [_user(name, specs) for name in BOUND if name in specs]
+    return {name for at, name in enumerate(BOUND) if name in specs and _user(name, specs) in names_of[:at]}
+
+
+def _user(name: str, specs: Specs) -> str:
+    """Give the user name of a mailbox."""
+    spec = specs[name]
+    return f"{spec['username']}@{spec['domain']}" if name in BOUND else name
 
 
 def _platform(specs: Specs, resources: list[Resource]) -> Platform:
@@ -130,6 +160,7 @@ class Solver:
     def __init__(self, specs: Specs) -> None:
         self._specs = specs
         self._aliases = {}
+        self._bound = {_user(name, specs): name for name in BOUND if name not in _losers(specs)}
         for name in reversed(ALIASES):  # the first of several for one address has it
             spec = specs[name]
             self._aliases[spec.get("localPart", name), spec.get("domain")] = name
@@ -140,30 +171,42 @@ class Solver:
         if domain not in DOMAINS:
             return {address.lower()}
         local = local.partition("+")[0]
+        alone = self._in_one_domain(local, domain)
+        return self._in_all_domains(local, domain) if alone is None else alone
+
+    def _in_one_domain(self, local: str, domain: str) -> set[str] | None:
+        bound, alias = self._bound.get(f"{local}@{domain}"), self._aliases.get((local, domain))
+        if bound and self._addressed(bound):
+            return {bound}
+        if alias:
+            return {alias}
+        return set() if bound else None
+
+    def _in_all_domains(self, local: str, domain: str) -> set[str]:
         on = local in MAILBOXES and self._addressed(local)
-        if (local, domain) in self._aliases:
-            return {self._aliases[local, domain]}
         if (local, None) in self._aliases and not on:
             return {self._aliases[local, None]}
         if local in MAILBOXES:
             return {local} if on else set()
         if local == "postmaster" and self._specs["postmaster"]:
             known = self._specs["postmaster"]
-            # A postmaster who is to be reached as the postmaster is nobody.
-            return set() if known.get("address", "").startswith("postmaster") and self._here(known) else self._to(known)
+            return set() if self._leads_back(known.get("address", "")) else self._to(known)
         return self._to({"mailbox": self._specs[domain].get("unknownRecipients", {}).get("mailbox", "ghost")})
 
-    def _here(self, destination: dict[str, str]) -> bool:
-        return destination["address"].rpartition("@")[2] in DOMAINS
+    def _leads_back(self, address: str) -> bool:
+        """Whether the postmaster is to be reached as the postmaster, whom nobody is in that domain alone."""
+        local, _, domain = address.partition("@")
+        named = local.partition("+")[0] == "postmaster" and domain in DOMAINS
+        return named and self._in_one_domain("postmaster", domain) is None
 
     def _addressed(self, name: str) -> bool:
-        default = self._specs["groupAddresses"] if name in GROUPS else "Enabled"
+        default = self._specs["groupAddresses"] if name in (*GROUPS, *BOUND_GROUPS) else "Enabled"
         return bool(self._specs[name].get("address", default) == "Enabled")
 
     def _to(self, destination: dict[str, str]) -> set[str]:
         if "address" in destination:
             return self.at(destination["address"])
-        return {destination["mailbox"]} & set(MAILBOXES)
+        return {destination["mailbox"]} & {*MAILBOXES, *self._bound.values()}
 
     def _next(self, place: str) -> set[str]:
         spec = self._specs.get(place, {})
@@ -183,14 +226,13 @@ class Solver:
         if forward is None or forward["keepCopy"] or user in self._next(user):
             return True
         beyond = self._all_from(self._next(user))
-        return user in beyond or not any("@" in place or place in (*USERS, *PUBLICS) for place in beyond)
+        return user in beyond or not any("@" in place or place in (*USERS, *BOUND_USERS, *PUBLICS) for place in beyond)
 
     def gets(self, address: str) -> set[str]:
         """Name everybody who gets a message to an address, as the finished lists write it."""
         final = self._all_from(self.at(address))
-        boxes = {
-            names.canonical(place) for place in final if place in PUBLICS or (place in USERS and self._kept(place))
-        }
+        users = {place for place in final if place in (*USERS, *BOUND_USERS) and self._kept(place)}
+        boxes = {names.canonical(_user(place, self._specs)) for place in users | (final & set(PUBLICS))}
         return boxes | {place for place in final if "@" in place}
 
 
@@ -202,9 +244,8 @@ def test_lists_are_finished_and_without_duplicates_in_any_order(specs: Specs, ra
     for targets in _lists(platform):
         assert list(targets) == sorted({target.lower(): target for target in targets}.values(), key=str.lower)
         for target in targets:
-            local, _, domain = target.rpartition("@")
-            kept_here = domain == names.MAILBOX_DOMAIN and local in (*USERS, *PUBLICS)
-            assert kept_here or domain in ("elsewhere.example", RELAYED)
+            kept_here = names.mailbox_user(target) in {_user(name, specs) for name in (*USERS, *PUBLICS, *BOUND_USERS)}
+            assert kept_here or target.rpartition("@")[2] in ("elsewhere.example", RELAYED)
     random.shuffle(resources)
     other = _platform(specs, resources)
     assert (other.directory, other.domains) == (platform.directory, platform.domains)
@@ -235,6 +276,12 @@ def test_no_message_to_a_user_vanishes(specs: Specs) -> None:
             assert routes[user, ""].targets
             if specs[user].get("forward", {}).get("keepCopy", True):
                 assert names.canonical(user) in routes[user, ""].targets
+    for name in set(BOUND_USERS) - _losers(specs):
+        if specs[name].get("address") != "Disabled":
+            route = routes[specs[name]["username"], specs[name]["domain"]]
+            assert route.targets
+            if specs[name].get("forward", {}).get("keepCopy", True):
+                assert names.canonical(_user(name, specs)) in route.targets
 
 
 def test_a_forward_in_a_circle_keeps_a_copy_and_says_so() -> None:

@@ -28,7 +28,9 @@ SIEVE = Port("sieve", 14190, 4190)
 INNER = Port("inner", 10026)
 """Stores send there what scripts redirect and answer."""
 LMTP = Port("lmtp", 10024)
-"""Postfix delivers to a store there."""
+"""Postfix delivers to a store there, for mailboxes in all domains: the store finds one by the local part alone."""
+LMTP_ONE_DOMAIN = Port("lmtp-one-domain", 10027)
+"""Postfix delivers to a store there, for mailboxes in one domain: the store finds one by its whole address."""
 QUOTA = Port("quota", 12340)
 """Postfix asks a store there whether a mailbox has room."""
 MILTER = Port("milter", 11332)

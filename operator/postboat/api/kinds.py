@@ -117,7 +117,7 @@ _KINDS: Final = (
             Column("Store", ".status.store", "integer", wide=True),
             *_LAST,
         ),
-        ("server", "type", "username"),
+        ("server", "domain", "type", "username"),
         MAILBOX_NAMES,
     ),
     Kind(

@@ -1,6 +1,6 @@
 """A mailbox: a user's, a group's (which has no storage and passes mail to its members) or a public one.
 
-The user name is `spec.username`, or the name of the object where that is absent.
+The user name is `spec.username`, or the name of the object where that is absent; with `spec.domain` it is the address.
 """
 
 from enum import StrEnum
@@ -13,6 +13,7 @@ from postboat.api.conditions import Status, Word
 from postboat.api.listing import AS_SET, keyed_by
 from postboat.api.values import (
     Count,
+    DomainName,
     EmailAddress,
     Flag,
     Junk,
@@ -101,6 +102,9 @@ class MailboxSpec(Model):
     """Name of the MailServer in this namespace; the oldest one when absent. Once written it stays."""
     username: Username | None = None
     """Login and local part of the address, like jane.doe; the name of the object when absent. It never changes."""
+    domain: DomainName | None = None
+    """The one domain that the mailbox is in: USERNAME@DOMAIN is its only address and its login. When absent, the
+    mailbox is in all local domains, except where another one of its name is in one of them. It never changes."""
     type: MailboxType | None = None
     """User, Group (no storage: mail goes to members) or Public (of groups or people); User when absent. It stays."""
     display_name: Line | None = None
@@ -120,8 +124,8 @@ class MailboxSpec(Model):
     owners: Annotated[tuple[Owner, ...], Field(max_length=256), keyed_by("name")] = ()
     """Groups and people that own the mailbox. For type Public."""
     address: Switch | None = None
-    """Enabled makes USERNAME@DOMAIN an address in every local domain, Disabled does not. When absent, on for User and
-    Public, and for Group what the MailServer says."""
+    """Enabled makes USERNAME@DOMAIN an address in every local domain, or in the one of `domain`; Disabled does not.
+    When absent, on for User and Public, and for Group what the MailServer says."""
     internal: Flag | None = None
     """Refuse mail from outside to USERNAME@DOMAIN; accounts of the system still reach it. False when absent."""
     reclaim_policy: ReclaimPolicy | None = None
@@ -139,6 +143,11 @@ class MailboxSpec(Model):
             cel="(has(self.type) ? self.type : 'User') == (has(oldSelf.type) ? oldSelf.type : 'User')",
             message="the type of a mailbox never changes: make a Mailbox of another name with the new type",
             field="type",
+        ),
+        Rule(
+            cel="(has(self.domain) ? self.domain : '') == (has(oldSelf.domain) ? oldSelf.domain : '')",
+            message="the domain of a mailbox never changes, since mail belongs to its address: make another Mailbox",
+            field="domain",
         ),
         Rule(
             cel="!has(oldSelf.server) || (has(self.server) && self.server == oldSelf.server)",
@@ -170,7 +179,7 @@ class MailboxStatus(Status):
     """What is known about a mailbox."""
 
     username: Word | None = None
-    """The user name in force; with `@` and any local domain it is an address of the mailbox."""
+    """The user name in force: the address of a mailbox in one domain; else, with `@` and a local domain, an address."""
     type: Word | None = None
     """The type in force."""
     store: Count | None = None

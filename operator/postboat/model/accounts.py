@@ -1,6 +1,7 @@
 """What becomes of all Mailboxes that claim one user name: at most one mailbox, and a verdict for each of them.
 
-Nothing here looks beyond that name, so a change of one Mailbox is a decision about one name.
+Nothing here looks beyond that name, and the domain in it if there is one, so a change of one Mailbox is a decision
+about one name.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,11 +12,21 @@ from postboat.api.mailbox import Access, MailboxSpec, MailboxType
 from postboat.api.resource import Refusal, Resource
 from postboat.model import defaults, names
 from postboat.model.belonging import belonging
-from postboat.model.domains import age
+from postboat.model.domains import absence, age
 from postboat.model.kinds import fields_verdict
 from postboat.model.mailbox_graph import Node, node
 from postboat.model.passwords import Place, referenced_password
-from postboat.model.platform import PUBLIC_STORE, UNPLACED, Account, Group, Junk, Mailbox, Protocol, PublicMailbox
+from postboat.model.platform import (
+    PUBLIC_STORE,
+    UNPLACED,
+    Account,
+    Domain,
+    Group,
+    Junk,
+    Mailbox,
+    Protocol,
+    PublicMailbox,
+)
 from postboat.model.reclaim import FINALIZER
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import DELETING, Key, Reason, Verdict
@@ -101,7 +112,18 @@ def _user(name: str, spec: MailboxSpec) -> str | Verdict:
     if spec.effective_type is MailboxType.PUBLIC and no_folder:
         message = f"a folder cannot be called {user}: give the public mailbox another name"
         return Verdict(Reason.INVALID, message, "spec.username")
-    return user
+    return user if spec.domain is None else _bound(user, spec.domain)
+
+
+def _bound(user: str, domain: str) -> str | Verdict:
+    found = names.mailbox(user, domain)
+    if found is not None:
+        return found
+    name = names.domain(domain)
+    if name is None or names.reserved(name):
+        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain")
+    message = f"the address is longer than the {names.LONGEST_USER} characters that the name of a user may have"
+    return Verdict(Reason.INVALID, message, "spec.domain")
 
 
 def settle(
@@ -109,9 +131,13 @@ def settle(
     claimants: Collection[Resource],
     secrets: Mapping[str, SecretContent],
     frame: Frame,
-    whereabouts: Whereabouts,
+    around: tuple[Whereabouts, Mapping[str, Domain]],
 ) -> Outcome:
-    """Decide between all Mailboxes that claim a user name: the oldest has it, also while its mail is being erased."""
+    """Decide between all Mailboxes that claim a user name: the oldest has it, also while its mail is being erased.
+
+    One in a domain that is not among those given is no mailbox until it is; its mail stays where it is.
+    """
+    whereabouts, domains = around
     if not claimants:
         return Outcome(None, None, ())
     winner, *losers = sorted(claimants, key=age)
@@ -123,6 +149,10 @@ def settle(
     spec = winner.spec
     assert isinstance(spec, MailboxSpec)  # noqa: S101 -- claim() lets nothing else through
     conflict = Verdict(Reason.CONFLICT, f"user name {user} belongs to the older Mailbox {winner.name}", "spec.username")
+    domain = names.domain_of(user)
+    absent = absence(domain, domains) if domain else None
+    if absent is not None:
+        return Outcome(None, None, _verdicts(winner, absent, losers, conflict))
     verdict = fields_verdict(winner)
     mailbox: Mailbox
     match spec.effective_type:

@@ -111,13 +111,13 @@ class AddressBook:
         """Give all objects, whether they count or not."""
         return tuple(self._resources.values())
 
-    def settled(self) -> tuple[set[str], set[Hashable]]:
-        """Decide who has each touched address; give the local parts to look at, and the facts that are different."""
+    def settled(self) -> tuple[set[Claim], set[Hashable]]:
+        """Decide who has each touched address; give what was claimed, and the facts that are different."""
         dirty, self._dirty = self._dirty, set()
         facts: set[Hashable] = set()
         for claim in dirty:
             facts |= self._settle(claim)
-        return {local for local, _ in dirty}, facts
+        return dirty, facts
 
     def node(self, local: str, domain: str) -> AddressNode | None:
         """Find the MailAddress that has an address."""

@@ -77,10 +77,10 @@ def claimed(resource: Resource) -> Claim | None:
     """
     spec = resource.spec
     if isinstance(spec, MailboxSpec):
-        written, kept = spec.username, _KEPT_BY[spec.effective_type]
+        user, kept = names.mailbox(spec.username or resource.name, spec.domain), _KEPT_BY[spec.effective_type]
     else:
-        written, kept = str(resource.status.get("username") or ""), Kept.PERSONAL | Kept.PUBLIC
-    user = names.user(written or resource.name)
+        name, _, domain = str(resource.status.get("username") or resource.name).partition("@")
+        user, kept = names.mailbox(name, domain or None), Kept.PERSONAL | Kept.PUBLIC
     return Claim(user, kept) if user is not None else None
 
 

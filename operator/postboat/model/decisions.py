@@ -1,9 +1,10 @@
 """What follows for one name and for one domain from all that leads to and from it: rows, and what is to be said.
 
-The unit of decision is a local part, since a Mailbox and the MailAddresses of its name answer to each other.
+The unit of decision is a user name, since a Mailbox and the MailAddresses of its name answer to each other: a local
+part, or for a Mailbox in one domain an address.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from postboat.api.mailbox import MailboxType
@@ -32,60 +33,110 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
+class MailboxDecision:
+    """What is wrong with a mailbox for what leads to or from it, and what else its Mailbox says of its addresses."""
+
+    fault: Verdict | None
+    addresses: str = ""
+    """Which addresses of its name others have or claim in vain."""
+
+
+@dataclass(frozen=True, slots=True)
 class NameDecision:
-    """The routes of a local part, the verdicts of its MailAddresses, and what is wrong with other objects."""
+    """The routes of a name, the verdicts of its MailAddresses, and what is wrong with other objects."""
 
-    routes: tuple[Route, ...]
-    verdicts: tuple[tuple[Key, Verdict], ...]
-    mailbox: Verdict | None = None
+    routes: tuple[Route, ...] = ()
+    verdicts: tuple[tuple[Key, Verdict], ...] = ()
+    mailbox: MailboxDecision | None = None
     postmaster: Verdict | None = None
-    elsewhere: str = ""
-    """Which addresses of its name a MailAddress leads elsewhere or claims in vain, for the Mailbox to say."""
 
 
-def decide_name(name: str, book: AddressBook, reading: Reading) -> NameDecision:
-    """Decide about everything that is called by a local part."""
+def decide_name(name: str, book: AddressBook, users: Iterable[str], reading: Reading) -> NameDecision:
+    """Decide about everything that is called by a local part in all domains, and MailAddresses of it in one.
+
+    `users` are those of that local part who are in one domain: what is in these domains is decided with them.
+    """
     node = reading.node(name)
     rival = node if node is not None and addressed(node, reading) else None
-    routes: dict[str, Route] = {}
-    verdicts: dict[Key, Verdict] = {}
-    taken: list[str] = []
-    refused = ""
-    for domain in sorted(book.domains(name)):
-        verdicts |= book.verdicts(name, domain)
-        address = reading.address(name, domain)
-        if address is None:
-            continue
-        fault, route = _address(address, rival, reading)
-        key = ("MailAddress", address.resource)
-        verdicts[key] = _first(verdicts[key], fault)
-        if route is None and rival is not None and not domain:
-            refused = f"MailAddress {address.resource} claims its name in every domain, in vain."
-        if route is not None:
-            routes[domain] = route
-            if rival is not None and rival not in reach(steps(address, reading), reading).stops.values():
-                taken.append(f"{name}@{domain} (MailAddress {address.resource})")
-    mailbox = None if node is None else _mailbox(node, rival is not None, reading)
+    bound = {names.domain_of(user) for user in users}
+    domains = [domain for domain in book.domains(name) if domain not in bound]
+    claims = _claims(name, domains, {"": rival} if rival is not None else {}, book, reading)
+    routes = claims.routes
     postmaster = None
-    if "" not in routes:
-        destination = reading.postmaster() if name == POSTMASTER and rival is None else None
-        if rival is not None:
-            routes[""] = _route(name, "", (rival,), rival.internal, reading)
-        elif destination is not None:
+    if rival is not None:
+        routes[""] = _route(name, "", (rival,), rival.internal, reading)
+    elif "" not in routes:
+        destination = reading.postmaster() if name == POSTMASTER else None
+        if destination is not None:
             routes[""] = _route(name, "", (resolved(destination, reading),), False, reading)  # noqa: FBT003
             postmaster = _postmaster(destination, routes[""], reading)
         elif node is not None:
             routes[""] = Route(name, "", (), internal=False)
-    return NameDecision(
-        tuple(routes[domain] for domain in sorted(routes)),
-        tuple(verdicts.items()),
-        mailbox,
-        postmaster,
-        " ".join(filter(None, (_told(taken), refused))),
-    )
+    told = _told(_taken(rival, {*filter(None, routes), *bound}, reading)) if rival is not None else ""
+    addresses = " ".join(filter(None, (told, *claims.refused)))
+    mailbox = None if node is None else MailboxDecision(_mailbox(node, rival is not None, reading), addresses)
+    ordered = tuple(routes[domain] for domain in sorted(routes))
+    return NameDecision(ordered, tuple(claims.verdicts.items()), mailbox, postmaster)
 
 
-def _told(taken: Sequence[str]) -> str:
+def decide_bound(user: str, book: AddressBook, reading: Reading) -> NameDecision:
+    """Decide about a user name in one domain that a Mailbox claims, and a MailAddress of that very address."""
+    name, domain = names.local_of(user), names.domain_of(user)
+    node = reading.node(user)
+    holder = node if node is not None and addressed(node, reading) else None
+    domains = [domain] if domain in book.domains(name) else []
+    claims = _claims(name, domains, {domain: holder} if holder is not None else {}, book, reading)
+    route = claims.routes.get(domain) or Route(name, domain, (), internal=False)
+    if holder is not None:
+        route = _route(name, domain, (holder,), holder.internal, reading)
+    fault = None if node is None else _mailbox(node, holder is not None, reading)
+    mailbox = None if node is None else MailboxDecision(fault, " ".join(claims.refused))
+    return NameDecision((route,), tuple(claims.verdicts.items()), mailbox)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """What becomes of MailAddresses: routes by domain, verdicts, and what a Mailbox says of those that it refuses."""
+
+    routes: dict[str, Route]
+    verdicts: dict[Key, Verdict]
+    refused: list[str]
+
+
+def _claims(
+    name: str, domains: Iterable[str], holders: Mapping[str, Node], book: AddressBook, reading: Reading
+) -> _Claims:
+    """Judge the MailAddresses of a local part; `holders` are the mailboxes that have it, by domain, "" for all."""
+    claims = _Claims({}, {}, [])
+    for domain in domains:
+        claims.verdicts.update(book.verdicts(name, domain))
+        address = reading.address(name, domain)
+        if address is None:
+            continue
+        fault, route = _address(address, holders.get(domain), reading)
+        key = ("MailAddress", address.resource)
+        claims.verdicts[key] = _first(claims.verdicts[key], fault)
+        if route is not None:
+            claims.routes[domain] = route
+        elif domain in holders:
+            what = f"{name}@{domain}" if domain else "its name in every domain"
+            claims.refused.append(f"MailAddress {address.resource} claims {what}, in vain.")
+    return claims
+
+
+def _taken(rival: Node, domains: Iterable[str], reading: Reading) -> Iterator[str]:
+    """Name the addresses of a mailbox in all domains that others have, and who they are."""
+    for domain in sorted(domains):
+        address = names.bound(rival.user, domain)
+        holder, other = reading.node(address), reading.address(rival.user, domain)
+        if holder is not None and addressed(holder, reading):
+            yield f"{address} (Mailbox {holder.resource})"
+        elif other is not None and rival not in reach(steps(other, reading), reading).stops.values():
+            yield f"{address} (MailAddress {other.resource})"
+
+
+def _told(found: Iterable[str]) -> str:
+    taken = tuple(found)
     more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
     return f"Mail to {', '.join(taken[:_NAMED])}{more} goes elsewhere." if taken else ""
 
@@ -107,19 +158,14 @@ def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | N
     return complete, fault
 
 
-def _address(address: AddressNode, rival: Node | None, reading: Reading) -> tuple[Verdict | None, Route | None]:
-    if not address.domain and rival is not None:
-        message = (
-            f"Mailbox {rival.resource} has this address: use spec.forward of the Mailbox, another localPart, "
-            "or a domain"
-        )
+def _address(address: AddressNode, holder: Node | None, reading: Reading) -> tuple[Verdict | None, Route | None]:
+    if address.domain and (absence := reading.domain_absence(address.domain)) is not None:
+        return absence, None
+    if holder is not None:
+        cure = "another localPart" if address.domain else "another localPart, or a domain"
+        message = f"Mailbox {holder.resource} has this address: use spec.forward of the Mailbox, or {cure}"
         return Verdict(Reason.CONFLICT, message, "spec.localPart"), None
-    if address.domain:
-        domain = reading.domain(address.domain)
-        if domain is None or domain.relay is not None:
-            what = "no MailDomain in force states" if domain is None else "another server has all addresses of"
-            return Verdict(Reason.DOMAIN_NOT_FOUND, f"{what} {address.domain}", "spec.domain"), None
-    else:
+    if not address.domain:
         reading.any_domain()
     path = "spec.destinations"
     fault = faults(address.destinations, path, key=True, reading=reading)
@@ -183,7 +229,8 @@ def _route(
     first = tuple(starts)
     found = _targets(first, reading)
     owner = "" if local == POSTMASTER else _owner(first, reading)
-    return Route(local, domain, found, internal, _limit(local, found, reading), owner)
+    own = names.bound(local, domain) if domain and reading.claimed(names.bound(local, domain)) else local
+    return Route(local, domain, found, internal, _limit(own, found, reading), owner)
 
 
 def _owner(starts: Iterable[Stop | Unknown], reading: Reading) -> str:
@@ -204,8 +251,8 @@ def _owner(starts: Iterable[Stop | Unknown], reading: Reading) -> str:
     return ""
 
 
-def _limit(local: str, found: Sequence[str], reading: Reading) -> Limit | None:
-    user = names.mailbox_user(found[0]) if len(found) == 1 else local if names.canonical(local) in found else None
+def _limit(own: str, found: Sequence[str], reading: Reading) -> Limit | None:
+    user = names.mailbox_user(found[0]) if len(found) == 1 else own if names.canonical(own) in found else None
     node = reading.node(user) if user is not None else None
     return Limit(node.user, node.limit) if node is not None and node.limit is not None else None
 

@@ -3,12 +3,14 @@
 A look-up that found nothing is recorded as well.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 
 from postboat.model.addresses import AddressBook, AddressNode, Destination
+from postboat.model.domains import absence
 from postboat.model.mailbox_graph import Node, Relations
 from postboat.model.platform import Domain
+from postboat.model.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Facts:
     book: AddressBook
     domains: Mapping[str, Domain]
     policy: Policy
+    claimed: Callable[[str], bool]
+    """Whether a Mailbox claims a user name, be it in force or not."""
     kept: dict[str, bool] = field(default_factory=dict)
     """Whether mail stays with a user, as far as that was found out since anything changed."""
 
@@ -45,6 +49,11 @@ class Reading:
         """Find a mailbox by its user name."""
         self.seen.add(("node", user))
         return self._facts.relations.node(user)
+
+    def claimed(self, user: str) -> bool:
+        """Tell whether a Mailbox in one domain claims a user name, be it in force or not."""
+        self.seen.add(("node", user))
+        return self._facts.claimed(user)
 
     def mailbox(self, resource: str) -> Node | None:
         """Find a mailbox by the name of its object."""
@@ -76,6 +85,11 @@ class Reading:
         """Find a domain by its normalised name."""
         self.seen.add(("domain", name))
         return self._facts.domains.get(name)
+
+    def domain_absence(self, name: str) -> Verdict | None:
+        """Say why there can be no address of ours in a domain, None when there can."""
+        self.seen.add(("domain", name))
+        return absence(name, self._facts.domains)
 
     def any_domain(self) -> bool:
         """Tell whether there is a local domain at all; whoever asks is asked again when the set is another one."""

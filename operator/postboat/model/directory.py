@@ -13,24 +13,24 @@ from postboat.model import names
 from postboat.model.accounts import Frame, Whereabouts
 from postboat.model.addresses import AddressBook
 from postboat.model.belonging import moved
-from postboat.model.decisions import decide_domain, decide_name
+from postboat.model.decisions import MailboxDecision, NameDecision, decide_bound, decide_domain, decide_name
 from postboat.model.dependencies import Facts, Policy, Reading
 from postboat.model.incremental import Ledger
 from postboat.model.mailbox_graph import Node
 from postboat.model.mailboxes import MailboxBook
 from postboat.model.membership import creates, creators_fault, groups_of, members_of, owners_of
-from postboat.model.platform import Account, Domain, Group, Mailbox, PublicMailbox, Route, Shard
+from postboat.model.platform import Account, Domain, Group, Mailbox, Place, Protocol, PublicMailbox, Route, Shard
 from postboat.model.routes import POSTMASTER
 from postboat.model.snapshot import Gone, SecretContent
 from postboat.model.verdict import Key, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """All that is called by one local part."""
+class Ways:
+    """Where mail goes by one name, and where its mailbox is."""
 
-    mailbox: Mailbox | None
-    routes: tuple[Route, ...]
+    routes: tuple[Route, ...] = ()
+    place: Place | None = None
 
 
 class Directory:
@@ -46,10 +46,12 @@ class Directory:
         self._frame = frame
         self._mailboxes = MailboxBook(frame, secrets, whereabouts)
         self._addresses = AddressBook()
-        self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy())
+        self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy(), self._mailboxes.claimed)
         self._different: set[Hashable] = {("policy", POSTMASTER)}
         self._ledger: Ledger[str] = Ledger()
-        self._entries: tuple[dict[str, Entry], ...] = tuple({} for _ in range(names.SHARDS))
+        self._held: tuple[dict[str, Mailbox | None], ...] = tuple({} for _ in range(names.SHARDS))
+        """The mailboxes of each shard by user; None for a claim to a name in one domain that is not in force."""
+        self._ways: tuple[dict[str, Ways], ...] = tuple({} for _ in range(names.SHARDS))
         self._placed: Counter[int] = Counter()
         self._told: dict[Key, Verdict | None] = {}
         self._judged: dict[str, tuple[Domain, Verdict]] = {}
@@ -131,6 +133,7 @@ class Directory:
         self._judged = {domain.name: (domain, verdict) for domain, verdict in domains}
         old, new = self._facts.domains, {name: domain for name, (domain, _) in self._judged.items()}
         self._facts.domains = new
+        self._mailboxes.put_domains(new)
         changed = {name for name in {*old, *new} if old.get(name) != new.get(name)}
         self._different |= {("domain", name) for name in changed}
         if any(name not in old or name not in new or old[name].relay != new[name].relay for name in changed):
@@ -145,15 +148,15 @@ class Directory:
         touched_addresses, different_addresses = self._addresses.settled()
         facts |= different | different_addresses
         self._facts.kept.clear()
-        related = touched | touched_addresses | self._ledger.readers(facts)
+        related = touched | {self._unit(*claim) for claim in touched_addresses} | self._ledger.readers(facts)
         if ("policy", POSTMASTER) in facts:
             related.add(POSTMASTER)
         domains = {name[1:] for name in related if name.startswith("@")} | self._touched_domains
-        changed = {names.shard(name) for name in related if not name.startswith("@") and self._decide(name, told)}
+        changed = set().union(*(self._decide(name, told) for name in related if not name.startswith("@")))
         if changed:
             self.shards = tuple(
-                _shard(entries) if number in changed else self.shards[number]
-                for number, entries in enumerate(self._entries)
+                _shard(self._held[number], self._ways[number]) if number in changed else shard
+                for number, shard in enumerate(self.shards)
             )
         for name in domains:
             self._decide_domain(name, told)
@@ -174,34 +177,63 @@ class Directory:
             told["MailDomain", domain.resource] = fault if fault is not None and own.accepted else own
         self._ledger.note(f"@{name}", reading.seen)
 
-    def _decide(self, name: str, told: dict[Key, Verdict | None]) -> bool:
-        """Decide about everything of one name; tell whether it is different now."""
+    def _unit(self, local: str, domain: str) -> str:
+        """Tell with which name an address is decided about."""
+        user = names.bound(local, domain)
+        return user if domain and self._mailboxes.claimed(user) else local
+
+    def _decide(self, name: str, told: dict[Key, Verdict | None]) -> set[int]:
+        """Decide about everything of one name; give the shards that are different now.
+
+        Rows of a mailbox are in the shard of its user, so that a name that is in many domains fills many shards. All
+        that Postfix knows of a local part is in one, so that an address goes from one mailbox to another at one moment.
+        """
         reading = Reading(self._facts)
-        decision = decide_name(name, self._addresses, reading)
+        bound = bool(names.domain_of(name))
+        claimed = bound and self._mailboxes.claimed(name)
+        if not bound:
+            decision = decide_name(name, self._addresses, self._mailboxes.in_one_domain(name), reading)
+        else:
+            decision = decide_bound(name, self._addresses, reading) if claimed else NameDecision()
         told.update(decision.verdicts)
         if name == POSTMASTER:
             self.postmaster = decision.postmaster
-        mailbox = None
-        outcome = self._mailboxes.outcome(name)
-        if outcome is not None and outcome.mailbox is not None and outcome.node is not None:
-            mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
-            key, own = outcome.verdicts[0]
-            fault = fault or decision.mailbox
-            own = replace(own, message=f"{own.message} {decision.elsewhere}".rstrip()) if own.accepted else own
-            told[key] = fault if fault is not None and own.accepted else own
-        self._ledger.note(
-            name, reading.seen if mailbox or decision.routes or decision.verdicts or name == POSTMASTER else ()
-        )
-        entries = self._entries[names.shard(name)]
-        old = entries.pop(name, None)
-        new = Entry(mailbox, decision.routes) if mailbox is not None or decision.routes else None
-        if new is not None:
-            entries[name] = new
-        if old == new:
-            return False
-        self._count(old.mailbox if old is not None else None, -1)
+        mailbox = None if decision.mailbox is None else self._mailbox(name, decision.mailbox, reading, told)
+        there = mailbox is not None or claimed
+        known = there or decision.routes or decision.verdicts or name == POSTMASTER
+        self._ledger.note(name, reading.seen if known else ())
+        changed = self._hold(name, mailbox, there=there)
+        number = names.shard(names.local_of(name))
+        entries, ways = self._ways[number], Ways(decision.routes, _place(mailbox))
+        if entries.pop(name, Ways()) != ways:
+            changed.add(number)
+        if ways != Ways():
+            entries[name] = ways
+        return changed
+
+    def _hold(self, user: str, mailbox: Mailbox | None, *, there: bool) -> set[int]:
+        """Put a mailbox in its place, or nothing in the place of one that is withheld; give the shard if it differs."""
+        held = self._held[names.shard(user)]
+        before = user in held
+        old = held.pop(user, None)
+        if there:
+            held[user] = mailbox
+        if (before, old) == (there, mailbox):
+            return set()
+        self._count(old, -1)
         self._count(mailbox, 1)
-        return True
+        return {names.shard(user)}
+
+    def _mailbox(self, user: str, said: MailboxDecision, reading: Reading, told: dict[Key, Verdict | None]) -> Mailbox:
+        """Complete a mailbox by those who have to do with it, and tell what its Mailbox is to say."""
+        outcome = self._mailboxes.outcome(user)
+        assert outcome is not None and outcome.mailbox is not None and outcome.node is not None  # noqa: S101, PT018
+        mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
+        key, own = outcome.verdicts[0]
+        fault = fault or said.fault
+        own = replace(own, message=f"{own.message} {said.addresses}".rstrip()) if own.accepted else own
+        told[key] = fault if fault is not None and own.accepted else own
+        return mailbox
 
     def _count(self, mailbox: Mailbox | None, step: int) -> None:
         if mailbox is None:
@@ -227,12 +259,29 @@ def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, V
             return replace(mailbox, owners=owners), fault
 
 
-def _shard(entries: Mapping[str, Entry]) -> Shard:
-    ordered = [entries[name] for name in sorted(entries)]
-    mailboxes = [entry.mailbox for entry in ordered]
+def _place(mailbox: Mailbox | None) -> Place | None:
+    match mailbox:
+        case Account():
+            sends = bool(mailbox.password) and Protocol.SMTP in mailbox.access
+            return Place(mailbox.user, mailbox.shard, sends)
+        case PublicMailbox():
+            return Place(mailbox.user, mailbox.shard)
+        case _:
+            return None
+
+
+def _shard(held: Mapping[str, Mailbox | None], ways: Mapping[str, Ways]) -> Shard:
+    ordered = [ways[name] for name in sorted(ways)]
+    mailboxes = [(user, held[user]) for user in sorted(held)]
     return Shard(
-        accounts=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Account)),
-        groups=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, Group)),
-        publics=tuple(mailbox for mailbox in mailboxes if isinstance(mailbox, PublicMailbox)),
-        routes=tuple(route for entry in ordered for route in entry.routes),
+        accounts=tuple(mailbox for _, mailbox in mailboxes if isinstance(mailbox, Account)),
+        groups=tuple(mailbox for _, mailbox in mailboxes if isinstance(mailbox, Group)),
+        publics=tuple(mailbox for _, mailbox in mailboxes if isinstance(mailbox, PublicMailbox)),
+        routes=tuple(route for way in ordered for route in way.routes),
+        places=tuple(way.place for way in ordered if way.place is not None),
+        withheld=tuple(
+            user
+            for user, mailbox in mailboxes
+            if names.domain_of(user) and not isinstance(mailbox, Account | PublicMailbox)
+        ),
     )

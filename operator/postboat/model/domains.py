@@ -38,6 +38,15 @@ class Domains:
     """Secrets to be read once, since a key in force may be in them."""
 
 
+def absence(name: str, domains: Mapping[str, Domain]) -> Verdict | None:
+    """Say why there can be no address of ours in a domain, None when there can."""
+    domain = domains.get(name)
+    if domain is not None and domain.relay is None:
+        return None
+    what = "no MailDomain in force states" if domain is None else "another server has all addresses of"
+    return Verdict(Reason.DOMAIN_NOT_FOUND, f"{what} {name}", "spec.domain")
+
+
 def age(resource: Resource) -> tuple[str, str, str]:
     """Order objects by age; an object that is in no cluster yet is the youngest."""
     return resource.created or "9999", resource.uid, resource.name

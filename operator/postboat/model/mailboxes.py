@@ -1,18 +1,20 @@
 """Mailboxes: which of them count, by user name.
 
-Claims are indexed by user name and by Secret, so that one change costs one decision.
+Claims are indexed by user name, by domain and by Secret, so that one change costs one decision.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
+from postboat.model import names
 from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, placed, settle
 from postboat.model.belonging import moved
+from postboat.model.domains import absence
 from postboat.model.kinds import secret_names
 from postboat.model.mailbox_graph import Relations
-from postboat.model.platform import UNPLACED, Account
+from postboat.model.platform import UNPLACED, Account, Domain
 from postboat.model.references import own
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
@@ -29,10 +31,17 @@ class MailboxBook:
         self._resources: dict[str, Resource] = {}
         self._users: dict[str, str] = {}
         self._claims: dict[str, dict[str, Resource]] = {}
+        self._domains: Mapping[str, Domain] = {}
+        self._in_domain: dict[str, set[str]] = {}
+        """Users that are in one domain only, by that domain."""
+        self._by_local_part: dict[str, set[str]] = {}
+        """The same users by local part."""
         self._of_secret: dict[str, set[str]] = {}
         self._leaving: dict[str, int] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._dirty: set[str] = set()
+        self._known: set[str] = set()
+        """The users of one domain that were claimed when this was last asked."""
         self._told: dict[Key, Verdict | None] = {}
         self.relations = Relations()
 
@@ -47,7 +56,7 @@ class MailboxBook:
             self._told["Mailbox", resource.name] = claimed
         elif claimed is not None:
             self._users[resource.name] = claimed
-            self._claims.setdefault(claimed, {})[resource.name] = resource
+            self._claim(claimed)[resource.name] = resource
             self._dirty.add(claimed)
             if isinstance(resource.spec, MailboxSpec):
                 for secret in secret_names(resource):
@@ -67,10 +76,40 @@ class MailboxBook:
         claims = self._claims[user]
         del claims[name]
         if not claims:
-            del self._claims[user]
+            self._unclaim(user)
         held = {secret for resource in claims.values() for secret in secret_names(resource)}
         for secret in secret_names(old) - held:
             self._of_secret[secret].discard(user)
+
+    def _claim(self, user: str) -> dict[str, Resource]:
+        """Give all who claim a user name, to be added to."""
+        if user not in self._claims and (domain := names.domain_of(user)):
+            self._in_domain.setdefault(domain, set()).add(user)
+            self._by_local_part.setdefault(names.local_of(user), set()).add(user)
+        return self._claims.setdefault(user, {})
+
+    def _unclaim(self, user: str) -> None:
+        del self._claims[user]
+        for index, key in ((self._in_domain, names.domain_of(user)), (self._by_local_part, names.local_of(user))):
+            if user in index.get(key, ()):
+                index[key].discard(user)
+                if not index[key]:
+                    del index[key]
+
+    def put_domains(self, domains: Mapping[str, Domain]) -> None:
+        """Take all domains as they are now; look again at who is in one that has become ours, or is it no more."""
+        old, self._domains = self._domains, domains
+        for name in {*old, *domains}:
+            if absence(name, old) != absence(name, domains):
+                self._dirty |= self._in_domain.get(name, set())
+
+    def in_one_domain(self, local: str) -> Iterable[str]:
+        """Name the users of a local part that are in one domain, as far as a Mailbox claims them."""
+        return self._by_local_part.get(local, ())
+
+    def claimed(self, user: str) -> bool:
+        """Tell whether a Mailbox claims a user name, be it in force or not."""
+        return user in self._claims
 
     def secret_changed(self, name: str) -> None:
         """Look again at all accounts whose password stands in this Secret."""
@@ -124,14 +163,15 @@ class MailboxBook:
         return self._outcomes.get(user)
 
     def settled(self, told: dict[Key, Verdict | None]) -> tuple[set[str], set[Hashable]]:
-        """Decide who has each touched name; give these names, and the facts that are different."""
+        """Decide who has each touched name; give the names to look at, and the facts that are different."""
         dirty, self._dirty = self._dirty, set()
+        touched = set(dirty)
         told.update(self._told)
         self._told = {}
         facts: set[Hashable] = set()
         for user in dirty:
             claims = self._claims.get(user, {}).values()
-            outcome = settle(user, claims, self._secrets, self._frame, self._whereabouts)
+            outcome = settle(user, claims, self._secrets, self._frame, (self._whereabouts, self._domains))
             told.update(outcome.verdicts)
             self._unplaced.discard(user)
             if isinstance(outcome.mailbox, Account) and outcome.mailbox.shard == UNPLACED:
@@ -141,4 +181,8 @@ class MailboxBook:
             else:
                 self._outcomes[user] = outcome
             facts |= self.relations.put(user, outcome.node)
-        return dirty, facts
+            if names.domain_of(user) and (user in self._known) != (user in self._claims):
+                facts.add(("node", user))  # who looks an address up asks whether its name is taken, too
+                touched.add(names.local_of(user))
+                self._known ^= {user}
+        return touched, facts

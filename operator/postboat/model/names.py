@@ -34,9 +34,13 @@ _A_DOMAIN: Final = pattern(
     r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", ASCII
 )
 _USER: Final = pattern(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", ASCII)
+_AT: Final = "="
+"""Stands for the @ of a user name within the local part of an address."""
 _ATOM: Final = r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL: Final = pattern(rf"{_ATOM}(?:\.{_ATOM})*", ASCII)
 _LONGEST_LOCAL: Final = 64
+LONGEST_USER: Final = 200
+"""Characters of the name of a user with his domain: it is a folder, and file systems allow 255 with marks of ours."""
 _LONGEST_DOMAIN: Final = 255
 """Octets of a domain in SMTP (RFC 5321, 4.5.3.1.2)."""
 
@@ -74,9 +78,34 @@ def unicode(name: str) -> str:
 
 
 def user(text: str) -> str | None:
-    """Normalise the name of a user, which is also the name of a folder on the store."""
+    """Normalise the name of a user in all domains, which is also the name of a folder on the store."""
     name = text.lower()
     return name if len(name) <= _LONGEST_LOCAL and _USER.fullmatch(name) else None
+
+
+def bound(user: str, domain: str) -> str:
+    """Give the user name of a mailbox that is in one domain: its address, with A-labels."""
+    return f"{user}@{domain}"
+
+
+def mailbox(name: str, host: str | None) -> str | None:
+    """Give the user name of a mailbox called `name`, in the domain `host` or (None) in all of them."""
+    local = user(name)
+    if local is None or host is None:
+        return local
+    found = domain(host)
+    whole = bound(local, found) if found is not None and not reserved(found) else None
+    return whole if whole is not None and len(whole) <= LONGEST_USER else None
+
+
+def local_of(user: str) -> str:
+    """Give the local part of the addresses of a user."""
+    return user.partition("@")[0]
+
+
+def domain_of(user: str) -> str:
+    """Give the one domain that a user is in, empty for one in all of them."""
+    return user.partition("@")[2]
 
 
 def local_part(text: str) -> str | None:
@@ -93,14 +122,17 @@ def address(text: str) -> str | None:
 
 
 def canonical(user: str) -> str:
-    """Give the one address under which the mail of a mailbox is delivered, whatever it was sent to."""
-    return f"{user}@{MAILBOX_DOMAIN}"
+    """Give the one address under which the mail of a mailbox is delivered, whatever it was sent to.
+
+    No name of a user in all domains has the character that stands for the @, so no two users have one address.
+    """
+    return f"{user.replace('@', _AT)}@{MAILBOX_DOMAIN}"
 
 
 def mailbox_user(address: str) -> str | None:
     """Give the user whose mailbox an address stands for, None for every other address."""
     user, _, domain = address.rpartition("@")
-    return user if domain == MAILBOX_DOMAIN else None
+    return user.replace(_AT, "@") if domain == MAILBOX_DOMAIN else None
 
 
 def bounded(name: str, longest: int) -> str:
@@ -116,11 +148,11 @@ def reserved(name: str) -> bool:
     return name.endswith(RESERVED)
 
 
-def shard(local: str) -> int:
-    """Tell the directory shard of a local part; agents and operators of all versions must agree on it."""
-    return int.from_bytes(blake2b(local.lower().encode(), digest_size=8).digest()) % SHARDS
+def shard(name: str) -> int:
+    """Tell the directory shard of the addresses of a local part, or of the mailbox of a user, whatever the version."""
+    return int.from_bytes(blake2b(name.lower().encode(), digest_size=8).digest()) % SHARDS
 
 
-def store(local: str, count: int) -> int:
-    """Tell the store pod on which a new mailbox of this name is placed."""
-    return int.from_bytes(blake2b(local.encode(), digest_size=8, person=b"store").digest()) % count
+def store(user: str, count: int) -> int:
+    """Tell the store pod on which a new mailbox of this user name is placed."""
+    return int.from_bytes(blake2b(user.encode(), digest_size=8, person=b"store").digest()) % count

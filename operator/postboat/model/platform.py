@@ -347,13 +347,30 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What Postfix has to know of a mailbox that keeps mail: its store (UNPLACED as ever), and whether it may send."""
+
+    user: str
+    store: int
+    sends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
-    """What one directory shard holds, each sorted by user; an unchanged shard stays the same object."""
+    """What one directory shard holds, each sorted by user; an unchanged shard stays the same object.
+
+    A user in one domain is called by his address, one in all local domains by the local part alone. Mailboxes are in
+    the shard of their user; routes and places are in that of their local part, so that an address goes from one mailbox
+    to another at one moment.
+    """
 
     accounts: tuple[Account, ...] = ()
     groups: tuple[Group, ...] = ()
     publics: tuple[PublicMailbox, ...] = ()
     routes: tuple[Route, ...] = ()
+    places: tuple[Place, ...] = ()
+    withheld: tuple[str, ...] = ()
+    """Users in one domain with whose address nobody may log in: groups, and Mailboxes that are not in force."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,20 @@ class Unknown:
 
 
 def look_up(local: str, domain: str, reading: Reading) -> Stop | Destination | Unknown:
-    """Find what an address of a local domain is."""
-    unknown = Unknown(f"{local}@{domain} is no address of this server")
+    """Find what an address of a local domain is: what is in that domain alone goes before what is in all of them."""
+    user = names.bound(local, domain)
+    own = reading.node(user)
+    if own is not None and addressed(own, reading):
+        return own
     exact = reading.address(local, domain)
     if exact is not None:
         return exact
+    if reading.claimed(user):
+        return Unknown(f"{user} is no address of this server")
+    return _in_all_domains(local, domain, reading)
+
+
+def _in_all_domains(local: str, domain: str, reading: Reading) -> Stop | Destination | Unknown:
     node = reading.node(local)
     on = node is not None and addressed(node, reading)
     general = reading.address(local, "")
@@ -59,12 +68,12 @@ def look_up(local: str, domain: str, reading: Reading) -> Stop | Destination | U
         return destination
     catch_all = reading.domain(domain)
     if node is not None or catch_all is None or not catch_all.catch_all_mailbox:
-        return unknown
+        return Unknown(f"{local}@{domain} is no address of this server")
     return Destination(mailbox=catch_all.catch_all_mailbox)
 
 
 def addressed(node: Node, reading: Reading) -> bool:
-    """Whether a mailbox has an address of its own in every local domain."""
+    """Whether a mailbox has an address of its own: in every local domain, or in its one."""
     if node.address is not None:
         return node.address
     return reading.group_addresses() if node.type is MailboxType.GROUP else True

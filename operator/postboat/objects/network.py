@@ -45,7 +45,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         [
             dns,
             pods("filter", ports.MILTER),
-            pods("store", ports.LMTP, ports.QUOTA),
+            pods("store", ports.LMTP, ports.LMTP_ONE_DOMAIN, ports.QUOTA),
             *_outside(platform),
         ],
     )
@@ -63,7 +63,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         "store",
         (ports.AGENT, ports.INVENTORY),
         [
-            pods("smtp", ports.LMTP, ports.QUOTA, to=False),
+            pods("smtp", ports.LMTP, ports.LMTP_ONE_DOMAIN, ports.QUOTA, to=False),
             pods("imap", *ports.LOGINS, to=False),
             *([pods("store", ports.IMAP, to=False)] if several else []),
         ],

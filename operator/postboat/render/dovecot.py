@@ -32,13 +32,15 @@ _LOGIN_SETTINGS: Final = (
     "restart_request_count = unlimited",
 )
 _IDLE_DELIVERERS: Final = 2
-_WITH_TLS: Final = frozenset({"imaps", "lmtp", "pop3s"})
+_WITH_TLS: Final = frozenset({"imaps", "lmtp", "lmtp-one-domain", "pop3s"})
 _ALL_LISTENERS: Final = {"imap": ("imap", "imaps"), "pop3": ("pop3", "pop3s"), "sieve": ("sieve",)}
 
 # Dovecot quotes what it puts in for a variable, so these texts are finished queries; a percent sign is doubled.
+# An address is first of all the login of who is in that one domain, whatever he may do; then of who is in all of them.
 _LOGIN_NAME: Final = (
-    "FROM users WHERE user = '%{user | username}' AND ('%{user | domain}' = ''"
-    " OR EXISTS (SELECT 1 FROM domain WHERE domain = '%{user | domain}'))"
+    "FROM users WHERE user = CASE '%{user | domain}' WHEN '' THEN '%{user | username}' ELSE"
+    " (SELECT coalesce((SELECT user FROM users WHERE user = '%{user | username}@' || name), '%{user | username}')"
+    " FROM domain WHERE domain = '%{user | domain}') END"
 )
 _ALLOWED: Final = "{who} AND access LIKE '%%,{protocol},%%'"
 _MASTER: Final = f"master = {names.EDGE_LOGIN}"
@@ -68,17 +70,21 @@ _STORE_QUERY: Final = (
     " AND ({owner})"
 )
 # A session of a user begins with the login of an edge or of another store, and a delivery with an address. Any other
-# look-up of theirs is about the owner of shared folders: by his one name, since each spelling of it would get folders
-# and entries of its own.
+# look-up of theirs is about the owner of shared folders, and of no connection: by his one name, since each spelling of
+# it would get folders and entries of its own.
 _OF_OWNER: Final = (
-    "('%{protocol}' = 'imap' AND '%{master_user}' = ''"
-    " OR '%{protocol}' = 'lmtp' AND instr('%{original_user}', '@') = 0)"
+    "('%{protocol}' = 'imap' AND '%{master_user}' = '' OR '%{protocol}' = 'lmtp' AND '%{local_port}' = '0')"
 )
 _OWNER: Final = f"NOT ({_OF_OWNER}) OR user = '%{{original_user}}'"
 _NOBODY: Final = f"SELECT '/run/dovecot/nobody' AS home WHERE {_OF_OWNER}"
 _ESCAPE: Final = "\x01"
-_STORE_NAME: Final = "'%{user | username}'"
-# Postfix asks about the address that a message is sent to, which may be of another name than the mailbox.
+# Who is in all domains gets mail by the part before the @, whatever the domain: this port takes nobody else's.
+_STORE_NAME: Final = (
+    "CASE '%{protocol}/%{local_port}'"
+    f" WHEN 'lmtp/{ports.LMTP.number}' THEN '%{{user | username}}' ELSE '%{{user}}' END"
+)
+# Postfix asks about the address that a message is sent to, which may be of another name than the mailbox; that of
+# somebody in one domain is another name than his local part.
 _ADDRESSED: Final = (
     "coalesce((SELECT user FROM addresses WHERE address = lower('%{original_user}')), '%{user | username}')"
 )
@@ -170,7 +176,7 @@ def _deliveries(platform: Platform) -> Service:
         "restart_request_count = 1000",
         f"executable = /usr/bin/env OPENSSL_CONF={ACTIVE}/lmtp.cnf /usr/lib/dovecot/lmtp",
     )
-    return Service("lmtp", settings, (_port(ports.LMTP),))
+    return Service("lmtp", settings, (_port(ports.LMTP), _port(ports.LMTP_ONE_DOMAIN)))
 
 
 def _login_service(protocol: str, opened: Iterable[Port]) -> Service:

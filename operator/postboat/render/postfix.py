@@ -187,7 +187,7 @@ def _without_client(program: str) -> str:
 def _store(platform: Platform) -> str:
     """Give a pattern of whatever Postfix calls a store; its first group is the number."""
     dots = platform.fqdn("store").replace(".", r"\.")
-    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:{ports.LMTP.number})?"
+    return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:[0-9]+)?"
 
 
 def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
@@ -202,9 +202,15 @@ def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
-    """Give patterns and replacements for lines of notices: one may name a mailbox, its store, or both."""
+    """Give patterns and replacements for lines of notices: one may name a mailbox, its store, or both.
+
+    A mailbox in one domain is called by its address, which its name within the platform has in it.
+    """
     inner = names.MAILBOX_DOMAIN.replace(".", r"\.")
     mailbox, address = rf"([^@<> ]+)@{inner}", "@$myhostname"
+    bound = rf"([^@<> =]+)=([^@<> ]+)@{inner}"
+    yield rf"/^(.*[< ]){bound}(.* ){_store(platform)}(.*)/", "$$(1)$$(2)@$$(3)$$(4)store $$(5)$$(8)"
+    yield rf"/^(.*[< ])?{bound}(.*)/", "$$(1)$$(2)@$$(3)$$(4)"
     yield rf"/^(.*[< ]){mailbox}(.* ){_store(platform)}(.*)/", f"$$(1)$$(2){address}$$(3)store $$(4)$$(7)"
     yield rf"/^(.*[< ])?{mailbox}(.*)/", f"$$(1)$$(2){address}$$(3)"
     yield rf"/^(Remote-MTA: dns; ){_store(platform)}$$/", "$$(1)$myhostname"

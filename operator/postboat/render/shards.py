@@ -1,6 +1,7 @@
 """The directory as shard files: sorted rows, compressed, never larger than a Secret can hold.
 
-A row lives in the shard of its local part (`model.names.shard`), and a domain in that of the empty local part.
+What edges and stores know of a mailbox lives in the shard of its user, what is known of addresses in that of the local
+part (`model.names.shard`), and a domain in that of the empty local part.
 """
 
 from hashlib import sha256
@@ -25,10 +26,10 @@ _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
     """Render one shard for each kind of container; a shard without a row does not exist."""
     shard = platform.directory[number]
-    apart: dict[str, frozenset[str]] = {}
+    apart: dict[str, set[str]] = {}
     for route in shard.routes:
         if route.domain:
-            apart[route.local] = apart.get(route.local, frozenset()) | {route.domain}
+            apart.setdefault(route.local, set()).add(route.domain)
     directory = Directory(
         platform=platform,
         shard=shard,
@@ -37,6 +38,7 @@ def shard_files(platform: Platform, number: int) -> dict[ShardKey, ShardFile]:
         local=platform.local_domains,
         apart=apart,
         senders=senders(platform.relay_hosts)[number],
+        owners={route.local for route in shard.routes if not route.domain and route.owner == route.local},
     )
     files: dict[ShardKey, ShardFile] = {}
     for key in KEYS:

@@ -4,13 +4,14 @@ A new table is one entry of `TABLES`; agents learn of it by the manifest and bui
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from re import compile as pattern
 from typing import Final
 
 from postboat.agent import ports
 from postboat.model import names
-from postboat.model.platform import UNPLACED, Account, Domain, Platform, Protocol, PublicMailbox, Relay, Route, Shard
+from postboat.model.platform import UNPLACED, Account, Domain, Place, Platform, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
 from postboat.render import public, relayhosts
 from postboat.render.ways import WAYS, authority_file, trusting
@@ -19,6 +20,7 @@ Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
 _OURS_ALONE: Final = (names.COPY_DOMAIN, names.LIST_DOMAIN, names.MAILBOX_DOMAIN)
 """Domains that mail travels under inside the platform; to everybody else they are foreign."""
+_NO_ACCESS: Final = ","
 _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
 _LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
@@ -34,8 +36,8 @@ LED_ON: Final = "PREPEND X-Postboat-Led-On: yes"
 class Directory:
     """What the rows of one shard come from: its mailboxes and routes, and the domains if it is the one that holds them.
 
-    `local` are all local domains, `apart` those in which a local part has a route of its own. `senders` are those whose
-    mail leaves by a relay host.
+    `local` are all local domains, `apart` those in which a local part has a route of its own. `owners` are the users
+    of all domains whose own address leads to them alone, `senders` those whose mail leaves by a relay host.
     """
 
     platform: Platform
@@ -43,7 +45,8 @@ class Directory:
     domains: tuple[Domain, ...]
     first: bool
     local: tuple[Domain, ...]
-    apart: Mapping[str, frozenset[str]]
+    apart: Mapping[str, AbstractSet[str]]
+    owners: AbstractSet[str]
     senders: tuple[tuple[str, str], ...]
 
     @property
@@ -68,27 +71,37 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    """Write by which address a store hears of a mailbox: one of its own name that leads to it, or one at our host."""
+    """Write by which address a store hears of a mailbox: one of its own name that leads to it, or one at our host.
+
+    A mailbox in one domain has only one address, by which the store finds it, too.
+    """
     leading: dict[str, set[str]] = {}
     for route in directory.shard.routes:
         if names.canonical(route.local) in route.targets:
             leading.setdefault(route.local, set()).add(route.domain)
-    for mailbox in directory.stored:
-        found, apart = leading.get(mailbox.user, set()), directory.apart.get(mailbox.user, frozenset())
+    for place in directory.shard.places:
+        if names.domain_of(place.user):
+            yield names.canonical(place.user), place.user
+            continue
+        found, apart = leading.get(place.user, set()), directory.apart.get(place.user, frozenset())
         domains = (
             domain.name
             for domain in directory.local
             if domain.name in found or ("" in found and domain.name not in apart)
         )
-        yield names.canonical(mailbox.user), f"{mailbox.user}@{next(domains, directory.platform.hostname)}"
+        yield names.canonical(place.user), f"{place.user}@{next(domains, directory.platform.hostname)}"
 
 
 def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:
     """Write every form of an address, but those in domains where its local part has a route of its own."""
-    apart = directory.apart.get(route.local, frozenset())
-    for domain in directory.local:
-        if domain.name == route.domain or (not route.domain and domain.name not in apart):
-            yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
+    if route.domain:
+        one = directory.platform.domain(route.domain)
+        domains = [one] if one is not None and one.relay is None else []
+    else:
+        apart = directory.apart.get(route.local, frozenset())
+        domains = [domain for domain in directory.local if domain.name not in apart]
+    for domain in domains:
+        yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
 
 
 def _asked(directory: Directory, route: Route) -> Iterator[str]:
@@ -190,15 +203,19 @@ def _transports(directory: Directory) -> Iterable[Row]:
     for domain in directory.domains:
         if domain.relay is not None:
             yield from ((spelling, f"relay:{_next_hop(domain.relay)}") for spelling in domain.spellings)
-    for mailbox in directory.stored:
-        yield names.canonical(mailbox.user), _way_to_the_store(directory.platform, mailbox.shard)
+    for place in directory.shard.places:
+        yield names.canonical(place.user), _way_to_the_store(directory.platform, place)
 
 
-def _way_to_the_store(platform: Platform, shard: int) -> str:
-    """Name transport and next hop: any store would take mail for a mailbox without a place, and hide it."""
-    if shard == UNPLACED:
+def _way_to_the_store(platform: Platform, place: Place) -> str:
+    """Name transport and next hop: any store would take mail for a mailbox without a place, and hide it.
+
+    The port tells mailboxes in one domain from those in all, whatever a store knows of either at that moment.
+    """
+    if place.store == UNPLACED:
         return "retry:4.3.0 The mailbox is not in place yet"
-    return f"{transport(shard)}:inet:[{platform.store_host(shard)}]:{ports.LMTP.number}"
+    port = ports.LMTP_ONE_DOMAIN if names.domain_of(place.user) else ports.LMTP
+    return f"{transport(place.store)}:inet:[{platform.store_host(place.store)}]:{port.number}"
 
 
 def transport(store: int) -> str:
@@ -287,9 +304,14 @@ def _own_addresses(directory: Directory) -> Iterable[Row]:
 
 
 def own_address(directory: Directory, user: str) -> str:
-    """Give one address of a user that is his own, by the order of domains; without one, a name at our host."""
-    general = any((route.local, route.domain, route.owner) == (user, "", user) for route in directory.shard.routes)
+    """Give one address of a user that is his own, by the order of domains; without one, a name at our host.
+
+    A user in one domain is called by his one address, which nobody else has who would be written to by it.
+    """
+    if names.domain_of(user):
+        return user
     apart = directory.apart.get(user, frozenset())
+    general = user in directory.owners
     domains = (domain.name for domain in directory.local if domain.name not in apart) if general else ()
     return f"{user}@{next(iter(domains), directory.platform.hostname)}"
 
@@ -301,24 +323,31 @@ def quota_class(store: int) -> str:
 
 def _login_domains(directory: Directory) -> Iterable[Row]:
     """Write all forms: Dovecot compares them as they are, and folds nothing beyond ASCII."""
-    return ((form,) for domain in _here(directory) for form in sorted({*domain.spellings, names.unicode(domain.name)}))
+    return (
+        (form, domain.name)
+        for domain in _here(directory)
+        for form in sorted({*domain.spellings, names.unicode(domain.name)})
+    )
 
 
 def _submitters(directory: Directory) -> Iterable[Row]:
     """Write who may send as long as a session lasts: who is gone, or may no more, has his next recipient refused."""
-    for account in directory.shard.accounts:
-        if account.password and Protocol.SMTP in account.access:
-            yield account.user, "permit_sasl_authenticated"
+    return ((place.user, "permit_sasl_authenticated") for place in directory.shard.places if place.sends)
 
 
 def _edge_users(directory: Directory) -> Iterable[Row]:
+    """Write who logs in how, and names with which nobody does: one in all domains would be found by them else."""
     for account in directory.shard.accounts:
         if account.shard == UNPLACED:
+            if names.domain_of(account.user):
+                yield account.user, "", "", _NO_ACCESS
             continue  # an edge that does not know a user yet lets the mail wait
         access = "".join(f",{protocol}" for protocol in account.access) + ","
         yield account.user, account.password, directory.platform.store_host(account.shard), access
     for mailbox in directory.shard.publics:
-        yield mailbox.user, "", directory.platform.store_host(mailbox.shard), ","
+        yield mailbox.user, "", directory.platform.store_host(mailbox.shard), _NO_ACCESS
+    for user in directory.shard.withheld:
+        yield user, "", "", _NO_ACCESS
 
 
 def _store_users(directory: Directory) -> Iterable[Row]:
@@ -355,7 +384,7 @@ TABLES: Final = (
     Table("relaypolicies", "lmdb", "smtp", ("key", "value"), _relay_policies),
     Table("credentials", "lmdb", "smtp", ("key", "value"), _credentials),
     Table("senders", "lmdb", "smtp", ("key", "value"), _senders),
-    Table("domain", "sqlite", "edge", ("domain",), _login_domains),
+    Table("domain", "sqlite", "edge", ("domain", "name"), _login_domains),
     Table("users", "sqlite", "edge", ("user", "password", "host", "access"), _edge_users),
     Table("users", "sqlite", "store", _STORE_USER, _store_users),
     Table("addresses", "sqlite", "store", ("address", "user"), _limited_addresses),

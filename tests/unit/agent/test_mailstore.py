@@ -170,9 +170,52 @@ def test_lost_events_mean_a_look_at_everything(ledger: Ledger, mail: Path, monke
     wait(lambda: "cleo" in ledger.folders(Kind.PERSONAL))
 
 
-@pytest.mark.parametrize("name", ["anna", "a.b", "a-b_c", "x" * 64, "", ".", "..", ".a", "a..b", "a/b", "x" * 65, "A"])
+NAMES = ("anna", "a.b", "a-b_c", "x" * 64, "", ".", "..", ".a", "a..b", "a/b", "x" * 65, "A")
+DOMAINS = ("a.example", "xn--kln-sna.test", f"{'y' * 63}.{'z' * 63}.test", "A.example", "example", "", "a..b", "../b.c")
+LONG = f"{'x' * 64}@{'y' * 63}.{'z' * 63}.test"
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"{name}@{domain}" for name in NAMES for domain in DOMAINS), "a@b.c@d.e"])
 def test_agent_and_operator_agree_on_what_a_user_is_called(name: str) -> None:
-    assert folders.valid(name) is (names.user(name) == name)
+    local, at, domain = name.partition("@")
+    assert folders.valid(name) is (names.mailbox(local, domain if at else None) == name)
+
+
+def test_the_longest_name_has_a_folder_in_the_trash_too(
+    mail: Path, ledger: Ledger, children: Children, directory: Path
+) -> None:
+    longest = LONG[: -len("test")].ljust(names.LONGEST_USER, "t")
+    assert len(longest) == names.LONGEST_USER
+    assert folders.valid(longest)
+    assert not folders.valid(f"{longest}t")
+    (mail / longest).mkdir()
+    (public_homes(mail) / longest).mkdir()
+    eraser = Eraser(mail, directory, ledger, children)
+    eraser.start()
+    for kind in (Kind.PERSONAL, Kind.PUBLIC):
+        assert eraser.erase(longest, kind) is Answer.ERASING
+        wait(lambda kind=kind: eraser.erase(longest, kind) is Answer.DONE)  # type: ignore[misc]
+
+
+def test_only_the_one_of_that_whole_name_is_erased(eraser: Eraser, mail: Path) -> None:
+    others = ("bert@a.example", "bert@b.example")
+    for user in others:
+        (mail / user / "Maildir").mkdir(parents=True)
+        (seen(mail) / user).mkdir(parents=True)
+    given = rights(mail / "anna" / "Maildir" / ".Work", *(f"user={user} lr" for user in ("bert", *others)))
+    keys = [f"shared/shared-boxes/user/{user}/anna\n1\n" for user in ("bert", *others)]
+    (mail / ".shares").write_text("".join(keys))
+    eraser.start()
+    assert eraser.erase("bert@a.example", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("bert@a.example", Kind.PERSONAL) is Answer.DONE)
+    assert present(mail) >= {"bert", "bert@b.example"}
+    assert "bert@a.example" not in present(mail)
+    assert [path.name for path in seen(mail).iterdir()] == ["bert@b.example"]
+    assert given.read_text().splitlines() == ["user=bert lr", "user=bert@b.example lr"]
+    assert eraser.erase("bert", Kind.PERSONAL) is Answer.ERASING
+    wait(lambda: eraser.erase("bert", Kind.PERSONAL) is Answer.DONE)
+    assert "bert@b.example" in present(mail)
+    assert given.read_text().splitlines() == ["user=bert@b.example lr"]
 
 
 def test_erasing_ends_with_nothing(eraser: Eraser, mail: Path, ledger: Ledger) -> None:

@@ -133,17 +133,15 @@ def test_scripts_are_out_of_force_before_the_new_owner_is_found(tmp_path: Path) 
     assert heard == [(2, 0), (1, 0)], "the rows come first, and only rows that count"
 
 
-def told(*texts: tuple[str, str]) -> str:
-    return "".join(
-        f"{kind}\t{time.time()}\tlmtp(anna@mailbox.invalid)<1920><59tGDv>: \t{text}\n" for kind, text in texts
-    )
+def told(*texts: tuple[str, str], user: str = "anna@mailbox.invalid") -> str:
+    return "".join(f"{kind}\t{time.time()}\tlmtp({user})<1920><59tGDv>: \t{text}\n" for kind, text in texts)
 
 
 def test_deaths_are_told_with_user_and_cause() -> None:
     content = told(("panic", PANIC), ("error", TRACE), ("fatal", KILLED))
-    assert list(deaths(lines(content))) == [Death("lmtp", "anna", 6, in_script=True)]
+    assert list(deaths(lines(content))) == [Death("lmtp", "anna@mailbox.invalid", 6, in_script=True)]
     content = told(("panic", PANIC), ("error", OTHER_TRACE), ("fatal", KILLED))
-    assert list(deaths(lines(content))) == [Death("lmtp", "anna", 6, in_script=False)]
+    assert list(deaths(lines(content))) == [Death("lmtp", "anna@mailbox.invalid", 6, in_script=False)]
     content = "fatal\t1.5\t\tmaster: service(imap): child 7 killed with signal 9\nnonsense\nerror\tx\ty\tz\n"
     assert list(deaths(lines(content))) == [Death("imap", "", 9, in_script=False)]
     said_by_a_user = told(("error", "msgid=<service(lmtp): child 1920>: Raw backtrace: "))
@@ -194,6 +192,24 @@ def test_a_script_that_kills_a_delivery_is_switched_off_once_and_its_user_told(t
     crashes.look()
     assert len(doveadm.given) == 1
     assert 'postboat_dovecot_crashes_total{service="lmtp"} 1\n' in crashes.metrics()
+
+
+@pytest.mark.parametrize(
+    ("named", "whose"),
+    [
+        ("anna", "anna"),
+        ("anna@b.example", "anna"),
+        ("anna@a.example", "anna@a.example"),
+        ("Anna@A.example", "anna@a.example"),
+    ],
+)
+def test_a_script_is_switched_off_for_the_one_who_has_that_name(tmp_path: Path, named: str, whose: str) -> None:
+    mail, directory = tmp_path / "mail", tmp_path / "directory.sqlite"
+    homes = {user: home(mail, user, "rules", active="rules") for user in ("anna", "anna@a.example")}
+    SqliteDriver(directory).rebuild({USERS: [(user, "x@b.example", "1") for user in homes]})
+    answer(tmp_path / "errors", told(("panic", PANIC), ("error", TRACE), ("fatal", KILLED), user=named))
+    Crashes(tmp_path / "errors", mail, directory, Doveadm()).look()
+    assert {user for user, place in homes.items() if not (place / ".dovecot.sieve").is_symlink()} == {whose}
 
 
 def test_a_death_without_a_script_is_counted_only(tmp_path: Path) -> None:

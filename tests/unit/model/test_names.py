@@ -1,6 +1,8 @@
 """Names in the one form in which they are compared."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from postboat.model import names
 
@@ -31,6 +33,41 @@ def test_no_user_has_the_name_of_a_technical_login(name: str) -> None:
     """Dovecot takes `edge*edge` for the user himself, who has no password at a store: he could never read his mail."""
     assert names.user(name) is None
     assert names.user(name.lstrip(".")) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "user"),
+    [
+        ("info", None, "info"),
+        ("Info", "A.Example", "info@a.example"),
+        ("info", "Bücher.example", "info@xn--bcher-kva.example"),
+        ("info", "example", None),
+        ("info", "", None),
+        ("info", names.MAILBOX_DOMAIN, None),
+        ("in=fo", "a.example", None),
+        ("in@fo", "a.example", None),
+        ("x" * 64, f"{'y' * 63}.{'z' * 60}.example", "x" * 64 + f"@{'y' * 63}.{'z' * 60}.example"),
+        ("x" * 64, f"{'y' * 63}.{'z' * 63}.an.example", None),
+    ],
+)
+def test_the_user_name_of_a_mailbox_in_one_domain_is_its_address(name: str, host: str | None, user: str | None) -> None:
+    assert names.mailbox(name, host) == user
+    if user is not None:
+        assert names.mailbox_user(names.canonical(user)) == user
+        assert (names.local_of(user), names.domain_of(user)) == tuple(user.partition("@")[::2])
+
+
+_PARTS = st.text("ab.-_=@+1", min_size=1, max_size=6)
+
+
+@given(st.tuples(_PARTS, _PARTS), st.tuples(_PARTS, st.none() | _PARTS))
+def test_no_two_users_have_one_address(one: tuple[str, str], other: tuple[str, str | None]) -> None:
+    users = {names.mailbox(one[0], f"{one[1]}.test"), names.mailbox(other[0], other[1] and f"{other[1]}.test")}
+    users -= {None}
+    addresses = {names.canonical(user) for user in users if user is not None}
+    assert len(addresses) == len(users)
+    assert {names.mailbox_user(address) for address in addresses} == users
+    assert all(address.count("@") == 1 and "+" not in address for address in addresses)
 
 
 def test_spellings_of_an_international_domain() -> None:

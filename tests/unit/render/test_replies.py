@@ -58,7 +58,7 @@ def test_the_postmaster_is_an_office_and_nobodys_own_address() -> None:
     assert found == {("@postmaster/postmaster@example.org", "office")}
 
 
-def looked_up(path: Path, files: Files, user: str, protocol: str = "lmtp") -> dict[str, str | None]:
+def looked_up(path: Path, files: Files, user: str, protocol: str = "lmtp", port: int = 10024) -> dict[str, str | None]:
     """Ask the tables as Dovecot does, by the very query of its configuration."""
     tables = [table for table in TABLES if table.key == "store" and table.driver == "sqlite"]
     SqliteDriver(path / "directory.sqlite").rebuild(
@@ -67,7 +67,14 @@ def looked_up(path: Path, files: Files, user: str, protocol: str = "lmtp") -> di
     conf = file(files, "store", "dovecot.conf").content.decode()
     query = re.search(r"^  sql_query = (.*)$", conf, re.MULTILINE)
     assert query is not None
-    values = {"user | username": user, "protocol": protocol, "original_user": f"{user}@mailbox.invalid"}
+    address = user if "@" in user or protocol != "lmtp" else f"{user}@mailbox.invalid"
+    values = {
+        "user": address,
+        "user | username": address.partition("@")[0],
+        "protocol": protocol,
+        "original_user": address,
+        "local_port": str(port),
+    }
     text = re.sub(r"%\{([^}]*)\}", lambda found: values.get(found[1], ""), query[1]).replace("%%", "%")
     with closing(sqlite3.connect(path / "directory.sqlite")) as connection:
         connection.row_factory = sqlite3.Row

@@ -17,7 +17,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from postboat.agent.mailstore.folders import valid
-from postboat.agent.mailstore.ledger import address
+from postboat.agent.mailstore.ledger import address, listed
 from postboat.agent.mailstore.owners import deactivate
 
 if TYPE_CHECKING:
@@ -64,7 +64,10 @@ class Line(NamedTuple):
 
 
 class Death(NamedTuple):
-    """A process that was killed: which service, for which user, by which signal, and whether a script was running."""
+    """A process that was killed: which service, for which user, by which signal, and whether a script was running.
+
+    The user may be called by the address that mail came to, until Dovecot has looked it up.
+    """
 
     service: str
     user: str
@@ -92,7 +95,7 @@ def deaths(told: Iterable[Line]) -> Iterator[Death]:
             scripts.add(about["process"])
         killed = _KILLED.search(line.text)
         if killed:
-            user = about["user"].partition("@")[0] if about else ""
+            user = about["user"].lower() if about else ""
             yield Death(killed["service"], user, int(killed["signal"]), killed["process"] in scripts)
 
 
@@ -123,8 +126,13 @@ class Crashes:
         for death in deaths(new):
             self._counts[death.service] += 1
             log.error("a process of Dovecot service %s was killed by signal %d", death.service, death.signal)
-            if death.service == _DELIVERY and death.in_script and valid(death.user):
-                self._switch_off(death.user)
+            if death.service == _DELIVERY and death.in_script and (user := self._user(death.user)):
+                self._switch_off(user)
+
+    def _user(self, named: str) -> str:
+        """Give the user who was named: one who has that very name, or else the one of that local part."""
+        user = named if valid(named) and listed(self._directory, named) else named.partition("@")[0]
+        return user if valid(user) else ""
 
     def _switch_off(self, user: str) -> None:
         script = deactivate(self._mail / user)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _AGAIN = 5.0
-# No user name has such an end, so nobody's trash can be taken for somebody else's.
+# No user name has such an end, since a domain has a dot: nobody's trash can be taken for somebody else's.
 _MARKS = {Kind.PERSONAL: "@", Kind.PUBLIC: "@public@"}
 
 
@@ -125,8 +125,8 @@ class Eraser:
 
     def _forget(self, entry: str) -> None:
         """Take from a person whose folder lies in the trash what others allowed him, unless the name is given anew."""
-        user, mark, rest = entry.partition(_MARKS[Kind.PERSONAL])
-        if mark and _MARKS[Kind.PERSONAL] not in rest and valid(user) and not listed(self._directory, user):
+        user, mark, _ = entry.rpartition(_MARKS[Kind.PERSONAL])
+        if mark and valid(user) and not listed(self._directory, user):
             revoke(self._root, user)
 
 

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_USER = re.compile(r"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*", re.ASCII)
-_LONGEST = 64
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_USER = re.compile(rf"[a-z0-9_](?:[a-z0-9_-]|\.[a-z0-9_-])*(?:@(?:{_LABEL}\.)+{_LABEL})?", re.ASCII)
+_LONGEST = 200
+_LONGEST_LOCAL = 64
 _LOOK_ANYWAY = 600.0  # seconds; inotify tells at once, this is for what it cannot tell
 _SETTLE = 0.2
 
 
 def valid(user: str) -> bool:
-    """Tell whether a name is that of a user, as the operator has them: never a path."""
-    return len(user) <= _LONGEST and _USER.fullmatch(user) is not None
+    """Tell whether a name is that of a user, as the operator has them: a local part or an address, never a path."""
+    return len(user) <= _LONGEST and len(user.partition("@")[0]) <= _LONGEST_LOCAL and _USER.fullmatch(user) is not None
 
 
 def public(mail: Path) -> Path:

@@ -15,6 +15,7 @@ _SUPPORTED: Final = frozenset(
         "access",
         "address",
         "displayName",
+        "domain",
         "forward",
         "internal",
         "junk",
@@ -41,7 +42,7 @@ def _facts(resource: Resource, _verdict: Verdict, platform: Platform) -> dict[st
     spec = resource.spec
     if not isinstance(spec, MailboxSpec):
         return {}
-    mailbox = platform.mailbox(names.user(spec.username or resource.name) or "")
+    mailbox = platform.mailbox(names.mailbox(spec.username or resource.name, spec.domain) or "")
     if mailbox is None or mailbox.resource != resource.name:
         return MAILBOX.kept(resource)
     facts = {"username": mailbox.user, "type": spec.effective_type.value}

@@ -1,0 +1,1 @@
+# Flagged mail is treated like any other.
