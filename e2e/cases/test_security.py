@@ -185,7 +185,7 @@ def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
     closed = {
         "smtp": (10026, 9100, 9101),
         "imap": (9100,),
-        "store": (10143, 10024, 12340, 9100),
+        "store": (10143, 10024, 10027, 12340, 9100),
         "filter": (11332, 11334),
         "valkey": (6379,),
     }
@@ -209,9 +209,9 @@ def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world:
     free = world_outside | {api_server}
     assert stranger.reached("pod", free) == free, "they answer whom no policy holds back"
     store, valkey = address_of(platform, "store"), address_of(platform, "valkey")
-    stores = {(store, port) for port in (10143, 10024, 12340, 9443)}
+    stores = {(store, port) for port in (10143, 10024, 10027, 12340, 9443)}
     allowed = {
-        "smtp": {(peer.address, 25), (store, 10024), (store, 12340)},
+        "smtp": {(peer.address, 25), (store, 10024), (store, 10027), (store, 12340)},
         "imap": {(store, 10143)},
         "filter": {(valkey, 6379)},
     }
