@@ -18,9 +18,10 @@ def fields_in_use(spec: Model) -> tuple[str, ...]:
 
 
 def _leaves(model: Model, prefix: str) -> Iterator[str]:
-    for name, field in type(model).model_fields.items():
+    fields = type(model).model_fields
+    for name in model.model_fields_set:  # no default has a leaf
         value = getattr(model, name)
-        path = f"{prefix}{field.alias}"
+        path = f"{prefix}{fields[name].alias}"
         if isinstance(value, Model):
             yield from _leaves(value, f"{path}.")
         elif isinstance(value, tuple) and value and isinstance(value[0], Model):

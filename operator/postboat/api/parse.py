@@ -5,8 +5,9 @@ Nothing here raises: whatever is wrong with an object becomes a `Refusal` that n
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import getitem
 from sys import intern
 from typing import Any, Final, cast
@@ -55,7 +56,7 @@ def parse(raw: Mapping[str, Any], *, strict: bool = True) -> Resource:
     """
     raw = _mapping(raw)
     metadata = _mapping(raw.get("metadata"))
-    name = _text(metadata.get("name"))
+    name = intern(_text(metadata.get("name")))
     generation = metadata.get("generation")
     spec, unknown = _spec(raw, name, strict=strict)
     return Resource(
@@ -64,18 +65,40 @@ def parse(raw: Mapping[str, Any], *, strict: bool = True) -> Resource:
         name=name,
         uid=_text(metadata.get("uid")),
         generation=generation if isinstance(generation, int) else 0,
-        created=_text(metadata.get("creationTimestamp")),
+        created=intern(_text(metadata.get("creationTimestamp"))),
         deleting=metadata.get("deletionTimestamp") is not None,
         spec=spec,
-        status=_lean(_mapping(raw.get("status")), _DEEPEST),
-        annotations={
-            key: value
-            for key, value in _mapping(metadata.get("annotations")).items()
-            if isinstance(key, str) and isinstance(value, str) and key.startswith(_ANNOTATIONS)
-        },
+        status=_status(_mapping(raw.get("status"))),
+        annotations=_own_annotations(_mapping(metadata.get("annotations"))),
         finalizers=_own_finalizers(metadata.get("finalizers")),
         unknown=unknown,
     )
+
+
+def _own_annotations(listed: Mapping[Any, Any]) -> Mapping[str, str]:
+    found = {
+        key: value
+        for key, value in listed.items()
+        if isinstance(key, str) and isinstance(value, str) and key.startswith(_ANNOTATIONS)
+    }
+    return found or _NOTHING
+
+
+def _status(raw: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Share what the statuses of thousands of objects have in common: words, and conditions of one moment."""
+    status = _lean(raw, _DEEPEST)
+    if not status:
+        return _NOTHING
+    conditions = status.get("conditions")
+    if isinstance(conditions, list):
+        with suppress(TypeError, AttributeError):  # somebody has written there what no condition has
+            status["conditions"] = _same_conditions(tuple(tuple(one.items()) for one in conditions))
+    return cast("Mapping[str, Any]", status)
+
+
+@lru_cache(maxsize=4096)
+def _same_conditions(conditions: tuple[tuple[tuple[str, Any], ...], ...]) -> list[dict[str, Any]]:
+    return [dict(one) for one in conditions]
 
 
 def _own_finalizers(listed: object) -> tuple[str, ...]:

@@ -231,7 +231,8 @@ class Directory:
         mailbox, fault = _related(outcome.mailbox, outcome.node, reading)
         key, own = outcome.verdicts[0]
         fault = fault or said.fault
-        own = replace(own, message=f"{own.message} {said.addresses}".rstrip()) if own.accepted else own
+        if own.accepted and said.addresses:
+            own = replace(own, message=f"{own.message} {said.addresses}")
         told[key] = fault if fault is not None and own.accepted else own
         return mailbox
 
@@ -250,7 +251,9 @@ def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, V
     match mailbox:
         case Account():
             groups = groups_of(node, reading)
-            return replace(mailbox, groups=groups, creator=creates(node, groups, reading)), None
+            creator = creates(node, groups, reading)
+            related = (groups, creator) != (mailbox.groups, mailbox.creator)
+            return replace(mailbox, groups=groups, creator=creator) if related else mailbox, None
         case Group():
             members, fault = members_of(node, reading)
             return replace(mailbox, members=members), fault

@@ -3,33 +3,59 @@
 A value that is a function of the facts it read, and is decided again when one of them changes, is always up to date.
 """
 
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Collection, Hashable, Iterable
+from typing import Any, Generic, TypeVar
 
 _Value = TypeVar("_Value", bound=Hashable)
 
 
 class Ledger(Generic[_Value]):
-    """Remembers, for each decided value, the facts behind it; a fact that was found absent is a fact as well."""
+    """Remembers, for each decided value, the facts behind it; a fact that was found absent is a fact as well.
+
+    Most facts have one reader, which stands for itself then: a set for each would be the largest part of a directory.
+    """
 
     def __init__(self) -> None:
-        self._facts: dict[_Value, frozenset[Hashable]] = {}
-        self._readers: dict[Hashable, set[_Value]] = {}
+        self._facts: dict[_Value, tuple[Hashable, ...]] = {}
+        self._readers: dict[Hashable, Any] = {}
+        """The reader of each fact, or the set of them where there are several; no value is a set."""
 
-    def note(self, value: _Value, facts: Iterable[Hashable]) -> None:
+    def note(self, value: _Value, facts: Collection[Hashable]) -> None:
         """Remember what a value was decided from, instead of what it was decided from before."""
-        new = frozenset(facts)
-        old = self._facts.pop(value, frozenset())
-        for fact in old - new:
-            readers = self._readers[fact]
-            readers.discard(value)
-            if not readers:
-                del self._readers[fact]
-        for fact in new - old:
-            self._readers.setdefault(fact, set()).add(value)
-        if new:
-            self._facts[value] = new
+        old = self._facts.pop(value, ())
+        for fact in old:
+            if fact not in facts:
+                self._leave(fact, value)
+        known = frozenset(old)
+        for fact in facts:
+            if fact not in known:
+                self._join(fact, value)
+        if facts:
+            self._facts[value] = tuple(facts)
+
+    def _join(self, fact: Hashable, value: _Value) -> None:
+        known = self._readers.get(fact)
+        if isinstance(known, set):
+            known.add(value)
+        else:
+            self._readers[fact] = value if known is None else {known, value}
+
+    def _leave(self, fact: Hashable, value: _Value) -> None:
+        known = self._readers[fact]
+        if isinstance(known, set):
+            known.discard(value)
+            if len(known) == 1:
+                self._readers[fact] = known.pop()
+        else:
+            del self._readers[fact]
 
     def readers(self, facts: Iterable[Hashable]) -> set[_Value]:
         """Name the values that must be decided again when these facts are different."""
-        return {value for fact in facts for value in self._readers.get(fact, ())}
+        found: set[_Value] = set()
+        for fact in facts:
+            known = self._readers.get(fact)
+            if isinstance(known, set):
+                found |= known
+            elif known is not None:
+                found.add(known)
+        return found

@@ -7,6 +7,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from re import ASCII
 from re import compile as pattern
+from sys import intern
 from typing import Final
 
 import idna
@@ -79,7 +80,7 @@ def unicode(name: str) -> str:
 
 def user(text: str) -> str | None:
     """Normalise the name of a user in all domains, which is also the name of a folder on the store."""
-    name = text.lower()
+    name = intern(text.lower())  # mostly the name of the object as well
     return name if len(name) <= _LONGEST_LOCAL and _USER.fullmatch(name) else None
 
 

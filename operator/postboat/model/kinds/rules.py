@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from postboat.api.fields import fields_in_use, listed
@@ -115,6 +116,7 @@ class KindRules:
         return Settled(verdicts=tuple(((self.kind, resource.name), self.verdict(resource)) for resource in resources))
 
 
+@lru_cache(maxsize=4096)
 def _covered(path: str, paths: frozenset[str]) -> bool:
     parts = path.split(".")
     return any(".".join(parts[:length]) in paths for length in range(1, len(parts) + 1))
