@@ -47,6 +47,11 @@ class MailboxBook:
 
     def put(self, resource: Resource) -> None:
         """Take a Mailbox as it is now."""
+        if self._placed_as_decided(resource):
+            user = self._users[resource.name]
+            self._resources[resource.name] = resource
+            self._claims[user] = tuple(resource if one.name == resource.name else one for one in self._claims[user])
+            return
         self.remove(resource.name)
         self._resources[resource.name] = resource
         claimed, store = claim(resource, self._frame), placed(resource)
@@ -61,6 +66,18 @@ class MailboxBook:
             if isinstance(resource.spec, MailboxSpec):
                 for secret in secret_names(resource):
                     self._of_secret.setdefault(secret, set()).add(claimed)
+
+    def _placed_as_decided(self, new: Resource) -> bool:
+        """Tell whether only the status is different, and says what was decided: that needs no second decision."""
+        old, outcome = self._resources.get(new.name), self._outcomes.get(self._users.get(new.name, ""))
+        mailbox = outcome.mailbox if outcome is not None else None
+        return (
+            old is not None
+            and isinstance(mailbox, Account)
+            and mailbox.resource == new.name
+            and mailbox.shard == placed(new)
+            and replace(old, status=new.status) == new
+        )
 
     def remove(self, name: str) -> None:
         """Forget a Mailbox."""

@@ -43,6 +43,9 @@ class Stage:
         self.due.append((judgement.name, judgement))
         self.pauses.append(after)
 
+    def __len__(self) -> int:
+        return len(self.due)
+
     def tell(self, notice: Notice) -> None:
         pass
 

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HEAP = 1000
+"""So many changes that need no decision are taken in at once, lest a hundred thousand hold up the next one that does."""
 ROUNDS = 4
 """How often a plan may ask for keys before that is an error."""
 
@@ -171,6 +173,8 @@ class MailServerReconciler:
     def hear(self, change: Change, *, wake: bool) -> None:
         """Take a change that an informer or the monitor reports."""
         self._changes.put(change)
+        if not wake and len(self._changes) >= HEAP:
+            self.worker.wake()
         if wake:
             self.worker.wake(news=True)
             if isinstance(change, Resource | Gone):

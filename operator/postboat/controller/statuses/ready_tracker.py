@@ -6,6 +6,7 @@ A bulk import costs one write an object, and an equal status costs none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -85,12 +86,12 @@ class ReadyTracker:
         for key in keys:
             self._waiting.pop(key, None)
 
-    def advance(self, in_force: int, now: float) -> list[Due]:
-        """Take in how far the pods are, and give the statuses that follow from it."""
+    def advance(self, in_force: int, now: float, most: int | None = None) -> list[Due]:
+        """Take in how far the pods are, and give the statuses that follow from it, so many of Ready ones at most."""
         if in_force > self._in_force:
             self._moved = now
         self._in_force = in_force
-        ready = [key for key, waiting in self._waiting.items() if waiting.sequence <= in_force]
+        ready = list(islice((key for key, one in self._waiting.items() if one.sequence <= in_force), most))
         taken = [(key, self._waiting.pop(key)) for key in ready]
         due = [waiting.due(key, in_force=True) for key, waiting in taken]
         return due + self._overdue(now)
@@ -100,7 +101,7 @@ class ReadyTracker:
             return []
         due = []
         for key, waiting in self._waiting.items():
-            if not waiting.told and now - waiting.since >= self._patience:
+            if waiting.sequence > self._in_force and not waiting.told and now - waiting.since >= self._patience:
                 waiting.told = True
                 due.append(waiting.due(key, in_force=False))
         return due

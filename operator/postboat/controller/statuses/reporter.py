@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from postboat.model.volumes import StoreVolume
     from postboat.objects.plan import Plan
 
+SLICE = 2000
+"""So many statuses wait to be written at most: each costs memory, and making them all at once holds up other work."""
+SLICE_SECONDS = 0.5
 SERVER_PAUSE = 1.0
 """Seconds between two statuses of a MailServer: its counters change with every object."""
 
@@ -194,14 +197,18 @@ class Reporter:
 
     def advance(self, in_force: int, progress: tuple[Progress, ...]) -> float | None:
         """Take in how far the pods are; the result is when to look again, if it must be soon."""
+        room = max(0, SLICE - len(self._writer))
         with self._lock:
-            for due in self._board.advance(in_force, time.monotonic()):
-                self._put(due)
+            due = self._board.advance(in_force, time.monotonic(), room)
+            for one in due:
+                self._put(one)
             self._in_force = in_force
             self._facts = replace(self._facts, progress=progress)
             self._facts = replace(self._facts, in_force=self._done() and not self._facts.sync_error)
             waiting = len(self._board)
         self._server_due()
+        if len(due) >= room:
+            return SLICE_SECONDS
         return 5.0 if waiting else None
 
     def endpoints(self, found: Mapping[str, str]) -> None:

@@ -32,6 +32,9 @@ class ChangeBuffer:
         with self._lock:
             self._changes[_key(change)] = change
 
+    def __len__(self) -> int:
+        return len(self._changes)
+
     def take(self) -> tuple[Change, ...]:
         """Give all changes and keep none."""
         with self._lock:
@@ -48,16 +51,19 @@ class NamespaceCache:
         self._referenced: frozenset[str] | None = frozenset()
 
     def update(self, changes: Iterable[Change]) -> set[Key]:
-        """Take in changes and give the keys of the resources among them."""
+        """Take in changes and give the keys of the resources among them that differ in more than their status."""
         touched = set()
         for change in changes:
             if not isinstance(change, Resource | Gone):
                 continue
             key = (change.kind, change.name)
-            touched.add(key)
             old = self.resources.pop(key, None)
-            if not isinstance(change, Gone):
+            if isinstance(change, Gone):
+                touched.add(key)
+            else:
                 self.resources[key] = change
+                if _differs(old, change):
+                    touched.add(key)
             self._refer(_names(old), _names(self.resources.get(key)))
         return touched
 
