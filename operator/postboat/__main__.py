@@ -60,10 +60,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(_: argparse.Namespace) -> int:
-    from postboat.controller.process.startup import run  # noqa: PLC0415 - loads kopf and kubernetes
+    settings = from_environment()
+    if not settings.kubeconfig:
+        hide_client_library()
+    from postboat.controller.process.startup import run  # noqa: PLC0415 - loads kopf
 
-    run(from_environment())
+    run(settings)
     return 0
+
+
+def hide_client_library() -> None:
+    """Let kopf not find the client library: it would load all of it, 60 MiB, for two names that are not used here."""
+    sys.modules["kubernetes"] = None  # type: ignore[assignment]  # no import gets past it
 
 
 def _render(options: argparse.Namespace) -> int:

@@ -33,6 +33,8 @@ class Settings:
     cluster_networks: tuple[str, ...] = ()
     """Networks in CIDR notation that no pod reaches as if it were the internet: nodes, pods, Services, API server."""
     kubeconfig: str = ""
+    api_server: str = ""
+    """The URL of the API server as Kubernetes tells it to every pod; a kubeconfig goes before it."""
     log_level: str = "INFO"
     log_format: str = "json"
     probe_port: int = 8080
@@ -56,6 +58,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         image_pull_secrets=_names(known, "POSTBOAT_IMAGE_PULL_SECRETS"),
         cluster_networks=_networks(known, "POSTBOAT_CLUSTER_NETWORKS"),
         kubeconfig=known.get("POSTBOAT_KUBECONFIG", "") or known.get("KUBECONFIG", ""),
+        api_server=_api_server(known),
         log_level=known.get("POSTBOAT_LOG_LEVEL", "INFO").upper(),
         log_format=known.get("POSTBOAT_LOG_FORMAT", "json"),
         probe_port=int(known.get("POSTBOAT_PROBE_PORT", "8080")),
@@ -64,6 +67,11 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         resync=float(known.get("POSTBOAT_RESYNC_SECONDS", "600")),
         touch_pods=_switch(known, "POSTBOAT_TOUCH_PODS", default=True),
     )
+
+
+def _api_server(known: Mapping[str, str]) -> str:
+    host, port = known.get("KUBERNETES_SERVICE_HOST", ""), known.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}" if host else ""
 
 
 def _names(known: Mapping[str, str], name: str) -> tuple[str, ...]:

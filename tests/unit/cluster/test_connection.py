@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import ssl
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import urllib3
 import yaml
 
-from postboat.cluster.connection import Connection
+from postboat.cluster.connection import Connection, PodAccess
 from postboat.controller.reconcile.certificates import Pair, authority, leaf
 
 if TYPE_CHECKING:
@@ -77,3 +79,36 @@ def test_another_authority_is_trusted_as_soon_as_it_is_there(server: Server, tmp
         status(connection)
     bundle.write_bytes(two.certificate)
     assert status(connection) == 200
+
+
+def test_a_pod_connects_by_its_service_account(server: Server, tmp_path: Path) -> None:
+    one = authority("one", datetime.now(UTC))
+    account = tmp_path / "account"
+    account.mkdir()
+    (account / "ca.crt").write_bytes(one.certificate)
+    (account / "token").write_text("first\n")
+    server.certify(one)
+    server.start()
+    access = PodAccess(f"https://localhost:{server.server.server_address[1]}", account)
+    response = access.pool().request("GET", access.credentials().server + "/", retries=False)
+    assert response.status == 200
+    assert access.credentials().token == "first"
+    (account / "token").write_text("second\n")
+    assert access.credentials().token == "first", "it was read a moment ago"
+    access.reread()
+    assert access.credentials().token == "second"
+
+
+def test_a_pod_needs_no_client_library() -> None:
+    code = """
+import sys
+from postboat.__main__ import hide_client_library
+hide_client_library()
+from postboat.cluster.connection import Connection
+from postboat.controller.process import startup
+Connection("", "https://localhost")
+sys.exit(any(name.startswith("kubernetes.") for name in sys.modules))
+"""
+    root = Path(__file__).resolve().parents[3] / "operator"
+    environment = {"PYTHONPATH": str(root)}
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0  # noqa: S603 - ours

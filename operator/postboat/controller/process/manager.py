@@ -57,7 +57,7 @@ class Operator:
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
         self.settings = settings
-        self.connection = connection or Connection(settings.kubeconfig)
+        self.connection = connection or Connection(settings.kubeconfig, settings.api_server)
         self.client = Client(self.connection)
         self.pending_statuses = PendingStatuses()
         self.informers = Informers(self.client, settings, self)

@@ -40,7 +40,7 @@ ATTEMPTS = 20
 def run(settings: Settings, connection: Connection | None = None, *, settle: float = Terms().deadline) -> int:
     """Let go of every Mailbox; the result is the exit status."""
     telemetry.configure_logging(settings.log_level, settings.log_format)
-    client = Client(connection or Connection(settings.kubeconfig))
+    client = Client(connection or Connection(settings.kubeconfig, settings.api_server))
     if seize(client, settings):
         time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
     left, renewed = 0, time.monotonic()
