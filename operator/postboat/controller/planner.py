@@ -14,7 +14,7 @@ from postboat.objects.plan import Plan, plan
 from postboat.render.units import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from postboat.model.platform import Volume
@@ -41,9 +41,13 @@ class Decided:
 
 
 class Planner:
-    """Keeps what was decided, so that one Mailbox costs one decision and one shard."""
+    """Keeps what was decided, so that one Mailbox costs one decision and one shard.
 
-    def __init__(self) -> None:
+    `sign` is called now and then as a sign of life.
+    """
+
+    def __init__(self, sign: Callable[[], None] = lambda: None) -> None:
+        self._sign = sign
         self._resolver: Resolver | None = None
         self._plan: Plan | None = None
         self._touched: set[Key] = set()
@@ -51,7 +55,8 @@ class Planner:
 
     def begin(self, snapshot: Snapshot) -> Decided:
         """Decide about everything."""
-        self._resolver = Resolver(snapshot)
+        self._resolver = None  # two of them would not fit into memory
+        self._resolver = Resolver(snapshot, self._sign)
         return self._planned(self._resolver)
 
     def update(self, changes: Iterable[Change], now: datetime, *, dates: bool = False) -> Decided | None:
@@ -73,6 +78,6 @@ class Planner:
             before = None
         files = None
         if resolution.platform is not None:
-            files = render(resolution.platform, before.files if before is not None else None)
+            files = render(resolution.platform, before.files if before is not None else None, self._sign)
         self._plan = plan(resolution, files, before, self.claims)
         return Decided(self._plan, resolution)

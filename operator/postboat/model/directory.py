@@ -5,7 +5,7 @@ shards become new objects.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from postboat.api.resource import Resource
@@ -42,8 +42,10 @@ class Directory:
         mailboxes: Iterable[Resource],
         secrets: Mapping[str, SecretContent],
         whereabouts: Whereabouts,
+        sign: Callable[[], None] = lambda: None,
     ) -> None:
         self._frame = frame
+        self._sign = sign
         self._mailboxes = MailboxBook(frame, secrets, whereabouts)
         self._addresses = AddressBook()
         self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy(), self._mailboxes.claimed)
@@ -144,7 +146,7 @@ class Directory:
         """Decide about all that is touched; give the verdicts that follow, and None for objects that are gone."""
         told, self._told = self._told, {}
         facts, self._different = self._different, set()
-        touched, different = self._mailboxes.settled(told)
+        touched, different = self._mailboxes.settled(told, self._sign)
         touched_addresses, different_addresses = self._addresses.settled()
         facts |= different | different_addresses
         self._facts.kept.clear()
@@ -188,6 +190,7 @@ class Directory:
         Rows of a mailbox are in the shard of its user, so that a name that is in many domains fills many shards. All
         that Postfix knows of a local part is in one, so that an address goes from one mailbox to another at one moment.
         """
+        self._sign()
         reading = Reading(self._facts)
         bound = bool(names.domain_of(name))
         claimed = bound and self._mailboxes.claimed(name)

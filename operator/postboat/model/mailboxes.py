@@ -3,7 +3,7 @@
 Claims are indexed by user name, by domain and by Secret, so that one change costs one decision.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from postboat.api.mailbox import MailboxSpec
@@ -50,7 +50,7 @@ class MailboxBook:
         if self._placed_as_decided(resource):
             user = self._users[resource.name]
             self._resources[resource.name] = resource
-            self._claims[user] = tuple(resource if one.name == resource.name else one for one in self._claims[user])
+            self._claims[user][resource.name] = resource
             return
         self.remove(resource.name)
         self._resources[resource.name] = resource
@@ -179,7 +179,7 @@ class MailboxBook:
         """Give the Mailbox that has a user name, as far as it is decided by itself."""
         return self._outcomes.get(user)
 
-    def settled(self, told: dict[Key, Verdict | None]) -> tuple[set[str], set[Hashable]]:
+    def settled(self, told: dict[Key, Verdict | None], sign: Callable[[], None]) -> tuple[set[str], set[Hashable]]:
         """Decide who has each touched name; give the names to look at, and the facts that are different."""
         dirty, self._dirty = self._dirty, set()
         touched = set(dirty)
@@ -187,6 +187,7 @@ class MailboxBook:
         self._told = {}
         facts: set[Hashable] = set()
         for user in dirty:
+            sign()
             claims = self._claims.get(user, {}).values()
             outcome = settle(user, claims, self._secrets, self._frame, (self._whereabouts, self._domains))
             told.update(outcome.verdicts)

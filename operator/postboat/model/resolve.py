@@ -5,7 +5,7 @@ Mailbox costs one user name, one domain costs the domains, and only the MailServ
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -96,9 +96,12 @@ def resolve(snapshot: Snapshot) -> Resolution:
 
 
 class Resolver:
-    """Decides change by change; of a MailServer that comes or goes it judges what that may concern."""
+    """Decides change by change; of a MailServer that comes or goes it judges what that may concern.
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    `sign` is called now and then as a sign of life: a hundred thousand decisions take their time.
+    """
+
+    def __init__(self, snapshot: Snapshot, sign: Callable[[], None] = lambda: None) -> None:
         self._server = snapshot.server
         self._servers = snapshot.servers
         self._environment = snapshot.environment
@@ -110,7 +113,7 @@ class Resolver:
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
         whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed, snapshot.standing, snapshot.held)
-        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, whereabouts)
+        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, whereabouts, sign)
         self._directory.reframe(self._frame(), policy(self._server.spec))
         for kind in self._groups:
             self._settle_group(kind)

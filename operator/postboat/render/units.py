@@ -26,8 +26,11 @@ UNITS: Final[Mapping[str, Callable[[Platform], tuple[File, ...]]]] = {
 SHARD_KEYS: Final[Mapping[str, str]] = {"smtp": "smtp", "smtp-edge": "edge", "imap": "edge", "store": "store"}
 
 
-def render(platform: Platform, before: Files | None = None) -> Files:
-    """Render everything, taking over from an earlier rendering what has not changed."""
+def render(platform: Platform, before: Files | None = None, sign: Callable[[], None] = lambda: None) -> Files:
+    """Render everything, taking over from an earlier rendering what has not changed.
+
+    `sign` is called now and then as a sign of life.
+    """
     site = replace(platform, directory=())
     same = before is not None and before.site == site
     origins = shards.origins(platform)
@@ -37,6 +40,7 @@ def render(platform: Platform, before: Files | None = None) -> Files:
             kept = ((number, key) for key in KEYS)
             rendered |= {key: before.shards[key] for key in kept if key in before.shards}
         else:
+            sign()
             rendered |= shards.shard_files(platform, number)
     if before is not None and same:
         units = before.units if before.shards.keys() == rendered.keys() else _renamed(before.units, rendered.keys())

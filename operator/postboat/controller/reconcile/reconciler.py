@@ -7,6 +7,7 @@ writes go to the threads of the status writer.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import logging
 import threading
 import time
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEAP = 1000
-"""So many changes that need no decision are taken in at once, lest a hundred thousand hold up the next one that does."""
+"""So many changes that need no decision are taken in at once, lest a hundred thousand hold up one that does."""
 ROUNDS = 4
 """How often a plan may ask for keys before that is an error."""
 
@@ -91,7 +92,7 @@ class MailServerReconciler:
         self._means = means
         self._changes = ChangeBuffer()
         self._cache = NamespaceCache()
-        self._planner = Planner()
+        self._planner = Planner(self.sign)
         self._fresh = threading.Event()
         self._again = threading.Event()
         """Time to look again at what ends with time, and for what was missed; what is the same is not decided anew."""
@@ -166,6 +167,10 @@ class MailServerReconciler:
         """Give the worker's last sign of life, or None while it rests."""
         return self.worker.heartbeat
 
+    def sign(self) -> None:
+        """Give a sign of life of the worker."""
+        self.worker.sign()
+
     def wake(self) -> None:
         """Look again at what is applied."""
         self.worker.wake()
@@ -219,7 +224,7 @@ class MailServerReconciler:
             self._reporter.failed(decided, str(failure))
             raise ExpectedError(str(failure)) from failure
         except Exception:
-            self._planner = Planner()
+            self._planner = Planner(self.sign)
             self._standing_due = True
             self._fresh.set()
             self._reporter.failed(decided, "the operator failed; its log tells why")
@@ -294,7 +299,12 @@ class MailServerReconciler:
             self._standing.stores,
             held,
         )
-        return self._planner.begin(assemble(server, assembly))
+        gc.disable()  # it would look at millions of objects again and again, of which none is garbage
+        try:
+            return self._planner.begin(assemble(server, assembly))
+        finally:
+            gc.freeze()  # looking at them later stops all threads, for a second where there are 100,000 mailboxes
+            gc.enable()
 
     def _everything(self) -> list[Resource]:
         informers = self._means.informers
