@@ -12,16 +12,17 @@ import time
 from typing import TYPE_CHECKING
 
 from postboat import telemetry
-from postboat.api import Resource
+from postboat.api import GROUP, VERSION, Resource
 from postboat.cluster.apply import Applier, adoption
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
-from postboat.cluster.events import EventRecorder
+from postboat.cluster.events import EventRecorder, Notice
 from postboat.cluster.lease import Lease
 from postboat.cluster.observe import Agents, PodAnnotator
 from postboat.cluster.types import SECRET, SERVICE, STATEFUL_SET, Key, ResourceType
 from postboat.controller.mailstore.finalizers import Finalizers
 from postboat.controller.process.health import Health
+from postboat.controller.process.memory import MemoryWatch
 from postboat.controller.reconcile.apply_plan import family_of
 from postboat.controller.reconcile.reconciler import MailServerReconciler, Means
 from postboat.controller.reconcile.worker import Pace
@@ -93,6 +94,7 @@ class Operator:
         self._running = False
         self.kept: list[object] = []
         self._stopping = threading.Event()
+        self.memory = MemoryWatch(self._count, self._tell_memory)
         self.health = Health(ready=lambda: self.informers.synced, refresh=self._refresh_metrics)
 
     def start(self) -> None:
@@ -101,6 +103,7 @@ class Operator:
         self.events.start()
         self.writer.start()
         self.means.finalizers.start()
+        self.memory.start()
         threading.Thread(target=self._begin, name="begin", daemon=True).start()
         for reflector in self.informers.reflectors:
             self.health.beats[reflector.name] = lambda reflector=reflector: reflector.heartbeat  # type: ignore[misc]
@@ -109,6 +112,7 @@ class Operator:
 
     def stop(self) -> None:
         """Stop working, then give the Lease back."""
+        self.memory.stop()
         self._stopping.set()
         self.client.stop()
         with self._lock:
@@ -305,6 +309,15 @@ class Operator:
             control = self._servers.get(Key(claim.namespace, claim.instance))
         if control is not None:
             control.observer.wake()
+
+    def _count(self) -> int:
+        return sum(len(reflector.store) for of_kind in self.informers.resources.values() for reflector in of_kind)
+
+    def _tell_memory(self, warning: str) -> None:
+        """Tell all MailServers that the operator will be killed if they grow."""
+        for server in self._all("MailServer"):
+            about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
+            self.events.tell(Notice(*about, normal=False, reason="OperatorMemoryLow", note=warning))
 
     def _refresh_metrics(self) -> None:
         for kind, reflectors in self.informers.resources.items():
