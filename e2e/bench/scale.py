@@ -20,6 +20,7 @@ from base64 import b64decode, b64encode
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from e2e.bench.figures import Figure, percentile, table, write
 from postboat.cluster.client import Client
 from postboat.cluster.connection import Connection
 from postboat.cluster.reflector import Reflector, Source
-from postboat.cluster.types import SECRET, Json, Key, ResourceType
+from postboat.cluster.types import SECRET, Json, Key, NotFoundError, ResourceType
 from postboat.model import names
 from tests.faults.stage import RESOURCES, FakePods, condition, install_definitions, resource
 
@@ -90,6 +91,11 @@ class Operator:
         """Give resident memory in MiB: `VmRSS` is now, `VmHWM` the peak."""
         status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(one.split()[1]) for one in status if one.startswith(line)) / 1024
+
+    def cpu(self) -> float:
+        """Give the seconds of a processor that it has used, which other work on the machine does not change."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def metric(self, name: str) -> float:
         """Give a value from the metrics, with its labels as written; 0 where there is none."""
@@ -161,6 +167,8 @@ class Stage:
         install_definitions(self.client)
         meta = {"name": self.namespace}
         self.client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        for kind in RESOURCES.values():
+            wait(partial(self._answered, kind), f"the API has {kind.plural}", 60)
         self.put("MailServer", "mail", hostname="mail.example.test")
         self.put("MailDomain", "example.test")
         pods = FakePods(self.client, self.namespace, "mail")
@@ -181,6 +189,13 @@ class Stage:
             for one in watched:
                 one.stop()
             pods.stop()
+
+    def _answered(self, kind: ResourceType) -> bool:
+        try:
+            self.client.page(kind, self.namespace, limit=1)
+        except NotFoundError:
+            return False
+        return True
 
     def operator(self) -> Operator:
         log = self.folder / "operator.log"
@@ -252,7 +267,7 @@ def of_changes(what: str, size: int, taken: list[float]) -> list[Figure]:
 
 def grow(stage: Stage, operator: Operator, size: int) -> list[Figure]:
     """Create mailboxes while the operator works, then see how long it takes to follow, and what a change costs."""
-    before, begun = stage.done, time.monotonic()
+    before, begun, used = stage.done, time.monotonic(), operator.cpu()
     created = stage.create(size)
     say(f"{size} mailboxes are there after {created:.0f} s, {stage.ready} are Ready")
     changed = stage.changes(lambda _, __: stage.ready < size)
@@ -262,6 +277,7 @@ def grow(stage: Stage, operator: Operator, size: int) -> list[Figure]:
         Figure("create", size, created, "s"),
         Figure("create until all Ready", size, ready, "s", created),
         Figure("created a second", size, (size - before) / max(created, 0.001), "1/s"),
+        Figure("operator's processor time until all Ready", size, operator.cpu() - used, "s"),
         Figure("memory peak while created", size, operator.memory("VmHWM"), "MiB"),
         *of_changes("change while statuses are written", size, changed),
     ]
@@ -284,7 +300,7 @@ def start(stage: Stage, *, ready: int) -> tuple[Operator, list[Figure]]:
     size, begun = stage.done, time.monotonic()
     operator = stage.operator()
     wait(lambda: operator.metric("postboat_last_success_timestamp_seconds{"), "the first plan", 900)
-    planned = time.monotonic() - begun
+    planned, used = time.monotonic() - begun, operator.cpu()
     say(f"the first plan is applied after {planned:.1f} s")
     changed = stage.changes(lambda _, __: stage.ready < ready)
     wait(lambda: stage.ready >= ready and stage.served(), "all Ready", 3600, every=0.5)
@@ -292,7 +308,9 @@ def start(stage: Stage, *, ready: int) -> tuple[Operator, list[Figure]]:
     say(f"all are Ready after {passed:.0f} s")
     figures = [
         Figure("start until the first plan is applied", size, planned, "s"),
+        Figure("processor time until the first plan is applied", size, used, "s"),
         Figure("start until all Ready", size, passed, "s"),
+        Figure("processor time until all Ready", size, operator.cpu(), "s"),
         Figure("memory peak of a start", size, operator.memory("VmHWM"), "MiB"),
         Figure("longest wait of a probe at a start", size, operator.slowest_answer, "s"),
         *of_changes("change while statuses are written after a start", size, changed),

@@ -11,7 +11,7 @@ Threads, and what each owns:
    shared pool of threads.
 4. observer, one a MailServer (`rollout.observer`): owns what the pods report; annotates and asks with shared pools.
 5. monitor, one a MailServer (`mailstore.monitor`): owns the inventory of the stores; erases in a thread of its own.
-6. writers: six threads for statuses and four for finalizers (`statuses.retry_queue`), one for Events.
+6. writers: twelve threads for statuses and four for finalizers (`statuses.retry_queue`), one for Events.
 7. Secrets: one thread reads those without the watch label in turns, with a pool of readers (`cluster.secrets`).
 8. Lease: one thread (`cluster.lease`). It pauses or starts all reconcilers; what remains of the Lease fences writes.
 

@@ -72,7 +72,7 @@ def origins(platform: Platform) -> tuple[object, ...]:
 
 def line(table: str, row: Row) -> str:
     """Write one row with its table."""
-    return "\t".join((table, *map(escape.table, row))) + "\n"
+    return f"{table}\t{escape.columns(row)}\n"
 
 
 def _domains(platform: Platform, number: int) -> tuple[Domain, ...]:

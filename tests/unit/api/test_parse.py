@@ -170,3 +170,24 @@ def test_an_object_takes_little_memory() -> None:
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert taken / len(kept) < 4096
+
+
+def test_what_many_objects_have_in_common_is_there_once() -> None:
+    one, two = (
+        parse(
+            {
+                "kind": "Mailbox",
+                "metadata": {"name": name},
+                "spec": {"displayName": name},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}], "username": name},
+            }
+        )
+        for name in ("anna", "bert")
+    )
+    assert one.status["conditions"] is two.status["conditions"]
+    assert one.annotations is two.annotations
+    assert one.status["username"] is one.name
+    odd = parse(
+        {"kind": "Mailbox", "metadata": {"name": "odd"}, "spec": {}, "status": {"conditions": ["x", {"y": []}]}}
+    )
+    assert odd.status["conditions"] == ["x", {"y": []}]

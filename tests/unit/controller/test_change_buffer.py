@@ -40,3 +40,12 @@ def test_a_second_look_sees_that_a_certificate_has_ended_and_decides_nothing_els
     assert again is not None
     assert not again.plan.verdicts["MailServer", "mail"].accepted
     assert planner.take_touched() == {("MailServer", "mail")}
+
+
+def test_a_status_alone_touches_nothing_and_is_known() -> None:
+    cache = NamespaceCache()
+    assert cache.update([ANNA, BERT]) == {("Mailbox", "anna"), ("Mailbox", "bert")}
+    written = replace(ANNA, status={"store": 1})
+    assert cache.update([written]) == set()
+    assert cache.resources["Mailbox", "anna"] is written
+    assert cache.update([replace(written, generation=2)]) == {("Mailbox", "anna")}

@@ -73,3 +73,12 @@ def test_what_these_pods_never_served_is_told_at_once_and_trusted_no_more() -> N
     again = board.changed(ALICE, "uid", 1, ACCEPTED, 6, 1.0)
     assert again is not None
     assert again.anew
+
+
+def test_many_are_told_in_slices() -> None:
+    board = ReadyTracker(patience=15)
+    board.changed(ALICE, "uid", 1, ACCEPTED, 5, 0.0)
+    board.changed(BOB, "uid", 1, ACCEPTED, 5, 0.0)
+    assert board.advance(5, 1.0, most=0) == []
+    assert board.advance(5, 99.0, most=1) == [Due(ALICE, "uid", 1, ACCEPTED, in_force=True)]
+    assert board.advance(5, 100.0, most=1) == [Due(BOB, "uid", 1, ACCEPTED, in_force=True)]

@@ -44,6 +44,27 @@ def test_the_rest_after_a_long_reconcile_is_bounded() -> None:
     assert debounce.due() == 31.0
 
 
+def test_a_flood_rests_as_long_as_its_last_round_took() -> None:
+    debounce = Debounce(PACE)
+    for _ in range(PACE.flood + 1):
+        debounce.touch(10.0)
+    assert debounce.due() == 10.05, "nothing was done yet"
+    debounce.begin()
+    debounce.succeeded(11.0, 14.0)
+    debounce.touch(14.0)
+    assert debounce.due() == 15.0, "one change waits a second at most"
+    for second in range(PACE.flood):
+        debounce.touch(14.0 + 3.0 * second / PACE.flood)
+    assert debounce.due() == 17.0
+    debounce.begin()
+    debounce.succeeded(20.0, 50.0)
+    for _ in range(PACE.flood + 1):
+        debounce.touch(50.0)
+    assert debounce.due() == 51.0, "the flood is over"
+    debounce.touch(54.9)
+    assert debounce.due() == 50.0 + PACE.flood_rest
+
+
 def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
     debounce = Debounce(PACE)
     debounce.touch(0.0)

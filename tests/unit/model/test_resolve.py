@@ -35,6 +35,29 @@ def test_the_oldest_mailbox_has_the_name_and_the_next_one_inherits_it() -> None:
     assert ("Mailbox", "anna") in resolution.touched
 
 
+def test_a_status_that_says_what_was_decided_needs_no_second_decision_and_counts_later() -> None:
+    anna = world.resource("Mailbox", "anna", {})
+    resolver = Resolver(_snapshot(anna, server=world.server(storage={"shards": 1})))
+    resolution = resolver.apply([replace(anna, status={"store": 0})])
+    assert resolution.touched == {("MailServer", "mail")}
+    grown = resolver.apply([world.server(storage={"shards": 64})])
+    assert grown.platform is not None
+    account = grown.platform.account("anna")
+    assert account is not None
+    assert account.shard == 0, "it stays where its status says"
+
+
+def test_a_status_that_says_something_else_is_decided_about() -> None:
+    anna = world.resource("Mailbox", "anna", {})
+    resolver = Resolver(_snapshot(anna, server=world.server(storage={"shards": 1})))
+    resolution = resolver.apply([replace(anna, status={"store": 3})])
+    assert ("Mailbox", "anna") in resolution.touched
+    assert resolution.platform is not None
+    account = resolution.platform.account("anna")
+    assert account is not None
+    assert account.shard == 3
+
+
 def test_of_equal_age_the_smaller_uid_wins() -> None:
     one, two = (
         replace(world.resource("MailDomain", name, {"domain": "example.org"}), uid=uid)

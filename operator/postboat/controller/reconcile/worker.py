@@ -32,6 +32,11 @@ class Pace:
     quiet: float = 0.05
     cap: float = 0.25
     longest_rest: float = 1.0
+    flood: int = 300
+    """So many changes since a reconcile began are a flood: each round of it renders every shard."""
+    flood_rest: float = 5.0
+    ebb: float = 0.5
+    """So many seconds without a change are the end of a flood, and of the rest because of it."""
     resync: float = 600.0
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.5, cap=60.0))
 
@@ -46,6 +51,8 @@ class Debounce:
         self._not_before = 0.0
         self._rested = 0.0
         self._failures = 0
+        self._changes = 0
+        self._flood_rest = 0.0
 
     @property
     def pending(self) -> bool:
@@ -55,6 +62,7 @@ class Debounce:
     def touch(self, now: float, *, news: bool = False) -> None:
         """Take in a change; news may have removed the cause of a failure, so they do not wait for its pause."""
         self._last = now
+        self._changes += 1
         if self._first is None:
             self._first = now
         if news:
@@ -65,20 +73,30 @@ class Debounce:
         if self._first is None:
             return None
         quiet = min(self._last + self._pace.quiet, self._first + self._pace.cap)
-        return max(quiet, self._not_before)
+        if self._changes <= self._pace.flood:
+            return max(quiet, self._not_before)
+        ebbed = max(self._last + self._pace.ebb, self._not_before)
+        return max(quiet, min(ebbed, self._not_before + self._flood_rest))
 
     def begin(self) -> None:
         """Note that a reconcile begins: what comes from now on is for the next one."""
         self._first = None
+        self._changes = 0
 
     def succeeded(self, begun: float, now: float) -> None:
-        """Note a success; a long reconcile is followed by a rest, so that a flood of changes costs half the time."""
+        """Note a success; a long reconcile is followed by a rest, so that a flood of changes costs half the time.
+
+        The rest is longer in a flood: few changes never wait for long, and many take longer anyhow.
+        """
         self._failures = 0
-        self._not_before = self._rested = now + min(now - begun, self._pace.longest_rest)
+        rest = min(now - begun, self._pace.longest_rest)
+        self._not_before = self._rested = now + rest
+        self._flood_rest = max(0.0, min(now - begun, self._pace.flood_rest) - rest)
 
     def failed(self, begun: float, now: float, jitter: float) -> float:
         """Note a failure, ask for another attempt, and give the pause before it."""
         self._failures += 1
+        self._flood_rest = 0.0
         self._rested = now + min(max(now - begun, self._pace.cap), self._pace.longest_rest)
         pause = self._pace.backoff.delay(self._failures, jitter)
         self._not_before = now + pause

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from postboat.cluster.types import ResourceType
     from postboat.controller.statuses.pending import PendingStatuses
 
-WRITERS = 6
+WRITERS = 12
+"""More than half of what may be in flight: while mailboxes are created in bulk, their statuses keep up with them."""
 log = logging.getLogger(__name__)
 
 Name = tuple[str, str, str, str]
