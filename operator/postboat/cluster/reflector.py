@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass, field
+from sys import intern
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import urllib3
@@ -270,4 +271,4 @@ class Reflector(threading.Thread, Generic[R]):
 
 def _key(subject: Json) -> Key:
     meta = subject["metadata"]
-    return Key(meta.get("namespace", ""), meta["name"])
+    return Key(intern(meta.get("namespace", "")), intern(meta["name"]))

@@ -91,7 +91,7 @@ class Census:
         self._holdings: dict[str, dict[int, Holding]] = {}
         self._held: Counter[int] = Counter()
         self._claims: dict[str, Claim] = {}
-        self._claimants: dict[str, set[str]] = {}
+        self._claimants: dict[str, tuple[str, ...]] = {}
         self._orphans: dict[tuple[str, int], Orphan] = {}
 
     def hold(self, holding: Holding, now: datetime) -> None:
@@ -132,12 +132,12 @@ class Census:
             return set()
         if old is not None:
             del self._claims[mailbox]
-            self._claimants[old.user].discard(mailbox)
-            if not self._claimants[old.user]:
-                del self._claimants[old.user]
+            rest = tuple(one for one in self._claimants.pop(old.user) if one != mailbox)
+            if rest:
+                self._claimants[old.user] = rest
         if claim is not None:
             self._claims[mailbox] = claim
-            self._claimants.setdefault(claim.user, set()).add(mailbox)
+            self._claimants[claim.user] = (*self._claimants.get(claim.user, ()), mailbox)
         touched = {one.user for one in (old, claim) if one is not None}
         for user in touched:
             self._judge(user, now)
