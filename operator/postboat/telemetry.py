@@ -42,11 +42,16 @@ AGENTS_BEHIND = Gauge(
 OBJECTS = Gauge("postboat_objects", "Objects known, by kind.", ["kind"])
 RELISTS = Gauge("postboat_watch_lists", "Complete lists read since the start, by type.", ["type"])
 WATCH_FAILURES = Gauge("postboat_watch_failures", "Interruptions of a watch since the start, by type.", ["type"])
+LARGEST_SHARD = Gauge(
+    "postboat_largest_shard_bytes",
+    "Bytes of the largest directory shard; a Secret holds 1048576.",
+    ["namespace", "name"],
+)
 MEMORY = Gauge("postboat_memory_bytes", "Memory of the operator's container without files that can be dropped.")
 MEMORY_LIMIT = Gauge("postboat_memory_limit_bytes", "Memory that the operator's container may use; 0 is no limit.")
 LEADER = Gauge("postboat_leader", "1 while this process holds the Lease.")
 
-_OF_ONE_SERVER = (RECONCILES, RECONCILE_ERRORS, LAST_SUCCESS, AGENTS_BEHIND)
+_OF_ONE_SERVER = (RECONCILES, RECONCILE_ERRORS, LAST_SUCCESS, AGENTS_BEHIND, LARGEST_SHARD)
 
 
 def forget(namespace: str, name: str) -> None:

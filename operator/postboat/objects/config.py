@@ -5,6 +5,7 @@ What a file says about itself decides where it goes; shards are Secrets because 
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ LAYOUT: Final = sha256(
     "\n".join(f"{table.key} {table.driver} {table.name} {' '.join(table.columns)}" for table in TABLES).encode()
 ).hexdigest()[:16]
 """Tells two versions apart that do not keep the same tables with the same columns."""
+MOST_BYTES: Final = 1 << 20
+"""What the values of a Secret may have together (`MaxSecretSize` of Kubernetes)."""
+NEARLY_FULL: Final = 0.8
 _COMPONENT = {"smtp-edge": "smtp"}
 
 
@@ -44,6 +48,31 @@ def shard_contents(files: Files) -> Mapping[int, Mapping[str, ShardFile]]:
     for (number, key), file in sorted(files.shards.items()):
         shards.setdefault(number, {})[key] = file
     return shards
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """The largest directory shard of a platform: its number, and its bytes in the Secret that holds it."""
+
+    shard: int = 0
+    used: int = 0
+
+    @property
+    def warning(self) -> str:
+        """Give what to say where the shard is nearly as large as a Secret can be; mostly nothing."""
+        if self.used <= NEARLY_FULL * MOST_BYTES:
+            return ""
+        return (
+            f"Directory shard {self.shard:02d} has {self.used >> 10} KiB of the {MOST_BYTES >> 10} KiB that a Secret "
+            "can hold; what no longer fits will be refused. Each address has a row for each domain: move domains and their "
+            "mailboxes to another MailServer."
+        )
+
+
+def filling(files: Files) -> Filling:
+    """Find the largest shard."""
+    used = {number: sum(len(file.content) for file in held.values()) for number, held in shard_contents(files).items()}
+    return max((Filling(number, size) for number, size in used.items()), key=lambda one: one.used, default=Filling())
 
 
 def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFile]) -> Body:

@@ -41,6 +41,7 @@ from postboat.controller.watch.snapshot import Assembly, assemble
 from postboat.model.defaults import paused
 from postboat.model.kinds import secret_names
 from postboat.model.snapshot import Gone, SecretContent, Servers
+from postboat.objects.config import filling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,7 @@ class MailServerReconciler:
         self._fed: frozenset[str] | None = None
         self._touched: set[ObjectKey] = set()
         self._unmade: dict[str, str] = {}
+        self._filling_told = False
         self._standing = Standing()
         self._standing_due = True
         self._reporter = Reporter(
@@ -372,6 +374,18 @@ class MailServerReconciler:
         about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
         self._means.events.tell(Notice(*about, not renewal.abrupt, reason, note, server.generation))
 
+    def _tell_filling(self, decided: Decided, server: Resource) -> None:
+        """Tell once that the directory becomes too large, before anything is refused because of it."""
+        if decided.plan.files is None:
+            return
+        found = filling(decided.plan.files)
+        telemetry.LARGEST_SHARD.labels(*self.key).set(found.used)
+        if found.warning and not self._filling_told:
+            about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
+            note = found.warning
+            self._means.events.tell(Notice(*about, False, "DirectoryNearlyFull", note, server.generation))  # noqa: FBT003
+        self._filling_told = bool(found.warning)
+
     def _apply(self, decided: Decided) -> None:
         self._touched |= self._planner.take_touched()
         touched = {key: self._cache.resources.get(key) for key in self._touched}
@@ -382,5 +396,6 @@ class MailServerReconciler:
         server = self._cache.resources["MailServer", self.key.name]
         fault = self._plan_applier.apply(decided, server, touched, lacking)
         self._touched = set()
+        self._tell_filling(decided, server)
         if fault:
             raise ExpectedError(fault)
