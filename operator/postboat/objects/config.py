@@ -63,9 +63,9 @@ class Filling:
         if self.used <= NEARLY_FULL * MOST_BYTES:
             return ""
         return (
-            f"Directory shard {self.shard:02d} has {self.used >> 10} KiB of the {MOST_BYTES >> 10} KiB that a Secret "
-            "can hold; what no longer fits will be refused. Each address has a row for each domain: move domains and their "
-            "mailboxes to another MailServer."
+            f"Directory shard {self.shard:02d} has {self.used >> 10} KiB of the {MOST_BYTES >> 10} KiB that fit into "
+            "a Secret; what no longer fits will be refused. Each address has a row for each domain: move domains and "
+            "their mailboxes to another MailServer."
         )
 
 
