@@ -6,7 +6,7 @@ A rule is stated once: as CEL for the API server, as Python for offline use, wit
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -61,11 +61,21 @@ class Model(BaseModel):
 
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:
+        fields = self.__pydantic_fields__
+        held = {name: value for name, value in self.__dict__.items() if value is not fields[name].default}
+        object.__setattr__(self, "__dict__", held)
         object.__setattr__(self, "__pydantic_fields_set__", _same(frozenset(self.__pydantic_fields_set__)))
         for rule in self.constraints:
             if rule.holds is not None and not rule.holds(self):
                 raise PydanticCustomError("rule", "{message}", {"message": rule.message, "field": rule.field})
         return self
+
+    if not TYPE_CHECKING:  # it would let every misspelt field pass
+
+        def __getattr__(self, name: str) -> object:
+            """Give the default of a field that is absent: most are, of a hundred thousand values, so none holds it."""
+            field = type(self).__pydantic_fields__.get(name)
+            return super().__getattr__(name) if field is None or field.is_required() else field.default
 
     @classmethod
     @override

@@ -94,6 +94,8 @@ class ReadyTracker:
         ready = list(islice((key for key, one in self._waiting.items() if one.sequence <= in_force), most))
         taken = [(key, self._waiting.pop(key)) for key in ready]
         due = [waiting.due(key, in_force=True) for key, waiting in taken]
+        if not self._waiting:
+            self._waiting = {}  # a dictionary keeps the room of the hundred thousand that it had
         return due + self._overdue(now)
 
     def _overdue(self, now: float) -> list[Due]:
