@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from postboat.cluster.types import FencedError, ResourceType, StatusPatch, api_error
+from postboat.cluster.types import FencedError, Key, ResourceType, StatusPatch, api_error
 from postboat.controller.statuses.pending import PendingStatuses
-from postboat.controller.statuses.writer import Judgement, StatusWriter
+from postboat.controller.statuses.writer import HELD, Judgement, StatusWriter
 from postboat.controller.watch.informers import RESOURCES
 from tests.golden import world
 
@@ -109,3 +109,20 @@ def test_a_status_is_written_into_the_very_object_only() -> None:
         {"op": "add", "path": "/status/store", "value": None},
     ]
     assert replace(patch, blank=True).operations()[0] == test
+
+
+def test_statuses_wait_for_a_short_reconcile_and_not_for_a_long_one() -> None:
+    server, pending_statuses = Server(), PendingStatuses()
+    writer = StatusWriter(server, pending_statuses)  # type: ignore[arg-type] - it only ever merges
+    writer.start()
+    writer.hold()
+    writer.judge(judge(pending_statuses))
+    assert not server.done.wait(HELD / 5)
+    writer.go_on()
+    assert server.done.wait(HELD * 10), "at once"
+    server.done.clear()
+    pending_statuses.forget("Mailbox", Key(ANNA.namespace, ANNA.name))
+    writer.hold()
+    writer.judge(judge(pending_statuses))
+    assert server.done.wait(HELD * 10), "though nobody says that it has ended"
+    writer.stop()

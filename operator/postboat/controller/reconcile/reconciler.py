@@ -211,6 +211,7 @@ class MailServerReconciler:
         """Bring the cluster to what the resources say now."""
         begun = time.monotonic()
         decided = None
+        self._means.writer.hold()
         try:
             decided = self._decide()
             if decided is not None:
@@ -231,6 +232,8 @@ class MailServerReconciler:
             self._fresh.set()
             self._reporter.failed(decided, "the operator failed; its log tells why")
             raise
+        finally:
+            self._means.writer.go_on()
         telemetry.RECONCILE_SECONDS.observe(time.monotonic() - begun)
 
     def _decide(self) -> Decided | None:

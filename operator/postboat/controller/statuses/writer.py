@@ -6,6 +6,8 @@ Its threads are not those that apply objects, so many statuses do not delay the 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 WRITERS = 12
 """More than half of what may be in flight: while mailboxes are created in bulk, their statuses keep up with them."""
+HELD = 0.5
+"""Seconds; a round of a bulk import takes longer, and its statuses are to keep up."""
 log = logging.getLogger(__name__)
 
 Name = tuple[str, str, str, str]
@@ -52,12 +56,26 @@ class StatusWriter(RetryQueue[Name, Judgement]):
     def __init__(self, client: Client, pending_statuses: PendingStatuses) -> None:
         super().__init__("the status", WRITERS, self._judge)
         self._client, self._pending_statuses = client, pending_statuses
+        self._calm = threading.Event()
+        self._calm.set()
+        self._held_at = 0.0
+
+    def hold(self) -> None:
+        """Let a reconcile that begins go first, for `HELD` seconds: twelve threads would leave it little time."""
+        self._held_at = time.monotonic()
+        self._calm.clear()
+
+    def go_on(self) -> None:
+        """End that: the reconcile has ended."""
+        self._calm.set()
 
     def judge(self, judgement: Judgement, *, after: float = 0.0) -> None:
         """Take a judgement, to be written after so many seconds; an older one of the same object is superseded."""
         self.put((judgement.kind.kind, judgement.namespace, judgement.name, judgement.part), judgement, after=after)
 
     def _judge(self, _name: Name, judgement: Judgement) -> bool:
+        if not self._calm.is_set():
+            self._calm.wait(max(0.0, self._held_at + HELD - time.monotonic()))
         try:
             self._write_status(judgement)
         except NotFoundError:
