@@ -160,6 +160,10 @@ times: ## where the time of the last runs went: each suite, and the slowest case
 mutants: venv ## change the code a little and list what no test notices (ARGS="operator/postboat/render --count 40")
 	@nice $(BIN)/python -m tools.mutants $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: venv ## memory and time of the operator with many mailboxes, against an API server without nodes
+	$(BIN)/python -m e2e.cluster.api_only $(BIN)/python -m e2e.bench.scale $(ARGS)
+
 .PHONY: bench
 bench: venv ## delivery and reading beside daemons by hand, time to effect, bulk apply and memory on the cluster at hand
 	@kubeconfig=$$(env -u KUBECONFIG $(BIN)/python -m tools.install | tail -1); KUBECONFIG=$$kubeconfig $(BIN)/python -m e2e.bench $(ARGS)
