@@ -149,6 +149,8 @@ class Resolver:
                 if change.name == self._server.name:
                     self._server = change
                     return (change.kind,)
+            case Gone(kind="MailServer"):  # what follows from it comes as `Servers`
+                self._told[change.kind, change.name] = None
             case Resource(kind="Mailbox" | "MailAddress") | Gone(kind="Mailbox" | "MailAddress"):
                 self._directory.take(change)
             case Resource() | Gone():

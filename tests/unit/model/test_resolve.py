@@ -58,6 +58,15 @@ def test_a_status_that_says_something_else_is_decided_about() -> None:
     assert account.shard == 3
 
 
+def test_another_server_comes_and_goes() -> None:
+    anna = world.resource("Mailbox", "anna", {})
+    resolver = Resolver(_snapshot(anna))
+    resolver.apply([world.server(name="other"), Servers(("mail", "other"))])
+    resolution = resolver.apply([Gone("MailServer", "other"), Servers(("mail",))])
+    assert resolution.verdicts["Mailbox", "anna"].accepted
+    assert ("MailServer", "other") not in resolution.verdicts
+
+
 def test_of_equal_age_the_smaller_uid_wins() -> None:
     one, two = (
         replace(world.resource("MailDomain", name, {"domain": "example.org"}), uid=uid)
