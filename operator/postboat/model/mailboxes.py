@@ -73,6 +73,7 @@ class MailboxBook:
         mailbox = outcome.mailbox if outcome is not None else None
         return (
             old is not None
+            and old is not new  # the same one comes again when other servers are there
             and isinstance(mailbox, Account)
             and mailbox.resource == new.name
             and mailbox.shard == placed(new)

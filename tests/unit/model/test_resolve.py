@@ -58,6 +58,14 @@ def test_a_status_that_says_something_else_is_decided_about() -> None:
     assert account.shard == 3
 
 
+def test_a_placed_mailbox_goes_to_an_older_server() -> None:
+    anna = world.resource("Mailbox", "anna", {}, status={"store": 0})
+    resolver = Resolver(_snapshot(anna))
+    resolution = resolver.apply([Servers(("other", "mail"))])
+    assert resolution.platform is not None
+    assert resolution.platform.account("anna") is None
+
+
 def test_another_server_comes_and_goes() -> None:
     anna = world.resource("Mailbox", "anna", {})
     resolver = Resolver(_snapshot(anna))
