@@ -204,6 +204,7 @@ class Directory:
         mailbox = None if decision.mailbox is None else self._mailbox(name, decision.mailbox, reading, told)
         there = mailbox is not None or claimed
         known = there or decision.routes or decision.verdicts or name == POSTMASTER
+        reading.seen.discard(("node", name))  # a name whose mailbox is different is touched itself
         self._ledger.note(name, reading.seen if known else ())
         changed = self._hold(name, mailbox, there=there)
         number = names.shard(names.local_of(name))

@@ -30,7 +30,7 @@ class MailboxBook:
         self._unplaced: set[str] = set()
         self._resources: dict[str, Resource] = {}
         self._users: dict[str, str] = {}
-        self._claims: dict[str, dict[str, Resource]] = {}
+        self._claims: dict[str, tuple[Resource, ...]] = {}
         self._domains: Mapping[str, Domain] = {}
         self._in_domain: dict[str, set[str]] = {}
         """Users that are in one domain only, by that domain."""
@@ -50,7 +50,7 @@ class MailboxBook:
         if self._placed_as_decided(resource):
             user = self._users[resource.name]
             self._resources[resource.name] = resource
-            self._claims[user][resource.name] = resource
+            self._claims[user] = tuple(resource if one.name == resource.name else one for one in self._claims[user])
             return
         self.remove(resource.name)
         self._resources[resource.name] = resource
@@ -61,7 +61,7 @@ class MailboxBook:
             self._told["Mailbox", resource.name] = claimed
         elif claimed is not None:
             self._users[resource.name] = claimed
-            self._claim(claimed)[resource.name] = resource
+            self._claim(claimed, resource)
             self._dirty.add(claimed)
             if isinstance(resource.spec, MailboxSpec):
                 for secret in secret_names(resource):
@@ -91,20 +91,20 @@ class MailboxBook:
         if user is None:
             return
         self._dirty.add(user)
-        claims = self._claims[user]
-        del claims[name]
-        if not claims:
+        claims = tuple(resource for resource in self._claims[user] if resource.name != name)
+        if claims:
+            self._claims[user] = claims
+        else:
             self._unclaim(user)
-        held = {secret for resource in claims.values() for secret in secret_names(resource)}
+        held = {secret for resource in claims for secret in secret_names(resource)}
         for secret in secret_names(old) - held:
             self._of_secret[secret].discard(user)
 
-    def _claim(self, user: str) -> dict[str, Resource]:
-        """Give all who claim a user name, to be added to."""
+    def _claim(self, user: str, resource: Resource) -> None:
         if user not in self._claims and (domain := names.domain_of(user)):
             self._in_domain.setdefault(domain, set()).add(user)
             self._by_local_part.setdefault(names.local_of(user), set()).add(user)
-        return self._claims.setdefault(user, {})
+        self._claims[user] = (*self._claims.get(user, ()), resource)
 
     def _unclaim(self, user: str) -> None:
         del self._claims[user]
@@ -174,7 +174,7 @@ class MailboxBook:
         yield from moved(self._resources.values(), old, new)
         for name, users in self._of_secret.items():
             if own(name, old) != own(name, new):
-                yield from (resource for user in users for resource in self._claims.get(user, {}).values())
+                yield from (resource for user in users for resource in self._claims.get(user, ()))
 
     def outcome(self, user: str) -> Outcome | None:
         """Give the Mailbox that has a user name, as far as it is decided by itself."""
@@ -189,7 +189,7 @@ class MailboxBook:
         facts: set[Hashable] = set()
         for user in dirty:
             sign()
-            claims = self._claims.get(user, {}).values()
+            claims = self._claims.get(user, ())
             outcome = settle(user, claims, self._secrets, self._frame, (self._whereabouts, self._domains))
             told.update(outcome.verdicts)
             self._unplaced.discard(user)
