@@ -16,6 +16,7 @@ SECRET = {"name": "s", "key": "k"}
 LDAP = {"urls": ["ldaps://d.example.com"], "baseDN": "dc=example"}
 REMOTE = {"host": "h.example.com", "username": "u", "passwordSecret": SECRET}
 FETCH = {"mailbox": "jane", "protocol": "IMAP", "remote": REMOTE}
+RELAYED: Json = {"host": "h.example.com", "default": True, "credentialsSecret": {"name": "login"}}
 MIGRATION = {**FETCH, "mode": "Migration"}
 SERVER = {"hostname": "mail.example.com"}
 LONG = "x" * 65
@@ -58,6 +59,8 @@ REFUSED: list[tuple[str, str, Json, str]] = [
     ("Connector", "c", {**MIGRATION, "filter": True}, "filter has a meaning only with mode Fetch"),
     ("RelayHost", "r", {"host": "h.example.com"}, "write senders"),
     ("RelayHost", "r", {"host": "h.example.com", "default": True, "implicitTLS": True, "tls": "None"}, "implicitTLS"),
+    ("RelayHost", "r", {**RELAYED, "tls": "None"}, "credentialsSecret needs tls"),
+    ("RelayHost", "r", {**RELAYED, "tls": "Opportunistic"}, "credentialsSecret needs tls"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"greylist": 5, "flag": 4}}}, "greylist must not be above flag"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"flag": 5, "deny": 4.5}}}, "flag must not be above deny"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"greylist": 5, "deny": 4}}}, "greylist must not be above deny"),
@@ -75,6 +78,10 @@ CHANGED: list[tuple[str, str, Json, Json, str]] = [
     ("Mailbox", "jane", {}, {"type": "Group"}, "the type of a mailbox never changes"),
     ("Mailbox", "jane", {}, {"type": "User"}, ""),
     ("Mailbox", "team", {"type": "Group"}, {"type": None}, "the type of a mailbox never changes"),
+    ("Mailbox", "jane", {}, {"domain": "example.com"}, "the domain of a mailbox never changes"),
+    ("Mailbox", "jane", {"domain": "example.com"}, {"domain": None}, "the domain of a mailbox never changes"),
+    ("Mailbox", "jane", {"domain": "example.com"}, {"domain": "example.net"}, "the domain of a mailbox never changes"),
+    ("Mailbox", "jane", {"domain": "example.com"}, {"quota": "1Gi"}, ""),
     ("Mailbox", "jane", {"server": "a"}, {"server": "b"}, "a mailbox never moves"),
     ("Mailbox", "jane", {"server": "a"}, {"server": None}, "a mailbox never moves"),
     ("Mailbox", "jane", {}, {"server": "a", "quota": "1Gi"}, ""),

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 from postboat.agent.deliveries import LONGEST, Delivery
@@ -19,11 +20,16 @@ from postboat.agent.deliveries import LONGEST, Delivery
 log = logging.getLogger(__name__)
 
 _RESULTS = {b"sent": "accepted", b"deferred": "deferred", b"bounced": "refused", b"expired": "refused"}
+_TO = rb'<(?:"(?:[^"\\]|\\.)*"|[^">])*>'  # whoever writes to somebody chooses the quoted part of an address
 _LINE = re.compile(
-    rb"postfix/(?P<transport>rh-[a-z0-9.-]+)/smtp\[\d+\]: \w+: to=<.*?>, .*?dsn=(?P<code>[245]\.\d+\.\d+), "
+    rb"postfix/(?P<transport>rh-[a-z0-9.-]+)/smtp\[\d+\]: \w+: to=" + _TO + rb", (?:orig_to=" + _TO + rb", )?"
+    rb"relay=[^ ,]+, (?:conn_use=\d+, )?delay=[0-9.]+, delays=[0-9./]+, dsn=(?P<code>[245]\.\d+\.\d+), "
     rb"status=(?P<status>sent|deferred|bounced|expired) \((?P<text>.*)\)$"
 )
-_ADDRESS = re.compile(r"<?[^\s<>()\[\]]+@[^\s<>()\[\]]+>?")
+_ADDRESS = re.compile(r'<[^<>]*@[^<>]*>|(?:"[^"]*"|[^\s<>()\[\]"@]+)@[^\s<>()\[\],;]+')
+_READ = 2000  # characters of an answer that are looked at
+MOST = 200
+"""Transports that are remembered: twice as many as there may be relay hosts."""
 _LONGEST_LINE = 65536
 
 
@@ -41,10 +47,14 @@ class DeliveryLog:
         match = _LINE.search(line)
         if match is None:
             return
-        text = _ADDRESS.sub("<address>", match["text"].decode(errors="replace"))
+        text = _ADDRESS.sub("<address>", match["text"].decode(errors="replace")[:_READ])
         delivery = Delivery(int(time.time()), match["code"].decode(), text[:LONGEST])
         with self._lock:
-            self._last.setdefault(match["transport"].decode(), {})[_RESULTS[match["status"]]] = delivery
+            transport = match["transport"].decode()
+            found = self._last.pop(transport, {})
+            self._last[transport] = found | {_RESULTS[match["status"]]: delivery}
+            while len(self._last) > MOST:
+                del self._last[next(iter(self._last))]
 
     def page(self) -> bytes:
         """Return the deliveries by transport as JSON: `{"rh-NAME": {"accepted": {"at", "code", "text"}, ...}}`."""
@@ -53,7 +63,7 @@ class DeliveryLog:
                 transport: {outcome: asdict(delivery) for outcome, delivery in found.items()}
                 for transport, found in self._last.items()
             }
-        return json.dumps(told, sort_keys=True).encode() + b"\n"
+        return json.dumps(told, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def passing_on(source: int, sink: int, deliveries: DeliveryLog) -> None:
@@ -63,9 +73,10 @@ def passing_on(source: int, sink: int, deliveries: DeliveryLog) -> None:
     """
     rest = b""
     while chunk := os.read(source, 65536):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(sink, view) :]
+        with suppress(OSError):  # what cannot be passed on is lost, and Postfix goes on
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(sink, view) :]
         try:
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-_LONGEST_LINE:]

@@ -6,6 +6,7 @@ what is meant for another one, also when two share a host, and while one of them
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Final
 
 from postboat.model import names
@@ -19,6 +20,8 @@ WAITS: Final = "waits"
 """The service of Postfix that puts mail off: it calls a socket that does not exist, and gives a reason of its own.
 
 error(8) does that under the name `retry` only, and smtpd refuses recipients whose mail would go there."""
+_WRONG: Final = "missing:missing"
+"""A login for who finds none any more: without one a message might be refused for good, or taken from a stranger."""
 _NOT_IN_PLACE: Final = "4.3.5 The relay host of this sender is not in place yet"
 
 
@@ -63,22 +66,33 @@ def services(platform: Platform) -> tuple[tuple[str, str, tuple[str, ...]], ...]
 def _options(host: RelayHost) -> Iterator[str]:
     yield f"syslog_name = postfix/{host.transport}"
     yield f"smtp_tls_policy_maps = {_by_name(host, 'relaypolicies')}, static:{{{VERIFIED} tafile={ACTIVE}/ca.pem}}"
+    if _named(host.host):
+        yield "smtp_tls_servername = nexthop"
     if host.implicit_tls:
         yield "smtp_tls_wrappermode = yes"
+    # A server that wants a login or TLS first says 530 (RFC 4954, RFC 3207): that is to be mended here, and mail waits.
+    yield "smtp_delivery_status_filter = regexp:{ { /^5(.* said: 530[ -].*)/ 4$$1 } }"
     if host.login:
         yield "smtp_sasl_auth_enable = yes"
-        yield f"smtp_sasl_password_maps = {_by_name(host, 'credentials')}"
-        # A server that asked for no login says 530 (RFC 4954): that is for it or for the platform to mend.
-        yield "smtp_delivery_status_filter = regexp:{ { /^5(.* said: 530[ -].*)/ 4$$1 } }"
+        yield f"smtp_sasl_password_maps = {_by_name(host, 'credentials')}, regexp:{{ {{ /^\\[/ {_WRONG} }} }}"
+
+
+def _named(host: str) -> bool:
+    """Tell whether a host is a name, of which an address may have several: only a name is told to it (RFC 6066)."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def _by_name(host: RelayHost, table: str) -> str:
-    name = escape.postfix_word(host.resource)
+    name = escape.postfix_word(host.transport)
     return f"pipemap:{{ regexp:{{ {{ /^(.+)$$/ {name}/$$1 }} }}, lmdb:{TABLES}/{table} }}"
 
 
 def _key(host: RelayHost) -> str:
-    return f"{host.resource}/{_next_hop(host)}"
+    return f"{host.transport}/{_next_hop(host)}"  # an LMDB key has 511 bytes at most
 
 
 def _next_hop(host: RelayHost) -> str:

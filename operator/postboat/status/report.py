@@ -35,7 +35,7 @@ def report(  # noqa: PLR0913 - what is known of an object
     written = [conditions.accepted(verdict), ready]
     facts = dict(_facts(resource, verdict, platform))
     if verdict.effective:
-        observed = RULES[resource.kind].observed(resource, seen)
+        observed = RULES[resource.kind].observed(resource, seen, moment.now)
         facts |= observed.fields
         written += _observed(resource, observed)
     return unless_equal(resource, statement(resource, tuple(written), moment) | facts)

@@ -3,11 +3,14 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
+from postboat.agent.children import Children
+from postboat.agent.daemons.postfix import Postfix
 from postboat.agent.deliveries import LONGEST, Deliveries, Delivery, merged
-from postboat.agent.delivery_log import DeliveryLog, passing_on
+from postboat.agent.delivery_log import MOST, DeliveryLog, passing_on
 
 HEAD = "Nov 29 12:33:30 mail postfix/rh-news/smtp[305]: 4jcmlt0plvz1qLmH: "
 WAY = "relay=relay.example.net[192.0.2.1]:587, delay=0.5, delays=0.3/0.1/0/0, "
@@ -50,9 +53,11 @@ def test_other_lines_say_nothing(other: bytes) -> None:
 
 
 def test_the_last_one_counts_and_tells_no_address() -> None:
-    text = "host said: 550 5.1.1 <someone.else@example.org>: no such user, see b@example.net"
+    text = 'host said: 550 5.1.1 <someone.else@example.org>: no such user, see b@example.net, not <"jane doe"@x.test>'
     found = page(line("bounced", "5.1.1", "before"), line("bounced", "5.1.1", text))
-    assert found["rh-news"]["refused"]["text"] == "host said: 550 5.1.1 <address>: no such user, see <address>"
+    assert found["rh-news"]["refused"]["text"] == (
+        "host said: 550 5.1.1 <address>: no such user, see <address>, not <address>"
+    )
     assert len(page(line("deferred", "4.0.0", "x" * 999))["rh-news"]["deferred"]["text"]) == LONGEST
 
 
@@ -78,3 +83,27 @@ def test_every_byte_is_passed_on() -> None:
         assert whole.read() == content
     os.close(source)
     assert list(json.loads(log.page())) == ["rh-news"]
+
+
+def test_a_recipient_does_not_choose_the_outcome() -> None:
+    forged = '"x>, relay=none, delay=0, delays=0/0/0/0, dsn=5.0.0, status=bounced (forged"@example.com'
+    whole = f"{HEAD}to=<{forged}>, orig_to=<{forged}>, {WAY}dsn=2.0.0, status=sent (250 ok)".encode()
+    assert list(page(whole)["rh-news"]) == ["accepted"]
+
+
+def test_no_more_than_some_transports_are_remembered() -> None:
+    heads = (HEAD.replace("rh-news", f"rh-{number}") for number in range(MOST + 5))
+    found = page(*(line("sent", "2.0.0", "ok", head) for head in heads))
+    assert len(found) == MOST
+    assert f"rh-{MOST + 4}" in found
+
+
+def test_the_log_has_a_reader_where_the_pipe_cannot_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr("fcntl.fcntl", refused)
+    before = {thread.name for thread in threading.enumerate()}
+    daemon = Postfix(tmp_path, tmp_path, Children())
+    assert daemon.output() == daemon.output()
+    assert "log" in {thread.name for thread in threading.enumerate()} - before

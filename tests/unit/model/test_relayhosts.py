@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from gzip import decompress
 from typing import Any
 
@@ -94,13 +95,13 @@ def test_logins_and_policies_are_told_apart_by_the_name_and_the_next_hop() -> No
     resources = (relay("one", **login_of), relay("two", **second), relay("three", senders=["b@example.com"]))
     found = resolved(*resources, secrets={"login": login(), "second": other})
     assert rows(found, "credentials") == {
-        "one/[relay.example.net]:587": "u:p",
-        "two/[relay.example.net]:587": "two:p:w",
+        "rh-one/[relay.example.net]:587": "u:p",
+        "rh-two/[relay.example.net]:587": "two:p:w",
     }
     assert rows(found, "relaypolicies") == {
-        "one/[relay.example.net]:587": "secure match=nexthop",
-        "two/[relay.example.net]:587": "encrypt",
-        "three/[relay.example.net]:587": "may",
+        "rh-one/[relay.example.net]:587": "secure match=nexthop",
+        "rh-two/[relay.example.net]:587": "encrypt",
+        "rh-three/[relay.example.net]:587": "may",
     }
     master = file(found, "master.cf")
     assert master.count("smtp_sasl_auth_enable = yes") == 2
@@ -152,7 +153,7 @@ def test_a_secret_that_comes_lets_mail_go() -> None:
     assert verdict_of(after).accepted
     assert rows(after, "credentials")
     resolver.apply([login(username=b"u", password=b"new")])
-    assert rows(resolver.resolution, "credentials") == {"out/[relay.example.net]:587": "u:new"}
+    assert rows(resolver.resolution, "credentials") == {"rh-out/[relay.example.net]:587": "u:new"}
     gone = resolver.apply([Gone("RelayHost", "out")])
     assert gone.platform is not None
     assert gone.platform.relay_hosts == ()
@@ -233,24 +234,31 @@ def test_no_more_than_postfix_can_start_and_a_secret_can_hold() -> None:
     assert (host.authority, bool(host.waits)) == (b"", True)
 
 
-def test_a_long_name_has_a_socket_of_bounded_length() -> None:
-    one, other = (replace(_host(), resource=f"{'x' * 200}{end}") for end in "ab")
-    assert len(one.transport) < 80
-    assert one.transport != other.transport
+def test_long_names_fit_into_sockets_and_keys() -> None:
+    label = "x" * 63
+    host = ".".join([label] * 3) + ".example"
+    found = resolved(*(relay(f"{'x' * 200}{end}", senders=[f"{end}@example.com"], host=host) for end in "ab"))
+    assert len(rows(found, "relaypolicies")) == 2
+    assert all(len(key) < 300 for key in rows(found, "relaypolicies"))
+    assert all(len(one.transport) < 80 for one in (found.platform.relay_hosts if found.platform else ()))
 
 
-def _host() -> RelayHost:
-    found = host_of(resolved(relay()))
-    assert found is not None
-    return found
+@pytest.mark.parametrize(
+    ("host", "named"), [("relay.example.net", True), ("relay-1.x2", True), ("192.0.2.7", False), ("2001:db8::a", False)]
+)
+def test_a_name_is_told_to_the_server_and_an_address_is_not(host: str, named: bool) -> None:  # noqa: FBT001
+    """Of several servers at one address, each has its own certificate (SNI, RFC 6066)."""
+    master = file(resolved(relay(host=host, tls="Verified")), "master.cf")
+    assert ("smtp_tls_servername = nexthop" in master) == named
 
 
 def accepted(at: int) -> Delivery:
     return Delivery(at, "2.0.0", "250 ok")
 
 
-def told(status: dict[str, Any] | None, **seen: Delivery) -> tuple[dict[str, Any], str, bool]:
-    found = RELAY_HOST.observed(replace(relay(), status=status or {}), Deliveries(**seen))
+def told(status: dict[str, Any] | None, now: int = 0, **seen: Delivery) -> tuple[dict[str, Any], str, bool]:
+    moment = datetime.fromtimestamp(now or max(one.at for one in seen.values()), UTC)
+    found = RELAY_HOST.observed(replace(relay(), status=status or {}, created=""), Deliveries(**seen), moment)
     return dict(found.fields), str(found.reason) if found.condition else "", found.holds
 
 
@@ -281,12 +289,21 @@ def test_no_message_costs_a_write() -> None:
     assert told(first, accepted=replace(accepted(1300), text="250 queued as another"))[0] == first
     assert told(first, accepted=accepted(1600))[0] != first
     put_off, _, _ = told(None, deferred=Delivery(1000, "4.7.1", "one"))
-    assert told(put_off, deferred=Delivery(1059, "4.7.1", "two"))[0] == put_off
-    assert told(put_off, deferred=Delivery(1060, "4.7.1", "two"))[0]["lastDeferred"]["message"] == "two"
+    two = Delivery(1001, "4.7.1", "two")
+    assert told(put_off, 1059, deferred=two)[0] == put_off
+    assert told(put_off, 1060, deferred=two)[0]["lastDeferred"]["message"] == "two", "what came too soon is told later"
 
 
 def test_what_is_known_stays_while_pods_have_told_nothing() -> None:
     status = {"lastAccepted": {"time": "2026-01-01T00:00:00Z", "code": "2.0.0", "message": "250 ok"}, "endpoint": "x"}
-    found = RELAY_HOST.observed(replace(relay(), status=status), None)
+    found = RELAY_HOST.observed(replace(relay(), status=status), None, world.NOW)
     assert (dict(found.fields), found.condition) == ({"lastAccepted": status["lastAccepted"]}, "")
-    assert told(status)[1] == ""
+    nothing = RELAY_HOST.observed(replace(relay(), status=status), Deliveries(), world.NOW)
+    assert (dict(nothing.fields), nothing.condition) == (dict(found.fields), "")
+
+
+def test_deliveries_of_a_namesake_are_not_told() -> None:
+    made = datetime(2026, 1, 1, tzinfo=UTC)
+    before, after = (accepted(int(made.timestamp()) + second) for second in (-1, 0))
+    assert not RELAY_HOST.observed(relay(), Deliveries(accepted=before), made).condition
+    assert RELAY_HOST.observed(relay(), Deliveries(accepted=after), made).condition == "Delivering"

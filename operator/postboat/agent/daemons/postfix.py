@@ -16,6 +16,7 @@ import termios
 import threading
 import time
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -92,10 +93,12 @@ class Postfix(Daemon):
         It is one for the life of the container, so that a reader outlives the daemon and its next run.
         """
         if self._log is None:
-            receiving, self._log = os.pipe2(os.O_CLOEXEC)
-            fcntl.fcntl(self._log, fcntl.F_SETPIPE_SZ, _LOG_BYTES)
+            receiving, sending = os.pipe2(os.O_CLOEXEC)
+            with suppress(OSError):  # a node may give out no more; less is enough while somebody reads
+                fcntl.fcntl(sending, fcntl.F_SETPIPE_SZ, _LOG_BYTES)
             arguments = (receiving, sys.stdout.fileno(), self._deliveries)
             threading.Thread(target=passing_on, args=arguments, name="log", daemon=True).start()
+            self._log = sending
         return self._log
 
     @override

@@ -170,8 +170,9 @@ class Observer(threading.Thread):
         else:
             targets = [(pod, container) for pod, container, _ in behind]
         if now >= self._deliveries_due:
-            expected = self._deliveries(self._agents.deliveries(pods))
-            self._deliveries_due = now + (self._beat.deliveries if expected else self._beat.rest)
+            self._deliveries_due = now + self._beat.rest
+            if self._deliveries(self._agents.deliveries(pods)):
+                self._deliveries_due = now + self._beat.deliveries
         answers = self._agents.ask(targets)
         with self._lock:
             for pod, container in targets:

@@ -179,9 +179,9 @@ class Reporter:
             for host in hosts:
                 key = ("RelayHost", host.resource)
                 found = told.get(host.transport)
-                if plan is None or found is None or found == self._seen.get(key):
+                if plan is None or found is None:
                     continue
-                self._seen[key] = found
+                self._seen[key] = found  # told again and again, since what comes soon after another one waits
                 resource = self._informers.get(key[0], Key(self._key.namespace, host.resource))
                 if resource is not None and self._members.get(key) == (resource.uid, resource.generation):
                     self._put(self._due_again(key, resource, resource, plan.verdicts[key]))

@@ -219,39 +219,44 @@ def _facts(resource: Resource, _verdict: Verdict, platform: Platform) -> dict[st
     return {"endpoint": host.endpoint, "senderCount": len(host.senders)} if host is not None else {}
 
 
-def _observed(resource: Resource, seen: Any | None) -> Observed:  # noqa: ANN401 -- each kind is told its own
+def _observed(resource: Resource, seen: Any | None, now: datetime) -> Observed:  # noqa: ANN401 -- each kind is told its own
     """Tell of the last deliveries; what is known already stays until there is something to add."""
     kept = {field: resource.status[field] for field in _OUTCOMES.values() if resource.status.get(field)}
     if not isinstance(seen, Deliveries):
         return Observed(kept)
-    last = {outcome: one for outcome in _OUTCOMES if (one := getattr(seen, outcome)) is not None}
-    told = kept | {_OUTCOMES[outcome]: _entry(kept.get(_OUTCOMES[outcome], {}), one) for outcome, one in last.items()}
+    since = (
+        datetime.fromisoformat(resource.created).timestamp() if resource.created else 0
+    )  # it may have had a namesake
+    told_of = ((outcome, getattr(seen, outcome)) for outcome in _OUTCOMES)
+    last = {outcome: one for outcome, one in told_of if one is not None and one.at >= since}
+    fields = {outcome: _entry(kept.get(_OUTCOMES[outcome], {}), one, now) for outcome, one in last.items()}
+    told = kept | {_OUTCOMES[outcome]: entry for outcome, entry in fields.items()}
     if not last:
         return Observed(told)
     outcome = max(last, key=lambda name: (last[name].at, list(_OUTCOMES).index(name)))
-    return Observed(told, "Delivering", *_condition(outcome, last[outcome]))
+    return Observed(told, "Delivering", *_condition(outcome, fields[outcome]["code"], fields[outcome]["message"]))
 
 
-def _entry(old: Mapping[str, str], new: Delivery) -> dict[str, str]:
+def _entry(old: Mapping[str, str], new: Delivery, now: datetime) -> dict[str, str]:
     """Write an outcome; one that says the same is written anew when the time in it is old."""
     told = {"time": f"{datetime.fromtimestamp(new.at, UTC):%Y-%m-%dT%H:%M:%SZ}", "code": new.code, "message": new.text}
     if not old.get("time"):
         return told
     same = (old.get("code"), old.get("message")) == (new.code, new.text) or new.code.startswith("2.")
-    passed = new.at - datetime.fromisoformat(old["time"]).timestamp()
+    passed = now.timestamp() - datetime.fromisoformat(old["time"]).timestamp()
     return dict(old) if passed < (_RENEWED if same else _PAUSE) else told
 
 
-def _condition(outcome: str, last: Delivery) -> tuple[bool, Reason, str]:
+def _condition(outcome: str, code: str, text: str) -> tuple[bool, Reason, str]:
     if outcome == "accepted":
         return True, Reason.DELIVERED, "The relay host accepted the last message."
-    said = f"{last.code} {last.text}"
+    said = f"{code} {text}"
     if outcome == "refused":
         return False, Reason.DELIVERY_REFUSED, f"The last message was refused and has gone back to its sender: {said}"
-    if last.text.startswith("SASL authentication failed"):
+    if text.startswith("SASL authentication failed"):
         cure = "correct the login in spec.credentialsSecret"
         return False, Reason.AUTHENTICATION_FAILED, f"The relay host takes no login, so mail waits; {cure}: {said}"
-    if last.code in {"4.7.4", "4.7.5"}:
+    if code in {"4.7.4", "4.7.5"}:
         cure = "look at its certificate, and at spec.tls and spec.caSecret"
         return False, Reason.TLS_FAILED, f"There is no TLS as spec.tls demands it, so mail waits; {cure}: {said}"
     return False, Reason.DELIVERY_DEFERRED, f"The last message waits and will be tried again: {said}"

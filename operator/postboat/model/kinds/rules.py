@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class Observed:
     message: str = ""
 
 
-def _nothing_observed(_resource: Resource, _seen: Any | None) -> Observed:  # noqa: ANN401 -- each kind is told its own
+def _nothing_observed(_resource: Resource, _seen: Any | None, _now: datetime) -> Observed:  # noqa: ANN401 -- each kind is told its own
     return Observed()
 
 
@@ -75,7 +76,7 @@ class KindRules:
     """Names of all Secrets that the decision about an object may read, whether they exist or not."""
     facts: Callable[[Resource, Verdict, Platform], Mapping[str, Any]] = _no_facts
     """The fields of the status beyond the common ones, of an object that has an effect."""
-    observed: Callable[[Resource, Any | None], Observed] = _nothing_observed
+    observed: Callable[[Resource, Any | None, datetime], Observed] = _nothing_observed
     """What the status tells of what the pods have seen; None while they have told nothing."""
     observed_conditions: tuple[str, ...] = ()
     """The conditions that `observed` may give."""
