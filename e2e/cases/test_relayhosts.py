@@ -149,6 +149,17 @@ def came(provider: Provider, message: EmailMessage) -> Received:
     return found[0]
 
 
+def until_one(arrived: Callable[[EmailMessage], object], sending: Callable[[], EmailMessage], every: float = 1) -> None:
+    """Send messages until one of them has arrived there: a change is in force."""
+    sent: list[EmailMessage] = []
+
+    def look() -> bool:
+        sent.append(sending())
+        return any(arrived(one) for one in sent)
+
+    eventually(look, "a message arrives there", every=every)
+
+
 @pytest.mark.row("R7")
 def test_each_sender_leaves_by_its_own_relay_host(
     platform: Platform, providers: Providers, elsewhere: Peer, alice: Account
@@ -211,9 +222,7 @@ def test_all_other_mail_leaves_by_the_default(
         ours = send(alice, "alice@example.test", "bob@example.org")
         wait_for_message(bob, ours["Message-ID"])
         assert not beta.got(ours)
-    eventually(
-        lambda: received(elsewhere, send(alice, "alice@example.test", to)), "mail leaves straight again", every=1
-    )
+    until_one(lambda one: received(elsewhere, one), partial(send, alice, "alice@example.test", to))
     for user in (away, busy.user):
         platform.remove_mailbox(user)
 
@@ -407,9 +416,7 @@ def test_two_relay_hosts_for_one_sender(
             assert "spec.senders[0]" in verdict(platform, "RelayHost", "second", "Conflict")
             assert "spec.default" in verdict(platform, "RelayHost", "third", "Conflict")
             to = elsewhere.recipient(ANYWHERE)
-            eventually(
-                lambda: providers.beta.got(send(alice, "two@example.test", to)), "the second is in force", every=1
-            )
+            until_one(providers.beta.got, partial(send, alice, "two@example.test", to))
             assert came(providers.alpha, send(alice, "one@example.test", to)).login == "news"
             assert came(providers.alpha, send(alice, "three@example.test", to)).login == "news"
 
@@ -459,22 +466,20 @@ def test_every_message_arrives_once_while_the_default_comes_and_goes(
     platform: Platform, providers: Providers, alice: Account, elsewhere: Peer
 ) -> None:
     """The way of a message may go while it is on it; it is tried on the other one then."""
-    to, sent = elsewhere.recipient(ANYWHERE), []
+    to = elsewhere.recipient(ANYWHERE)
+    sent: list[EmailMessage] = []
     objects = providers.relay("rest", providers.beta, "all", default=True)
     with alice.submission() as session:
 
-        def stream(until: Callable[[], object]) -> None:
-            def look() -> object:
-                sent.append(letter("alice@example.test", to))
-                assert not session.send_message(sent[-1])
-                return until()
-
-            eventually(look, "the change is in force", every=0.05)
+        def submitted() -> EmailMessage:
+            sent.append(letter("alice@example.test", to))
+            assert not session.send_message(sent[-1])
+            return sent[-1]
 
         for _ in range(2):
             with present(platform, *objects, ready=False):
-                stream(lambda: providers.beta.got(sent[-1]))
-            stream(lambda: received(elsewhere, sent[-1]))
+                until_one(providers.beta.got, submitted, every=0.05)
+            until_one(lambda one: received(elsewhere, one), submitted, every=0.05)
     for message in sent:
         ways = partial(lambda one: [*received(elsewhere, one), *providers.beta.got(one)], message)
         eventually(ways, "the message arrives", timeout=QUEUED)
