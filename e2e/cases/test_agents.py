@@ -194,7 +194,13 @@ def test_processes_that_were_stopped_go_on(platform: Platform, alice: Account, c
     assert victims
     for process in victims:
         os.kill(process.pid, signal.SIGSTOP)
-    eventually(lambda: not any(stopped(one.pid) for one in victims), "all go on", timeout=60)
+
+    def all_go_on() -> bool:
+        still = [one for one in victims if stopped(one.pid)]
+        assert not still, still
+        return True
+
+    eventually(all_go_on, "all go on", timeout=60)
     mail_goes_round(platform, alice)
     pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
     assert [state["restartCount"] for state in container_statuses(pod)] == restarts
