@@ -123,7 +123,7 @@ def test_a_reference_that_leads_nowhere_is_named_and_harms_nothing_else(platform
         }
         platform.kube.patch(GROUP, "Mailbox", platform.namespace, "owned", {"spec": {"owners": owners[1:]}})
         said = verdict(platform, "Mailbox", "owned", "Invalid")
-        assert said.startswith("spec.owners[0].name: Mailbox shelf is public and can own nothing"), said
+        assert said.startswith("spec.owners[0].name: Mailbox shelf is public and cannot own mail"), said
         platform.kube.patch(GROUP, "Mailbox", platform.namespace, "owned", {"spec": {"owners": owners[2:]}})
         verdict(platform, "Mailbox", "owned", "Accepted")
 

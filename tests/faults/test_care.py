@@ -121,7 +121,7 @@ def test_a_key_that_cannot_be_made_is_told_and_holds_up_nothing_else(platform: P
             word = "field is immutable"
         case _:
             platform.client.create(SECRET, {"apiVersion": "v1", "kind": "Secret", "metadata": meta})
-            word = "not of postboat"
+            word = "not managed by postboat"
     platform.put("MailDomain", name)
     eventually(lambda: _told(platform, name)[:2] == ("False", "KeysMissing"))
     assert word in _told(platform, name)[2]

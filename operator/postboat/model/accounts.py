@@ -121,7 +121,7 @@ def _bound(user: str, domain: str) -> str | Verdict:
         return found
     name = names.domain(domain)
     if name is None or names.reserved(name):
-        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain")
+        return Verdict(Reason.INVALID, "the domain is not a valid DNS name", "spec.domain")
     message = f"the address is longer than the {names.LONGEST_USER} characters that the name of a user may have"
     return Verdict(Reason.INVALID, message, "spec.domain")
 

@@ -56,7 +56,7 @@ def claimed(resource: Resource, server: str, servers: tuple[str, ...]) -> Claim 
     local = _local_part(spec.local_part or resource.name, written=spec.local_part or "")
     domain = names.domain(spec.domain) if spec.domain is not None else ""
     if domain is None:
-        return Verdict(Reason.INVALID, "the domain has no form in the DNS", "spec.domain")
+        return Verdict(Reason.INVALID, "the domain is not a valid DNS name", "spec.domain")
     return local if isinstance(local, Verdict) else (local, domain)
 
 

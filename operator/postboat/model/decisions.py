@@ -120,7 +120,7 @@ def _claims(
             claims.routes[domain] = route
         elif domain in holders:
             what = f"{name}@{domain}" if domain else "its name in every domain"
-            claims.refused.append(f"MailAddress {address.resource} claims {what}, in vain.")
+            claims.refused.append(f"MailAddress {address.resource} also has {what}, but is refused.")
     return claims
 
 
@@ -138,7 +138,7 @@ def _taken(rival: Node, domains: Iterable[str], reading: Reading) -> Iterator[st
 def _told(found: Iterable[str]) -> str:
     taken = tuple(found)
     more = f" and {len(taken) - _NAMED} more" if len(taken) > _NAMED else ""
-    return f"Mail to {', '.join(taken[:_NAMED])}{more} goes elsewhere." if taken else ""
+    return f"Mail to {', '.join(taken[:_NAMED])}{more} is not delivered to this Mailbox." if taken else ""
 
 
 def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | None]:
@@ -199,7 +199,7 @@ def _postmaster(destination: Destination, route: Route, reading: Reading) -> Ver
     if route.targets:
         return None
     found = resolved(destination, reading)
-    message = found.message if isinstance(found, Unknown) else "it leads to nobody"
+    message = found.message if isinstance(found, Unknown) else "it has no destination"
     field = "mailbox" if destination.mailbox else "address"
     return Verdict(
         Reason.UNKNOWN_MAILBOX,
@@ -215,8 +215,8 @@ def _nobody(ends: bool, fault: Verdict | None, path: str) -> Verdict:  # noqa: F
         return Verdict(Reason.TOO_LARGE, message, path)
     if fault is not None:
         message = fault.message.partition(": ")[0]
-        return Verdict(fault.reason, f"{message}, and nobody else gets mail: it is refused", fault.path)
-    return Verdict(Reason.UNKNOWN_MAILBOX, "it leads to nobody: mail to it is refused", path)
+        return Verdict(fault.reason, f"{message}, and there is no other destination: mail to it is refused", fault.path)
+    return Verdict(Reason.UNKNOWN_MAILBOX, "it has no destination: mail to it is refused", path)
 
 
 def _route(

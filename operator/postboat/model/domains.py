@@ -96,7 +96,7 @@ def _judge(
         return DELETING, None, Signing()
     name = names.domain(spec.domain or resource.name)
     if name is None or names.reserved(name):
-        return Verdict(Reason.INVALID, "the domain can have no form in the DNS", "spec.domain"), None, Signing()
+        return Verdict(Reason.INVALID, "the domain is not a valid DNS name", "spec.domain"), None, Signing()
     if name in owners:
         message = f"domain {name} belongs to the older MailDomain {owners[name]}"
         return Verdict(Reason.CONFLICT, message, "spec.domain"), None, Signing()

@@ -55,7 +55,7 @@ def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdic
         if owner is None:
             fault = fault or _unknown(name, path)
         elif owner.type is MailboxType.PUBLIC:
-            message = f"Mailbox {name} is public and can own nothing: name a Group or a User"
+            message = f"Mailbox {name} is public and cannot own mail: name a Group or a User"
             fault = fault or Verdict(Reason.INVALID, message, path, effective=True)
         else:
             owners.append(Owner(owner.user, owner.type is MailboxType.GROUP, rights))
@@ -76,7 +76,7 @@ def creators_fault(reading: Reading) -> Verdict | None:
         if creator is None:
             return _unknown(name, path)
         if creator.type is MailboxType.PUBLIC:
-            message = f"Mailbox {name} is public and can make nothing: name a Group or a User"
+            message = f"Mailbox {name} is public and cannot create folders: name a Group or a User"
             return Verdict(Reason.INVALID, message, path, effective=True)
     return None
 

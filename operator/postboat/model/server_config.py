@@ -106,7 +106,7 @@ def _master_password(
     place = replace(_MASTER_PLACE, servers=(name,))
     password = referenced_password(reference, names.MASTER_USER, secrets, key, place)
     if isinstance(password, str) and ":" in password:
-        return Verdict(Reason.INVALID_SECRET, "the hash of the master user holds a colon", _MASTER_PLACE.path)
+        return Verdict(Reason.INVALID_SECRET, "the hash of the master user contains a colon", _MASTER_PLACE.path)
     return password
 
 

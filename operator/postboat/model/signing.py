@@ -98,7 +98,7 @@ def settle(domain: str, resource: Resource, secrets: Mapping[str, SecretContent]
     if content or (spec.dkim is not None and spec.dkim.secret_name):
         lack = _lack(secret, name, chosen)
         return Signing(fault=_fault(lack.reason, f"{lack.message}; until then mail is not signed"))
-    refused = f" and could not be made: {secret.refused}" if secret is not None and secret.refused else " yet"
+    refused = f" and it could not be created: {secret.refused}" if secret is not None and secret.refused else " yet"
     message = f"there is no {chosen}.key in Secret {name}{refused}; until then mail is not signed"
     wanted = Wanted(WantedKind.DKIM, name, selector=chosen)
     return Signing(fault=_fault(Reason.KEYS_MISSING, message), wanted=(wanted,))

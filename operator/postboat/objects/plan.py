@@ -195,7 +195,7 @@ def _with_claims(resolution: Resolution, platform: Platform, kept: Mapping[str, 
     if not stuck or not verdict.accepted:
         return resolution.verdicts
     names = ", ".join(sorted(component.name for component in stuck))
-    message = f"The volumes of {names} exist already and keep their size and class."
+    message = f"The volumes of {names} exist already; their size and storage class cannot be changed."
     return resolution.verdicts.succeeded([(key, Verdict(Reason.IMMUTABLE, message, "spec", effective=True))])
 
 

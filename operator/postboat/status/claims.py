@@ -33,7 +33,7 @@ def condition(workloads: Iterable[Workload]) -> Condition | None:
     if not told:
         message = "Every claim has its pod, or is to have it."
         return Condition(TYPE, holds=True, reason=Reason.CLAIMS_SERVED, message=message)
-    message = f"Claims whose pods are gone: {'; '.join(told)}."
+    message = f"PersistentVolumeClaims without a pod: {'; '.join(told)}."
     return Condition(TYPE, holds=False, reason=Reason.CLAIM_WITHOUT_POD, message=message)
 
 

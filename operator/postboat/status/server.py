@@ -123,7 +123,7 @@ def _waiting(workloads: list[Workload]) -> Condition:
         f"{workload.name} {workload.ready}/{workload.desired}" + (f" ({workload.trouble})" if workload.trouble else "")
         for workload in sorted(workloads, key=lambda workload: not workload.trouble)
     ]
-    message = f"Pods that do not serve yet: {', '.join(told) or 'all'}."
+    message = f"Pods that are not ready: {', '.join(told) or 'all'}."
     return Condition("WorkloadsReady", holds=False, reason=Reason.WORKLOADS_NOT_READY, message=message)
 
 

@@ -55,12 +55,12 @@ def condition(volumes: Iterable[Volume]) -> Condition | None:
         return None
     bad = [volume for volume in known if volume.level]
     if not bad:
-        message = f"None of {len(known)} volumes is filled to {_FILLING} %."
+        message = f"All {len(known)} volumes are filled to less than {_FILLING} %."
         return Condition("StorageAvailable", holds=True, reason=Reason.STORAGE_AVAILABLE, message=message)
     reason, words = {
         Level.FILLING: (Reason.STORAGE_FILLING, "Volumes fill up"),
         Level.NEARLY_FULL: (Reason.STORAGE_NEARLY_FULL, "Volumes are nearly full"),
-        Level.FULL: (Reason.STORAGE_FULL, "Volumes are full, and mail waits or is deferred"),
+        Level.FULL: (Reason.STORAGE_FULL, "Volumes are full, and mail is deferred"),
     }[bad[0].level]
     named = "; ".join(volume.words for volume in bad[:_MOST_NAMED]) + (" ..." if len(bad) > _MOST_NAMED else "")
     message = f"{words}: {named}. Grow the claim, or make room."

@@ -104,11 +104,11 @@ def apply(execution: PlanApplier, *touched: tuple[str, str], lacking: str = "") 
 def test_the_words_name_some_and_count_the_others(stage: Stage, execution: PlanApplier) -> None:
     refs = [("Secret", f"mail-directory-{number:02d}") for number in range(8)]
     stage.refuse(*refs, waiting={("StatefulSet", "mail-smtp"): refs[0]})
-    told = apply(execution, lacking="Secret d-dkim could not be made: no")
+    told = apply(execution, lacking="Secret d-dkim could not be created: no")
     first = ", ".join(f"Secret/mail-directory-0{number} (PATCH: 403 Forbidden)" for number in range(5))
     assert told == (
         f"8 objects could not be written: {first} and 3 more; StatefulSet/mail-smtp must wait; "
-        "Secret d-dkim could not be made: no"
+        "Secret d-dkim could not be created: no"
     )
 
 

@@ -79,7 +79,7 @@ class Alarm:
             return ""
         self._said = True
         return (
-            f"The operator uses {now.used >> 20} MiB of the {now.limit >> 20} MiB that it may, and is killed when it "
+            f"The operator uses {now.used >> 20} MiB of the {now.limit >> 20} MiB of its limit, and is killed when it "
             "needs more: raise resources.limits.memory in the values of the operator's chart."
         )
 

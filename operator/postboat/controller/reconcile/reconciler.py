@@ -370,7 +370,7 @@ class MailServerReconciler:
         """Tell of keys and certificates that were replaced: what others have trusted may be another one now."""
         if not renewal.entries:
             return
-        note = f"Secret {wanted.name}: made anew {', '.join(renewal.entries)} ({wanted.why})."
+        note = f"Secret {wanted.name}: renewed {', '.join(renewal.entries)} ({wanted.why})."
         if renewal.abrupt:
             note += " Nobody has trusted the new authority before: connections may fail until all have its certificate."
         reason = "AuthorityReplaced" if renewal.abrupt else "KeysRenewed"
@@ -393,7 +393,7 @@ class MailServerReconciler:
         self._touched |= self._planner.take_touched()
         touched = {key: self._cache.resources.get(key) for key in self._touched}
         lacking = "; ".join(
-            f"Secret {name} could not be made: {why[:LONGEST]}" for name, why in sorted(self._unmade.items())[:FEW]
+            f"Secret {name} could not be created: {why[:LONGEST]}" for name, why in sorted(self._unmade.items())[:FEW]
         )
         self.monitor.follow(decided.plan.platform, (name for kind, name in self._touched if kind == "Mailbox"))
         server = self._cache.resources["MailServer", self.key.name]
