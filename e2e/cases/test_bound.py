@@ -11,9 +11,8 @@ import json
 import poplib
 import secrets
 import smtplib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from email.utils import parseaddr
 from typing import Any
 
@@ -26,12 +25,12 @@ from e2e import folders
 from e2e.clients import SECONDS, Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, eventually
 from e2e.managesieve import ManageSieve, RefusedError, active_script
-from e2e.platform import Platform, manifest, password_secret
+from e2e.namesakes import HERE, THERE, named, namesakes
+from e2e.platform import Platform, manifest
 from e2e.post import SENDER, address, answer, copies, older, post, present, verdict
+from e2e.processes import frozen_agent
 from e2e.remains import FINALIZER, folder_there, mailbox, orphan, usage
 from e2e.world.peer import Peer
-
-HERE, THERE = "example.test", "example.org"
 
 
 def unfit(call: Callable[[], object]) -> bool:
@@ -46,52 +45,6 @@ def unfit(call: Callable[[], object]) -> bool:
 def refused(account: Account) -> bool:
     """Whether both edges refuse a login: once each, since who fails is made to wait."""
     return unfit(logins(account)["imap"]) and unfit(logins(account)["smtp"])
-
-
-def named(platform: Platform, name: str, username: str, domain: str, **spec: Any) -> Account:  # noqa: ANN401
-    """A new mailbox in one domain, in force, with a new password."""
-    password = secrets.token_urlsafe(12)
-    platform.kube.apply(password_secret(platform.namespace, f"{name}-password", {"password": password}))
-    platform.kube.apply(platform.mailbox(name, username=username, domain=domain, **spec))
-    platform.kube.wait_condition("Mailbox", platform.namespace, name, "Ready", timeout=90)
-    return platform.account(f"{username}@{domain}", password)
-
-
-@dataclass(frozen=True)
-class Namesakes:
-    """Three people of one name: `general` in all domains, `here` in example.test, `there` in example.org."""
-
-    platform: Platform
-    name: str
-    third: str
-    """A domain in which nobody else has the name."""
-    general: Account
-    here: Account
-    there: Account
-
-    @property
-    def all(self) -> Mapping[str, Account]:
-        """Each of them by the address that nobody else has."""
-        return {f"{self.name}@{self.third}": self.general, self.here.user: self.here, self.there.user: self.there}
-
-
-@contextmanager
-def namesakes(platform: Platform, **spec: Any) -> Iterator[Namesakes]:  # noqa: ANN401
-    """Three of a name for as long as the block lasts; `spec` is what their Mailboxes say besides."""
-    token = secrets.token_hex(3)
-    name, third = f"info-{token}", f"third-{token}.test"
-    with present(platform, manifest("MailDomain", platform.namespace, third, {"delivery": "Local"})):
-        people = Namesakes(
-            platform,
-            name,
-            third,
-            platform.add_mailbox(name, **spec),
-            named(platform, f"{name}.here", name, HERE, **spec),
-            named(platform, f"{name}.there", name, THERE, **spec),
-        )
-        yield people
-        for one in (name, f"{name}.here", f"{name}.there"):
-            platform.remove_mailbox(one)
 
 
 @pytest.mark.row("M15")
@@ -342,6 +295,27 @@ def test_who_is_deleted_is_the_only_one_whose_sessions_end_and_whose_mail_goes(p
         assert copies(platform, after) == {people.name: 1}
         assert not unfit(logins(replace(people.general, user=people.here.user))["imap"])
         assert unfit(logins(people.here)["imap"])
+
+
+@pytest.mark.row("M15")
+@pytest.mark.row("M14")
+def test_nobody_has_the_address_while_its_mail_is_being_erased(platform: Platform) -> None:
+    with namesakes(platform, reclaimPolicy="Delete") as people:
+        name = f"{people.name}.here"
+        wait_for_message(people.here, post(platform, people.here.user)["Message-ID"])
+        eventually(lambda: FINALIZER in mailbox(platform, name)["metadata"].get("finalizers", []), "the finalizer")
+        (store,) = platform.kube.pods(platform.namespace, "store", platform.name)
+        with frozen_agent(store, "dovecot"):  # it is what erases; Dovecot goes on
+            platform.kube.delete(GROUP, "Mailbox", platform.namespace, name)
+            eventually(lambda: platform.answer(people.here.user) != 250, "no mail is taken for the address")
+            assert mailbox(platform, name)["metadata"]["deletionTimestamp"], "its mail has not been erased"
+            for password in (people.here.password, people.general.password):
+                assert refused(replace(people.here, password=password))
+            assert not unfit(logins(people.there)["imap"])
+            assert folder_there(platform, people.here.user)
+        eventually(lambda: platform.kube.get(GROUP, "Mailbox", platform.namespace, name) is None, "it goes", timeout=60)
+        assert not folder_there(platform, people.here.user)
+        platform.kube.wait_condition("MailServer", platform.namespace, platform.name, "Ready")
 
 
 def post_if_taken(platform: Platform, recipient: str) -> Any:  # noqa: ANN401

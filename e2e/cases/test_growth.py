@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -17,9 +17,10 @@ from imapclient import IMAPClient
 from e2e.cases.test_quota import FULL, fill, quota, refusal, subjects
 from e2e.clients import Account, letter, rcpt, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Object, eventually
+from e2e.namesakes import namesakes
 from e2e.operator import Operator
 from e2e.platform import Platform
-from e2e.post import drained
+from e2e.post import copies, drained, post
 from e2e.processes import container_processes, frozen, frozen_agent
 from e2e.remains import erase, freed, orphans, store_of, stores
 from postboat.model import names
@@ -106,6 +107,28 @@ def test_growth_restarts_nothing_and_moves_nobody(grown: Growth, alice: Account)
     assert {name: uid for name, uid in after.items() if name in grown.pods_before} == grown.pods_before
     assert len(after) == len(grown.pods_before) + 5
     wait_for_message(alice, grown.message_id)
+
+
+@pytest.mark.row("B8")
+@pytest.mark.row("M15")
+def test_namesakes_have_their_mail_on_whatever_store_each_of_them_lives(grown: Growth) -> None:
+    with ExitStack() as tries:
+        for _ in range(20):
+            people = tries.enter_context(namesakes(grown.platform, reclaimPolicy="Delete"))
+            names_of = (people.name, f"{people.name}.here", f"{people.name}.there")
+            places = [store_of(grown.platform, name) for name in names_of]
+            if len(set(places)) > 1 and places[1]:
+                break
+        else:
+            pytest.fail("twenty times people of one name live on one store, or those of one domain on the first")
+        for recipient, account in people.all.items():
+            message = post(grown.platform, recipient)
+            assert copies(grown.platform, message) == {account.user: 1}
+            wait_for_message(account, message["Message-ID"])
+            wait_for_message(replace(account, user=recipient), message["Message-ID"])
+            with account.imap() as session:
+                session.select_folder("INBOX", readonly=True)
+                assert len(session.search(["ALL"])) == 1
 
 
 @pytest.mark.row("B8")

@@ -23,6 +23,7 @@ from e2e.cases.test_quota import fill
 from e2e.clients import Account, letter, rcpt, wait_for_message
 from e2e.kube import GROUP, eventually
 from e2e.managesieve import ManageSieve, RefusedError
+from e2e.namesakes import namesakes
 from e2e.platform import Platform, manifest, password_secret
 from e2e.post import post, present
 from e2e.world import World
@@ -124,6 +125,27 @@ def test_the_master_user_opens_any_mailbox(platform: Platform, settings: Setting
     )
     assert not re.search(r"user=<bob>,master=<root>", logs(platform, "imap"))
     platform.remove_mailbox(account.user)
+
+
+@pytest.mark.row("M15")
+@pytest.mark.row("M9")
+def test_the_master_user_opens_the_mailbox_of_that_address_and_no_namesake(
+    platform: Platform, settings: Settings
+) -> None:
+    with namesakes(platform) as people:
+        for address, account in people.all.items():
+            message = letter("stranger@outside.test", address)
+            with platform.smtp() as session:
+                session.send_message(message)
+            wait_for_message(account, message["Message-ID"])
+            with plain_login(settings.as_user(replace(account, user=address))) as imap:
+                imap.select_folder("INBOX", readonly=True)
+                found = imap.search(["ALL"])
+                assert len(found) == 1, address
+                assert imap.search(["HEADER", "MESSAGE-ID", message["Message-ID"].strip("<>")]) == found, address
+        for password in (people.here.password, people.general.password):
+            with pytest.raises(LoginError):
+                plain_login(replace(people.here, user=f"{people.here.user}*root", password=password))
 
 
 @pytest.mark.row("M1")

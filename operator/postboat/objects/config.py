@@ -20,7 +20,6 @@ LAYOUT: Final = sha256(
 """Tells two versions apart that do not keep the same tables with the same columns."""
 MOST_BYTES: Final = 1 << 20
 """What the values of a Secret may have together (`MaxSecretSize` of Kubernetes)."""
-NEARLY_FULL: Final = 0.8
 _COMPONENT = {"smtp-edge": "smtp"}
 
 
@@ -56,17 +55,6 @@ class Filling:
 
     shard: int = 0
     used: int = 0
-
-    @property
-    def warning(self) -> str:
-        """Give what to say where the shard is nearly as large as a Secret can be; mostly nothing."""
-        if self.used <= NEARLY_FULL * MOST_BYTES:
-            return ""
-        return (
-            f"Directory shard {self.shard:02d} has {self.used >> 10} KiB of the {MOST_BYTES >> 10} KiB that fit into "
-            "a Secret; what no longer fits will be refused. Each address has a row for each domain: move domains and "
-            "their mailboxes to another MailServer."
-        )
 
 
 def filling(files: Files) -> Filling:

@@ -16,7 +16,7 @@ from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
-from postboat.status import agents, claims, conditions, storage, volumes
+from postboat.status import agents, claims, conditions, directory, storage, volumes
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment, Observation, Workload
 from postboat.status.report import statement, unless_equal
@@ -41,10 +41,11 @@ def report_server(
     pending = agents.waiting(seen.workloads, resource.generation)
     ready = _ready(accepted, synced, workloads, *full, in_force=seen.in_force and verdict.effective, pending=pending)
     site = (_trusted(platform, plan.certificate, moment.now), *_addresses(platform)) if platform is not None else ()
+    fits = directory.condition(plan.files) if plan.files is not None else conditions.kept(before, directory.TYPE)
     counts = asdict(plan.counts)
     status = statement(
         resource,
-        (accepted, synced, workloads, ready, *site, *_known(stored), *_known(served), *_known(present)),
+        (accepted, synced, workloads, ready, *site, *_known(stored), *_known(served), *_known(present), *_known(fits)),
         moment,
     )
     status |= {"counts": counts}

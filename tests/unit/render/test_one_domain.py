@@ -285,7 +285,10 @@ def test_an_address_in_the_same_domain_gives_way_and_both_say_so() -> None:
     found = resolved(GENERAL, bound("here"), rival, *DOMAINS)
     assert verdict(found, "MailAddress", "rival")[:2] == (Reason.CONFLICT, "spec.localPart")
     assert "MailAddress rival also has info@a.example, but is refused." in found.verdicts["Mailbox", "here"].message
-    assert "Mail to info@a.example (Mailbox here) is not delivered to this Mailbox." in found.verdicts["Mailbox", "info"].message
+    assert (
+        "Mail to info@a.example (Mailbox here) is not delivered to this Mailbox."
+        in found.verdicts["Mailbox", "info"].message
+    )
     off = resolved(GENERAL, bound("here", address="Disabled"), rival, *DOMAINS)
     assert off.verdicts["MailAddress", "rival"].accepted
 

@@ -73,7 +73,8 @@ def make(client: Client, server: Resource, wanted: Wanted) -> Renewal:
     if (raw["metadata"].get("labels") or {}).get(MANAGED) != "postboat":
         lacks = ", ".join(sorted(missing))
         raise ExpectedError(
-            f"Secret {wanted.name} exists and is not managed by postboat, which changes only its own Secrets: add {lacks}"
+            f"Secret {wanted.name} exists and is not managed by postboat, which changes its own Secrets only:"
+            f" add {lacks}"
         )
     meta = {"resourceVersion": raw["metadata"]["resourceVersion"], "uid": raw["metadata"]["uid"]}
     try:

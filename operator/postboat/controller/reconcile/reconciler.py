@@ -102,7 +102,6 @@ class MailServerReconciler:
         self._fed: frozenset[str] | None = None
         self._touched: set[ObjectKey] = set()
         self._unmade: dict[str, str] = {}
-        self._filling_told = False
         self._standing = Standing()
         self._standing_due = True
         self._reporter = Reporter(
@@ -377,18 +376,6 @@ class MailServerReconciler:
         about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
         self._means.events.tell(Notice(*about, not renewal.abrupt, reason, note, server.generation))
 
-    def _tell_filling(self, decided: Decided, server: Resource) -> None:
-        """Tell once that the directory becomes too large, before anything is refused because of it."""
-        if decided.plan.files is None:
-            return
-        found = filling(decided.plan.files)
-        telemetry.LARGEST_SHARD.labels(*self.key).set(found.used)
-        if found.warning and not self._filling_told:
-            about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
-            note = found.warning
-            self._means.events.tell(Notice(*about, False, "DirectoryNearlyFull", note, server.generation))  # noqa: FBT003
-        self._filling_told = bool(found.warning)
-
     def _apply(self, decided: Decided) -> None:
         self._touched |= self._planner.take_touched()
         touched = {key: self._cache.resources.get(key) for key in self._touched}
@@ -399,6 +386,7 @@ class MailServerReconciler:
         server = self._cache.resources["MailServer", self.key.name]
         fault = self._plan_applier.apply(decided, server, touched, lacking)
         self._touched = set()
-        self._tell_filling(decided, server)
+        if decided.plan.files is not None:
+            telemetry.LARGEST_SHARD.labels(*self.key).set(filling(decided.plan.files).used)
         if fault:
             raise ExpectedError(fault)
