@@ -1,4 +1,4 @@
-"""The Kubernetes side: reading, writing and watching what the cluster holds.
+"""Access to the API server and to the agents in the mail pods: read, write, watch, ask.
 
-Nothing here decides what a mail platform is; this layer moves objects and reports facts.
+Nothing here decides what a mail platform is. This layer moves objects and reports facts.
 """

@@ -1,6 +1,6 @@
-"""Brings the objects of a plan into the cluster, and takes away what a plan no longer has.
+"""Applies the objects of a plan, and prunes those that the plan no longer has.
 
-What is known to be equal is not sent, so a platform at rest costs no request; what somebody else changed is sent again.
+An object that is known to be equal is not sent, so a platform at rest costs no request. Drift is reverted.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 APPLIERS = 12
+"""Objects that are applied at the same time, over all MailServers."""
 _LABEL = dict([SELECTOR.split("=", 1)])
 WATCH_LAG = 30.0
 """Seconds for which an object that was just applied may be missing from the watch."""
@@ -46,48 +47,56 @@ WATCH_LAG = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was sent for an object, and what the object looked like right after."""
+    """What was sent for an object, and the result of that apply."""
 
     digest: str
+    """Digest of the body that was sent (`KubeObject.digest`)."""
     uid: str
     version: str
+    """`metadata.resourceVersion` of the result."""
     fingerprint: str
+    """`children.fingerprint` of its managed fields."""
     at: float
+    """When, in seconds of the monotonic clock."""
     shard: str = ""
+    """The note of a directory shard (`objects.config.note_of`); "" for all other objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The MailServer that children belong to, and the names of Secrets that stay even without the label for that.
-
-    `keys` are the names of those that hold the platform's own keys: no plan has them, but the MailServer owns them.
-    """
+    """The MailServer that children belong to."""
 
     namespace: str
     instance: str
+    """Name of the MailServer."""
     uid: str
+    """Uid of the MailServer."""
     spared: frozenset[str] = frozenset()
+    """Names of Secrets that are never pruned, even without the label `postboat.dev/keep`."""
     keys: frozenset[str] = frozenset()
+    """Names of the Secrets with the platform's own keys: no plan has them, but the MailServer owns them."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What one round did."""
+    """The result of one round of apply or prune."""
 
     applied: list[str] = field(default_factory=list)
+    """`KIND/NAME` of what was written."""
     pruned: list[str] = field(default_factory=list)
+    """`KIND/NAME` of what was deleted."""
     failures: dict[Ref, Exception] = field(default_factory=dict)
-    """What was refused, in the order of the plan."""
+    """The error of each object that could not be written, in the order of the plan."""
     waiting: dict[Ref, Ref] = field(default_factory=dict)
-    """What was not sent, and the object that it waits for."""
+    """Each object that was not sent, with the object that it waits for."""
     unwritten: dict[Ref, Standing] = field(default_factory=dict)
-    """What the cluster has of all of these."""
+    """What the cluster has of each object in `failures` and `waiting`."""
     stopped: bool = False
-    """The rest was not tried, since the server would take none of it."""
+    """Whether the round ended early, since the server would have refused all other objects too."""
 
 
 class Applier:
-    """Applies and prunes the children of all MailServers."""
+    """Applies and prunes the children of all MailServers; safe to use from many threads."""
 
     def __init__(self, client: Client, children: Children) -> None:
         self._client = client
@@ -98,19 +107,27 @@ class Applier:
         self._pool = ThreadPoolExecutor(APPLIERS, thread_name_prefix="apply")
 
     def stop(self) -> None:
-        """Let no further write begin."""
+        """Start no further write."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def forget(self) -> None:
-        """Trust nothing remembered: another process may have written meanwhile."""
+        """Forget what was applied, since another process may have written meanwhile; everything is sent again."""
         with self._lock:
             self._applied.clear()
 
     def apply(self, objects: Sequence[KubeObject], before: Outcome | None = None) -> Outcome:
-        """Send what differs, in the order given; neighbours of one kind go side by side.
+        """Apply the objects that differ, in the given order; neighbours of one kind are applied in parallel.
 
-        `before` is the outcome for earlier objects of the same round, which is gone on with. What is refused holds up
-        only what needs it, but a server that takes nothing from anybody ends the round.
+        The call blocks until all are written or have failed. An object that was refused holds up only those that need
+        it; a failure that every object would meet (lost connection, lost Lease, 429, 503) ends the round.
+
+        Args:
+            objects: The objects of a plan, sorted by dependency.
+            before: The outcome for earlier objects of the same round, which is completed and returned; None starts a
+                new one.
+
+        Returns:
+            The outcome; errors are in its `failures` and are not raised.
         """
         outcome = before or Outcome()
         for _, group in groupby(objects, key=lambda item: item.kind):
@@ -148,7 +165,12 @@ class Applier:
         return Standing(there=child is not None, note=child.shard if child is not None else "")
 
     def differing(self, family: Family, objects: Sequence[KubeObject]) -> tuple[str, ...]:
-        """Name the objects that applying and pruning would change, writing nothing: the server is asked for a trial."""
+        """Return `KIND/NAME` of the objects that apply and prune would change, by dry runs.
+
+        Raises:
+            ApiError: The server refused a dry run.
+            ConnectionFailedError: The server did not answer.
+        """
         unsure = [item for item in objects if not self._current(item)]
         differ = list(self._pool.map(self._differs, unsure))
         named = [f"{item.kind}/{item.name}" for item, differs in zip(unsure, differ, strict=True) if differs]
@@ -162,7 +184,14 @@ class Applier:
         return _substance(held) != _substance(self._client.trial(dict(item.body), kind))
 
     def drifted(self, kind: ResourceType, key: Key, child: Child | None) -> bool:
-        """Whether a child, as the watch shows it, is no longer what was applied here."""
+        """Return whether a child, as the watch shows it, differs from what was applied.
+
+        Args:
+            child: The child in the watch; None when it is not there, which is drift.
+
+        Returns:
+            False also for an object that this process has not applied, and for a version older than the applied one.
+        """
         with self._lock:
             applied = self._applied.get((kind, key))
         if applied is None:
@@ -216,9 +245,11 @@ class Applier:
             raise ForeignObjectError(f"{item.kind} {item.name} exists already and is not of this platform")
 
     def adopt(self, family: Family) -> Outcome:
-        """Own Secrets again that hold keys, and so are in no plan, where a restore left them without their owner.
+        """Restore labels and owner of Secrets with keys, which a backup brings back without an owner.
 
-        DKIM keys have no owner by design, and lose the label by which Argo CD would take them for its own.
+        The Secrets with the platform's own keys get the MailServer as owner. DKIM keys have no owner by design; their
+        label `app.kubernetes.io/instance` is replaced, since Argo CD would take them for parts of an application of
+        that name.
         """
         outcome = Outcome()
         for child, meta in self._unowned(family):
@@ -230,7 +261,7 @@ class Applier:
         return outcome
 
     def unowned(self, family: Family) -> tuple[str, ...]:
-        """Name the Secrets that `adopt` would change."""
+        """Return `Secret/NAME` of the Secrets that `adopt` would change."""
         return tuple(f"{SECRET.kind}/{child.name}" for child, _ in self._unowned(family))
 
     def _unowned(self, family: Family) -> list[tuple[Child, Json]]:
@@ -245,7 +276,14 @@ class Applier:
             self._client.merge(kind, *key, {"metadata": {"uid": child.uid, "ownerReferences": None}})
 
     def vanished(self, kind: ResourceType, key: Key, uid: str) -> bool:
-        """Take in that a child was deleted; True when it was one of ours, so that it must come back."""
+        """Forget a child that was deleted; called by the thread of its reflector.
+
+        Args:
+            uid: The uid of the deleted object.
+
+        Returns:
+            True when this process had applied that object, so that it has to be applied again.
+        """
         with self._lock:
             applied = self._applied.get((kind, key))
             if applied is None or applied.uid != uid:
@@ -254,11 +292,19 @@ class Applier:
             return True
 
     def surplus_shards(self, family: Family, objects: Iterable[KubeObject]) -> dict[str, str]:
-        """Give name and note of the directory shards that a plan no longer has."""
+        """Return name and note of each directory shard that is in the cluster but not in the plan."""
         return {child.name: child.shard for _, child in self._surplus(family, objects) if child.shard}
 
     def prune(self, family: Family, objects: Iterable[KubeObject], *, only_shards: bool = False) -> Outcome:
-        """Delete the children of a MailServer that its plan no longer has, but nothing that holds data or keys."""
+        """Delete the children that the plan no longer has, but no Secret with keys and no volume.
+
+        Args:
+            objects: All objects of the plan.
+            only_shards: Delete directory shards only.
+
+        Returns:
+            The outcome; nothing is deleted before all types of children have been listed once.
+        """
         outcome = Outcome()
         for kind, child in self._surplus(family, objects):
             if only_shards and not child.shard:
@@ -287,7 +333,7 @@ class Applier:
 
 
 def adoption(family: Family, kind: ResourceType, child: Child) -> Json:
-    """Give the metadata to merge into a child of a family that is in no plan; empty where it is as it should be."""
+    """Return the metadata to merge into a Secret with keys whose owner or label is wrong; {} when nothing is wrong."""
     if kind is not SECRET or child.deleting or child.owner == family.uid:
         return {}
     if child.name in family.keys:

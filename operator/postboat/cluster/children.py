@@ -1,6 +1,6 @@
-"""What exists of a platform's objects: names, versions and a fingerprint of what is ours in each, never the contents.
+"""The children of all platforms, mirrored from the API server: metadata and a fingerprint, never the contents.
 
-The fingerprint comes from the managed fields: it changes when somebody else takes, changes or removes a field.
+The fingerprint is made of the managed fields, so it changes when another manager takes, changes or removes a field.
 """
 
 from __future__ import annotations
@@ -27,23 +27,33 @@ KEEP = "postboat.dev/keep"
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """One object of a platform, as far as drift and pruning need to know it."""
+    """Metadata of one child, as far as drift detection and pruning need it."""
 
     namespace: str
     name: str
     uid: str
     version: str
+    """`metadata.resourceVersion`."""
     fingerprint: str
+    """See the function `fingerprint`."""
     instance: str
+    """Label `app.kubernetes.io/instance`; "" when it has none."""
     owner: str
+    """Uid of the MailServer in `ownerReferences`; "" when it has none."""
     kept: bool
+    """Whether it has the label KEEP."""
     deleting: bool
+    """Whether it has a deletion timestamp."""
     shard: str = ""
-    """What a shard of the directory says of itself; nothing for all other objects."""
+    """The note of a directory shard (annotation SHARD_NOTE); "" for all other objects."""
 
 
 def fingerprint(managed: Iterable[Json]) -> str:
-    """Condense who manages which fields, without times and without what lives in the status."""
+    """Return 24 hex digits that stand for which manager owns which fields, without times and subresources.
+
+    Args:
+        managed: `metadata.managedFields`.
+    """
     entries = [
         [entry.get("manager"), entry.get("operation"), entry.get("fieldsV1")]
         for entry in managed
@@ -53,7 +63,11 @@ def fingerprint(managed: Iterable[Json]) -> str:
 
 
 def child_of(raw: Json) -> Child:
-    """Reduce the metadata of an object."""
+    """Return the Child for the metadata of an object.
+
+    Args:
+        raw: An object or a PartialObjectMetadata.
+    """
     meta = raw["metadata"]
     labels = meta.get("labels") or {}
     owners = [owner["uid"] for owner in meta.get("ownerReferences") or () if owner.get("kind") == "MailServer"]
@@ -72,14 +86,28 @@ def child_of(raw: Json) -> Child:
 
 
 def older(version: str, than: str) -> bool:
-    """Whether a resource version is older than another; versions of one server count upward."""
+    """Return whether a resource version is older than another one of the same object.
+
+    Args:
+        version: `metadata.resourceVersion`, usually a decimal number.
+        than: The version to compare with.
+
+    Returns:
+        False also when one of them is no decimal number, so that they cannot be compared.
+    """
     if version.isdigit() and than.isdigit():
         return int(version) < int(than)
     return False
 
 
 class Children:
-    """The reflectors of all types a platform is made of."""
+    """The reflectors of all types of children.
+
+    Args:
+        namespaces: Namespaces to watch; "" stands for all of them.
+        listener: Called with type, key, old and new child for each difference, on the thread of the reflector; None
+            stands for a child that did not exist, or was deleted.
+    """
 
     def __init__(
         self,
@@ -106,29 +134,33 @@ class Children:
         return hear
 
     def start(self) -> None:
-        """Begin to mirror."""
+        """Start all reflectors."""
         for reflector in self.reflectors:
             reflector.start()
 
     def stop(self) -> None:
-        """End all reflectors."""
+        """Stop all reflectors."""
         for reflector in self.reflectors:
             reflector.stop()
 
     @property
     def synced(self) -> bool:
-        """Whether every type has been listed once."""
+        """Return whether every type has been listed once."""
         return all(reflector.synced.is_set() for reflector in self.reflectors)
 
     def get(self, kind: ResourceType, key: Key) -> Child | None:
-        """Give one child, or None."""
+        """Return one child, or None."""
         for reflector in self._by_kind.get(kind, ()):
             if child := reflector.store.get(key):
                 return child
         return None
 
     def of_instance(self, namespace: str, instance: str) -> list[tuple[ResourceType, Child]]:
-        """Give all children of one MailServer."""
+        """Return all children of one MailServer, with their types.
+
+        Args:
+            instance: Name of the MailServer.
+        """
         return [
             (kind, child)
             for kind, reflectors in self._by_kind.items()

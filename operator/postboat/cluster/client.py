@@ -1,6 +1,7 @@
-"""Reading and writing objects as plain dictionaries, with retries, a bound on writes in flight, and a fence.
+"""A client of the API server for objects as plain dictionaries.
 
-Every write but the Lease's own asks the fence first, so a process that has lost its Lease cannot write.
+It retries transient failures, bounds the writes in flight, and asks a fence before each write but those of the Lease,
+so that a process that has lost leadership cannot write. Every call blocks.
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ if TYPE_CHECKING:
 MANAGER = "postboat"
 STATUS_MANAGER = "postboat-status"
 PAGE = 500
+"""Objects in one page of a list."""
 WRITES_IN_FLIGHT = 24
+"""Writes that may be on their way to the API server at the same time."""
 CONNECT_TIMEOUT = 5.0
+"""Seconds."""
 READ_TIMEOUT = 30.0
+"""Seconds for one attempt of a read."""
 WRITE_TIMEOUT = 10.0
+"""Seconds for one attempt of a write; less when the Lease ends earlier."""
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -56,9 +62,10 @@ _ESCAPED = re.compile("[\x7f-\uffff]")
 
 
 def encoded(body: Json | list[Json]) -> bytes:
-    """Write an object so that a reader of JSON and one of YAML, which an apply patch has, find the same in it.
+    r"""Return the UTF-8 bytes of an object that parse to the same value as JSON and as YAML.
 
-    YAML knows no pairs of escapes for one character, and takes some characters only when they are escaped.
+    The body of a server-side apply is parsed as YAML, which has no surrogate pairs (`\ud83d\ude00`) and refuses some
+    characters unless they are escaped: U+007F to U+FFFF are escaped, characters above are not.
     """
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
@@ -71,14 +78,21 @@ _HARMLESS = re.compile(
 
 
 class Fence(Protocol):
-    """Says for how many more seconds this process may write."""
+    """Tells for how long this process may still write."""
 
     def remaining(self) -> float:
-        """Give the seconds left; nothing or less means stop."""
+        """Return the seconds left; 0 or less means: do not write."""
 
 
 class Client:
-    """The calls this operator makes to the API server; safe to use from many threads."""
+    """The calls of the operator to the API server; safe to use from many threads.
+
+    Raises, in each call:
+    - `ApiError` or a class of it when the server refuses. A transient answer (`retry.TRANSIENT`) and a lost connection
+      are tried again first: 5 attempts in all, with 0.1 to 4 s between them.
+    - `ConnectionFailedError` when there is no answer, or only a part of one.
+    - `FencedError`, from writes, when this process does not hold the Lease.
+    """
 
     def __init__(self, connection: Connection, *, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
@@ -88,11 +102,17 @@ class Client:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Give up waiting between attempts: the process ends."""
+        """End all waiting between attempts; the failure of the last attempt is raised."""
         self._stopping.set()
 
     def get(self, kind: ResourceType, namespace: str, name: str) -> Json | None:
-        """Read one object, or None when there is none."""
+        """Return one object, or None when there is none (404).
+
+        Args:
+            kind: The type of the object.
+            namespace: Its namespace; "" for a cluster-scoped type.
+            name: Its `metadata.name`.
+        """
         try:
             return self._json("GET", kind.path(namespace, name), timeout=READ_TIMEOUT)
         except NotFoundError:
@@ -108,13 +128,29 @@ class Client:
         metadata_only: bool = False,
         limit: int = PAGE,
     ) -> Json:
-        """Read one page of a list; the caller follows `metadata.continue`."""
+        """Return one page of a list; the caller goes on with the token in `metadata.continue`. One attempt, 30 s.
+
+        Args:
+            namespace: The namespace; "" for all namespaces.
+            selector: A label selector as in `kubectl -l`; "" selects everything.
+            token: `metadata.continue` of the page before; "" for the first page.
+            metadata_only: Return a PartialObjectMetadataList: no spec, status or data.
+            limit: Objects in a page at most.
+
+        Raises:
+            ExpiredError: The token is too old (410); the list has to start again.
+        """
         query = {"limit": str(limit), "labelSelector": selector, "continue": token}
         accept = METADATA_LIST if metadata_only else JSON
         return self._json("GET", kind.path(namespace, **query), accept=accept, retry=ONCE, timeout=READ_TIMEOUT)
 
     def pages(self, kind: ResourceType, namespace: str = "", *, selector: str = "") -> Iterator[Json]:
-        """Walk over a whole list, page by page, and yield its objects."""
+        """Yield the objects of a whole list, reading it page by page.
+
+        Args:
+            namespace: The namespace; "" for all namespaces.
+            selector: A label selector; "" selects everything.
+        """
         token = ""
         while True:
             page = self.page(kind, namespace, selector=selector, token=token)
@@ -124,48 +160,85 @@ class Client:
                 return
 
     def listing(self, kind: ResourceType, namespace: str, **query: str) -> list[Json]:
-        """Read a short list at once."""
+        """Return the objects of a list that is known to be short, in one request: one attempt, 5 s.
+
+        Args:
+            namespace: The namespace; "" for all namespaces.
+            query: Parameters of the request, such as `fieldSelector` and `limit`; those that are "" are not sent.
+        """
         answer = self._json("GET", kind.path(namespace, **query), retry=ONCE, timeout=CONNECT_TIMEOUT)
         return list(answer.get("items") or ())
 
     def watch(self, path: str, *, accept: str, silence: float) -> urllib3.BaseHTTPResponse:
-        """Open a watch; the caller reads its lines and closes it."""
+        """Open a watch and return the response unread; the caller reads its lines and closes it.
+
+        Args:
+            path: URL path with the query of the watch.
+            accept: The media type of the events.
+            silence: Read timeout in seconds: the longest wait for the next byte.
+        """
         return self._open("GET", path, None, {"Accept": accept}, (CONNECT_TIMEOUT, silence))
 
     def apply(self, body: Json, kind: ResourceType) -> Json:
-        """Apply an object on the server's side and return the metadata of the result."""
+        """Write an object by server-side apply with `force=true`, and return the metadata of the result.
+
+        Args:
+            body: A whole object; the field manager `postboat` owns exactly the fields in it.
+        """
         meta = body["metadata"]
         path = kind.path(meta.get("namespace", ""), meta["name"], fieldManager=MANAGER, force="true")
         return self._write("PATCH", path, body, content=APPLY, accept=METADATA)
 
     def trial(self, body: Json, kind: ResourceType) -> Json:
-        """Give the object that applying would lead to, without writing anything."""
+        """Return the object that `apply` would lead to, by a dry run."""
         meta = body["metadata"]
         query = {"fieldManager": MANAGER, "force": "true", "dryRun": "All"}
         path = kind.path(meta.get("namespace", ""), meta["name"], **query)
         return self._write("PATCH", path, body, content=APPLY, accept=JSON)
 
     def fresh(self, body: Json, kind: ResourceType) -> Json:
-        """Give what an object would be if nobody but us had written it, by making it on trial under another name."""
+        """Return the object as a create would make it, by a dry run under another name: without the fields of others.
+
+        The API server adds its defaults, and mutating webhooks what they add.
+        """
         meta = {**body["metadata"], "name": f"{body['metadata']['name']}-{secrets.token_hex(3)}"}
         path = kind.path(meta.get("namespace", ""), fieldManager=MANAGER, dryRun="All")
         return self._write("POST", path, {**body, "metadata": meta}, content=JSON, accept=JSON)
 
     def correct(self, kind: ResourceType, namespace: str, name: str, operations: list[Json]) -> Json:
-        """Apply a JSON patch (RFC 6902) and return the metadata of the result."""
+        """Apply a JSON patch and return the metadata of the result.
+
+        Args:
+            operations: The patch (RFC 6902), one mapping with `op`, `path`, `value` each.
+
+        Raises:
+            ConflictError: The patch sets `metadata.resourceVersion` and the object has changed since.
+        """
         path = kind.path(namespace, name, fieldManager=MANAGER)
         return self._write("PATCH", path, operations, content=PATCH, accept=METADATA)
 
     def merge(self, kind: ResourceType, namespace: str, name: str, body: Json, *, subresource: str = "") -> Json:
-        """Merge a few fields into an object and return the metadata of the result."""
+        """Apply a JSON merge patch (RFC 7386) and return the metadata of the result.
+
+        Args:
+            body: The fields to set; None removes a field. With `metadata.uid` the patch is only for the object with
+                that uid.
+            subresource: `status` or another one; "" for the object itself.
+
+        Raises:
+            ConflictError: The object has another uid.
+        """
         path = kind.path(namespace, name, subresource, fieldManager=MANAGER)
         return self._write("PATCH", path, body, content=MERGE, accept=METADATA)
 
     def write_status(self, kind: ResourceType, namespace: str, name: str, patch: StatusPatch) -> Json:
-        """Write fields of a status into the very object that they are about; 422 when it is another one by now.
+        """Write fields of `.status` of the object with the uid of the patch, and return the metadata of the result.
 
-        The server ignores `metadata.uid` in a merge patch of a status of a custom resource, so the uid is a test of a
-        JSON patch (RFC 6902).
+        The API server ignores `metadata.uid` in a merge patch of the status of a custom resource, so the uid is a
+        `test` operation of a JSON patch (RFC 6902).
+
+        Raises:
+            InvalidError: The object has another uid by now (422), or the schema refuses a value.
         """
         path = kind.path(namespace, name, "status", fieldManager=STATUS_MANAGER)
         try:
@@ -177,7 +250,14 @@ class Client:
         return self._write("PATCH", path, beside.operations(), content=PATCH, accept=METADATA)
 
     def create(self, kind: ResourceType, body: Json) -> bool:
-        """Create an object; False when one of that name was already there."""
+        """Create an object.
+
+        Args:
+            body: A whole object.
+
+        Returns:
+            False when an object of that name exists already (409); it is left as it is.
+        """
         path = kind.path(body["metadata"].get("namespace", ""), fieldManager=MANAGER)
         try:
             self._write("POST", path, body, content=JSON, accept=METADATA)
@@ -186,7 +266,11 @@ class Client:
         return True
 
     def delete(self, kind: ResourceType, namespace: str, name: str, *, uid: str = "") -> None:
-        """Delete an object, and only the very one with that uid when one is given."""
+        """Delete an object in the background; one that does not exist, or has another uid, is no error.
+
+        Args:
+            uid: Delete only the object with this uid; "" deletes whatever has the name.
+        """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid:
             body["preconditions"] = {"uid": uid}
@@ -194,11 +278,27 @@ class Client:
             self._write("DELETE", kind.path(namespace, name), body, content=JSON, accept=JSON)
 
     def lease_write(self, method: str, path: str, body: Json, *, timeout: float) -> Json:
-        """Write the Lease itself: past the fence, once, and within the time that is left."""
+        """Write the Lease: without the fence, and in one attempt.
+
+        Args:
+            method: `POST` to create, `PUT` to replace.
+            path: URL path of the collection or of the Lease.
+            timeout: Seconds.
+
+        Raises:
+            ConflictError: Another process has written it since it was read.
+        """
         return self._json(method, path, body=body, retry=ONCE, timeout=timeout)
 
     def lease_read(self, path: str, *, timeout: float) -> Json:
-        """Read the Lease once, within the time that is left."""
+        """Return the Lease, read in one attempt.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            NotFoundError: There is none yet.
+        """
         return self._json("GET", path, retry=ONCE, timeout=timeout)
 
     def _write(self, method: str, path: str, body: Json | list[Json], *, content: str, accept: str) -> Json:

@@ -1,6 +1,6 @@
-"""The one connection to the API server: address, trust, and a credential that may rotate.
+"""The connection pool to the API server: address, CA, and a credential that may be rotated.
 
-It works from a pod's service account or from a kubeconfig, and reads the credential again when the server refuses it.
+It works with the service account of a pod or with a kubeconfig, and reads the credential again after a 401.
 """
 
 from __future__ import annotations
@@ -20,38 +20,46 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 POOL_SIZE = 64
+"""Connections that are kept open."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 FRESH = 60.0
-"""Seconds after which the token of the pod is read again: kubelets replace it long before it ends."""
+"""Seconds after which the token of the pod is read again: kubelets replace it long before it expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What another HTTP stack (kopf's) needs to reach the same API server."""
+    """What another HTTP stack (kopf's) needs to reach the same API server; None stands for what is not used."""
 
     server: str
+    """URL without a path."""
     ca_path: str | None
     insecure: bool
+    """Whether the certificate of the server is not verified."""
     token: str | None
     certificate_path: str | None
     private_key_path: str | None
 
 
 class Access(Protocol):
-    """Where the API server is, whom it is known by, and what it takes for a credential."""
+    """Address, CA and credential of the API server, from one source."""
 
     def credentials(self) -> Credentials:
-        """Give all of it as it is now."""
+        """Return them as they are now."""
 
     def reread(self) -> None:
         """Read the credential again."""
 
     def pool(self) -> Any:  # noqa: ANN401 - kubernetes has no types
-        """Make a pool of connections."""
+        """Return a new urllib3 connection pool."""
 
 
 class PodAccess(Access):
-    """By the service account of the pod. It needs no client library, whose import alone costs 67 MiB."""
+    """Access by the service account of the pod. It needs no client library, whose import alone costs 67 MiB.
+
+    Args:
+        server: URL of the API server, without a path.
+        folder: Where the kubelet mounts `token` and `ca.crt`.
+    """
 
     def __init__(self, server: str, folder: Path = SERVICE_ACCOUNT) -> None:
         self._server, self._folder = server, folder
@@ -78,7 +86,12 @@ class PodAccess(Access):
 
 
 class ConfiguredAccess(Access):
-    """By a kubeconfig, or by a configuration of the client library."""
+    """Access by a kubeconfig, or by a configuration of the client library.
+
+    Args:
+        kubeconfig: Path of a file; "" for the default of the library.
+        configuration: Used instead of a kubeconfig, and never read again; None reads the kubeconfig.
+    """
 
     def __init__(self, kubeconfig: str, configuration: Configuration | None = None) -> None:
         from kubernetes.client import Configuration  # noqa: PLC0415 - no pod needs it, and it is large
@@ -122,7 +135,7 @@ class ConfiguredAccess(Access):
 
 
 class Connection:
-    """One pool of connections, shared by all threads; without a kubeconfig by the service account of the pod."""
+    """One connection pool for all threads: by kubeconfig or configuration, else by the service account of the pod."""
 
     def __init__(self, kubeconfig: str = "", server: str = "", *, configuration: Configuration | None = None) -> None:
         configured = bool(kubeconfig) or configuration is not None
@@ -130,7 +143,7 @@ class Connection:
         self._pool: Any = self.access.pool()
 
     def reread(self) -> None:
-        """Read the credential again: the server has refused the one at hand."""
+        """Read the credential again, since the server answered 401."""
         self.access.reread()
 
     def open(
@@ -142,7 +155,17 @@ class Connection:
         headers: Mapping[str, str],
         timeout: tuple[float, float],
     ) -> urllib3.BaseHTTPResponse:
-        """Send one request and return the response unread."""
+        """Send one request and return the response unread. No retries.
+
+        Args:
+            path: URL path with its query.
+            body: The encoded body; None for none.
+            timeout: Seconds to connect, and seconds to wait for the next byte.
+
+        Raises:
+            urllib3.exceptions.HTTPError: The server could not be reached, or did not answer in time.
+            OSError: The token cannot be read.
+        """
         known = self.access.credentials()
         sent = dict(headers)
         if known.token:
@@ -159,5 +182,5 @@ class Connection:
         return response
 
     def credentials(self) -> Credentials:
-        """Tell what another HTTP stack needs to connect alike."""
+        """Return what another HTTP stack needs to connect in the same way."""
         return self.access.credentials()

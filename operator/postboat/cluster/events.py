@@ -1,6 +1,6 @@
-"""Events on objects, for people who look at one object: on transitions only, and each of them once.
+"""Events (events.k8s.io/v1) on objects, for people who look at one object: on transitions only, each once.
 
-The name of an Event follows from what it says, so a restarted operator does not say it again while it is remembered.
+The name of an Event is made of its content, so a restarted operator does not repeat one that still exists.
 """
 
 from __future__ import annotations
@@ -23,18 +23,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REMEMBERED = 4096
+"""Events whose repetition is recognised."""
 AGAIN = 60.0
-"""Seconds for which a notice is not said again."""
+"""Seconds within which an Event is not repeated."""
 PER_SECOND = 5.0
+"""Events written per second, at most."""
 BACKLOG = 200
+"""Events that may wait; more are dropped."""
 LONGEST_NOTE = 1024
 """Bytes, as the API server counts them."""
 LONGEST_STEM = 200
+"""Characters of the object's name that go into the name of the Event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing worth an Event; `normal` is False for a warning."""
+    """One Event to write."""
 
     api_version: str
     kind: str
@@ -42,24 +46,28 @@ class Notice:
     name: str
     uid: str
     normal: bool
+    """True for type Normal, False for type Warning."""
     reason: str
+    """CamelCase, as in `kubectl get events`."""
     note: str
+    """The text for people."""
     generation: int = 0
+    """`metadata.generation` of the object; 0 when the Event is about no generation."""
 
     @property
     def mark(self) -> str:
-        """What makes it the same notice as another one."""
+        """Return 16 hex digits that are equal for equal Events."""
         said = "\0".join((self.uid, self.reason, self.note, str(self.generation)))
         return blake2b(said.encode(), digest_size=8).hexdigest()
 
     @property
     def event_name(self) -> str:
-        """The name of the Event; however long that of the object is, a DNS subdomain (RFC 1123)."""
+        """Return the name of the Event, a DNS subdomain (RFC 1123) of at most 217 characters."""
         return f"{self.name[:LONGEST_STEM].rstrip('.-')}.{self.mark}"
 
     @property
     def cut(self) -> str:
-        """The note, as far as the API server takes it."""
+        """Return the note, cut to LONGEST_NOTE bytes."""
         return self.note.encode()[:LONGEST_NOTE].decode(errors="ignore")
 
 
@@ -70,10 +78,12 @@ class _Said:
 
 
 class EventRecorder:
-    """Writes notices in a thread of its own, slowly, and drops what does not fit: Events are a courtesy.
+    """Writes Events on a thread of its own, at a limited rate, and drops what does not fit: Events are not essential.
 
-    What was said within a minute is not said again, unless it was dropped; what comes back later counts up the series
-    of its Event, as Kubernetes has it.
+    An Event is not repeated within a minute, unless it was dropped; later repetitions update `series.count`.
+
+    Args:
+        identity: `reportingInstance`, cut to 128 characters.
     """
 
     def __init__(self, client: Client, identity: str) -> None:
@@ -86,15 +96,15 @@ class EventRecorder:
         self._thread = threading.Thread(target=self._work, name="events", daemon=True)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write no more."""
+        """Ask the thread to end; Events that wait are lost."""
         self._stopping.set()
 
     def tell(self, notice: Notice) -> None:
-        """Take a notice, unless it was said before or too many wait."""
+        """Queue an Event, unless it was queued within the last minute or the queue is full. It never blocks."""
         now = time.monotonic()
         with self._lock:
             said = self._said.setdefault(notice.mark, _Said())

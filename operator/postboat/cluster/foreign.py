@@ -1,8 +1,8 @@
-"""Fields that others have put into objects of the platform, and the patch that takes them out again.
+"""Finds and removes fields that other managers have set in objects of the platform.
 
 Server-side apply leaves alone what another manager owns, and what nobody owns any more: a key beside ours, hostNetwork,
-a second container. What an object is without them is known from its own body, or from making it on trial under
-another name, which brings the defaults of the server and what its webhooks add.
+a second container. What an object is without them is known from its own body, or from a dry run of its creation under
+another name, which adds the defaults of the server and what its webhooks set.
 """
 
 from __future__ import annotations
@@ -50,15 +50,18 @@ _LEFT: Final[Mapping[ResourceType, frozenset[str]]] = {
 
 
 class Alone:
-    """Applies objects so that nothing but what the plan says is in them."""
+    """Applies objects so that they have no fields but those of the plan."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def apply(self, item: KubeObject) -> Json:
-        """Apply an object, take out what others have put in, and give the metadata that it has then.
+        """Apply an object, remove the fields of other managers, and return the metadata of the result.
 
-        A ConfigMap or Secret that somebody has made immutable is made anew, and so is a Service of another IP family.
+        An immutable ConfigMap or Secret, and a Service whose IP family changes, are deleted and created again.
+
+        Raises:
+            ApiError: The server refused one of the writes.
         """
         kind, key = identity(item.body)
         try:
@@ -85,7 +88,11 @@ class Alone:
         return put_right
 
     def foreign(self, item: KubeObject) -> tuple[Json | None, list[Json]]:
-        """Give an object as it is, and the patch that takes out what is not ours."""
+        """Return the live object, and the JSON patch that removes fields of other managers.
+
+        Returns:
+            The object, None when it does not exist; and the patch, empty when there is nothing to remove.
+        """
         kind, key = identity(item.body)
         live = self._client.get(kind, *key)
         if live is None or not suspicious(live["metadata"].get("managedFields") or ()):
@@ -102,9 +109,12 @@ class Alone:
 
 
 def suspicious(managed: Iterable[Json]) -> bool:
-    """Tell whether anybody else manages more of an object than its metadata and its status.
+    """Return whether another manager owns fields outside of metadata and status.
 
-    Where managers were lost, the server itself claims everything under the name `before-first-apply`.
+    When the list of managers was lost, the server itself claims all fields as `before-first-apply`.
+
+    Args:
+        managed: `metadata.managedFields`.
     """
     return any(
         entry.get("manager") != MANAGER
@@ -115,9 +125,13 @@ def suspicious(managed: Iterable[Json]) -> bool:
 
 
 def corrections(kind: ResourceType, live: Json, wanted: Json) -> list[Json]:
-    """Write the JSON patch that makes of an object what it is without the fields of others; empty when it is that.
+    """Return the JSON patch (RFC 6902) that turns the live object into the wanted one; [] when they are equal.
 
-    Labels and annotations stay, those of pod templates too: tools mark what they touch, and harm nothing.
+    Labels and annotations stay, those of pod templates too: other tools set them, and they do no harm.
+
+    Args:
+        live: The object as read; the patch fails with a conflict when it has changed since.
+        wanted: The object without fields of others.
     """
     operations = list(_differences(kind, live, wanted))
     if not operations:
@@ -133,7 +147,7 @@ def corrections(kind: ResourceType, live: Json, wanted: Json) -> list[Json]:
 
 
 def named(operations: Iterable[Json]) -> list[str]:
-    """Name the fields that a patch sets right, without their values."""
+    """Return the paths that a JSON patch changes, without values and without those of metadata."""
     return [operation["path"] for operation in operations if not operation["path"].startswith("/metadata/")]
 
 
@@ -195,7 +209,15 @@ def _escaped(name: str) -> str:
 
 
 def identity(body: Mapping[str, object] | Json) -> tuple[ResourceType, Key]:
-    """Give the type and the key of a body."""
+    """Return type and key of an object.
+
+    Args:
+        body: `apiVersion`, `kind` and `metadata` of a child; the type must be one of CHILD_TYPES.
+
+    Raises:
+        KeyError: The type is not one of a child.
+        TypeError: There is no metadata.
+    """
     kind = BY_KIND[str(body["apiVersion"]), str(body["kind"])]
     meta = body["metadata"]
     if not isinstance(meta, dict):

@@ -1,6 +1,6 @@
-"""Leader election by a coordination.k8s.io Lease: one process writes, the others keep their copies warm.
+"""Leader election by a Lease (coordination.k8s.io/v1): one process writes, the others keep their informers in sync.
 
-The holder stops writing as soon as it cannot renew in time, well before anybody else may take the Lease.
+The holder stops writing as soon as it cannot renew in time, well before another process may take the Lease.
 """
 
 from __future__ import annotations
@@ -26,24 +26,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How long a Lease counts for others, how long for its holder, and how often it is renewed."""
+    """Timing of the Lease, in seconds."""
 
     duration: float = 15.0
+    """`leaseDurationSeconds`: after so long without a renewal another process may take the Lease."""
     deadline: float = 10.0
+    """For so long after the start of the last successful renewal the holder may write; less than `duration`."""
     period: float = 2.0
+    """Seconds between two renewals or attempts."""
 
 
 @dataclass(slots=True)
 class Observation:
-    """The last state of the Lease, and when on our own clock it was first seen; clocks are never compared."""
+    """The state of the Lease as last read, and when this process first saw it; clocks of other hosts are not used."""
 
     version: str = ""
+    """`renewTime`, holder and transitions; "" before the first read."""
     holder: str = ""
+    """`holderIdentity`; "" when nobody holds it."""
     duration: float = 0.0
+    """Seconds."""
     since: float = 0.0
+    """When this state was first seen, in seconds of the monotonic clock."""
 
     def learn(self, lease: Json, now: float) -> None:
-        """Take in the Lease as read; a changed one starts its time anew."""
+        """Record the Lease as read; a renewed one starts its duration again.
+
+        Args:
+            now: Seconds of the monotonic clock.
+        """
         spec = lease.get("spec") or {}
         version = f"{spec.get('renewTime')} {spec.get('holderIdentity')} {spec.get('leaseTransitions')}"
         if version != self.version:
@@ -52,12 +63,24 @@ class Observation:
         self.duration = float(spec.get("leaseDurationSeconds") or 0)
 
     def free(self, identity: str, now: float) -> bool:
-        """Whether we may take it: it is ours, nobody's, or was not renewed for its whole duration."""
+        """Return whether this process may take the Lease: it holds it, nobody does, or its duration has passed.
+
+        Args:
+            identity: The holder identity of this process.
+            now: Seconds of the monotonic clock.
+        """
         return self.holder in {"", identity} or now - self.since >= self.duration
 
 
 class Lease(threading.Thread):
-    """The thread that takes, renews and releases the Lease, and the fence that writes ask."""
+    """The thread that acquires, renews and releases the Lease; as a `Fence` it grants each write.
+
+    Args:
+        namespace: Namespace of the Lease.
+        name: Name of the Lease.
+        identity: `holderIdentity` of this process, unique among all processes.
+        on_change: Called with True when the Lease was acquired and with False when it was lost, on this thread.
+    """
 
     def __init__(  # noqa: PLR0913 - which Lease, who we are, whom to tell
         self,
@@ -82,20 +105,20 @@ class Lease(threading.Thread):
 
     @property
     def held(self) -> bool:
-        """Whether this process may write now."""
+        """Return whether this process may write now."""
         return self.remaining() > 0
 
     def remaining(self) -> float:
-        """Give the seconds for which this process may still write."""
+        """Return the seconds for which this process may still write; 0 or less when it may not. Safe on any thread."""
         return self._until - time.monotonic()
 
     def stop(self) -> None:
-        """End the thread; it releases the Lease on its way out."""
+        """Ask the thread to end; it releases the Lease at its end."""
         self._stopping.set()
 
     @override
     def run(self) -> None:
-        """Try, again and again, to hold the Lease."""
+        """Acquire and renew the Lease until `stop` is called, then release it."""
         while not self._stopping.is_set():
             begun = self.heartbeat = time.monotonic()
             try:

@@ -1,6 +1,6 @@
-"""The pods of the platforms, their claims, and what their agents say: facts only, no conclusions.
+"""Pods and PersistentVolumeClaims of the platforms, and the reports of their agents: facts, no conclusions.
 
-Pods and claims come through a watch; agents are asked over HTTP with short timeouts, many at a time.
+Pods and claims come through a watch. Agents are asked over HTTP with short timeouts, many in parallel.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ log = logging.getLogger(__name__)
 
 COMPONENT = "app.kubernetes.io/component"
 DIGEST = "postboat.dev/digest-"
+"""Prefix of the annotations on pods with the desired digest of each container; its name follows."""
 TOUCH = "postboat.dev/touch"
 POD_SELECTOR = SELECTOR
 CLAIM_SELECTOR = f"{NAME}=postboat"
 """A StatefulSet copies no more than its selector to its claims."""
 EDGE_PORT, AGENT_PORT = ports.EDGE_AGENT.number, ports.AGENT.number
 ASKERS = 16
+"""Agents that are asked at the same time."""
 LONGEST_ANSWER = 4096
+"""Bytes of `/status` that are read."""
 MOST_DELIVERIES = 256 * 1024
-"""Bytes: three outcomes of a hundred relay hosts, each with a text."""
+"""Bytes of `/deliveries` that are read: three outcomes of a hundred relay hosts, each with a text."""
 SENDING = "smtp"
 _NO_ANSWER = (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError)
 
@@ -52,50 +55,65 @@ class Pod:
     name: str
     uid: str
     instance: str
+    """Name of the MailServer; "" without the label."""
     component: str
+    """`smtp`, `imap`, `store`, `filter` or `valkey`; "" without the label."""
     ip: str
+    """"" before the pod has an address."""
     phase: str
+    """`status.phase`, such as `Running`."""
     ready: bool
     deleting: bool
+    """Whether it has a deletion timestamp."""
     restarts: int
+    """Restarts of all its containers together."""
     containers: tuple[str, ...]
+    """Names of its containers, sidecars first."""
     demanded: Mapping[str, str]
+    """The desired digest of each container by its name, from the annotations of the pod."""
     template: str = ""
-    """The digest of the pod template that the pod was made from."""
+    """Digest of the pod template that the pod was made from; "" when the pod does not say."""
     trouble: str = ""
-    """Why it does not serve, with the cure; nothing where it does, or where nothing is known."""
+    """Why it does not serve, with the cure; "" when it serves, or when the reason is unknown."""
     claims: tuple[str, ...] = ()
+    """Names of its PersistentVolumeClaims."""
 
     @property
     def workload(self) -> str:
-        """The StatefulSet that the pod belongs to."""
+        """Return the name of the StatefulSet of the pod."""
         return self.name.rpartition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The claim of one pod of a platform; `pod` is the name that the StatefulSet gives to that pod."""
+    """The PersistentVolumeClaim of one pod."""
 
     namespace: str
     name: str
     instance: str
+    """Name of the MailServer; "" without a label."""
     pod: str
+    """Name of the pod that the StatefulSet made the claim for."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
-    """What the agent of one container says."""
+    """`/status` of the agent in one container."""
 
     digest: str
+    """Digest of the content in force, sha256 in hex; "" before the first."""
     seen: str
+    """Digest of the mounted content, sha256 in hex; "" before it was read."""
     error: str
+    """A value of `agent.errors.Failure`, up to 64 characters; "" without an error."""
     ready: bool
+    """Whether the daemon answers its probes."""
     volume: Fill | None = None
-    """How full the container's volume is; None where it has none, or an agent of an older version."""
+    """How full the volume of the container is; None without a volume, and from older agents."""
 
 
 def pod_of(raw: Json) -> Pod:
-    """Reduce a pod to what the operator needs."""
+    """Return the Pod for a v1 Pod as JSON."""
     meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     labels = meta.get("labels") or {}
     sidecars = [container for container in spec.get("initContainers") or () if container.get("restartPolicy")]
@@ -129,7 +147,10 @@ def pod_of(raw: Json) -> Pod:
 
 
 def claim_of(raw: Json) -> Claim:
-    """Reduce the metadata of a claim; StatefulSets of earlier versions selected by another label."""
+    """Return the Claim for the metadata of a PersistentVolumeClaim.
+
+    StatefulSets of earlier versions used another label.
+    """
     meta = raw["metadata"]
     labels = meta.get("labels") or {}
     pod = meta["name"].partition("-")[2]  # a StatefulSet calls it TEMPLATE-POD, and no template has a hyphen
@@ -137,7 +158,7 @@ def claim_of(raw: Json) -> Claim:
 
 
 class Agents:
-    """Asks the agents of pods for their status."""
+    """Asks the agents of pods over HTTP; at most 0.4 s to connect and 0.8 s between two reads."""
 
     def __init__(self) -> None:
         timeout = urllib3.Timeout(connect=0.4, read=0.8)
@@ -145,11 +166,18 @@ class Agents:
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="agents")
 
     def stop(self) -> None:
-        """Ask nobody any more."""
+        """Start no further request."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ask(self, targets: Iterable[tuple[Pod, str]]) -> dict[tuple[str, str], AgentReport]:
-        """Give the reports by pod name and container of those that answered."""
+        """Return the reports of the agents that answered. The call blocks until all have answered or timed out.
+
+        Args:
+            targets: Pods, each with the name of one of its containers; pods without an address are left out.
+
+        Returns:
+            The report of each agent that answered, by the name of the pod and that of the container.
+        """
         asked = [(pod, container) for pod, container in targets if pod.ip]
         answers = self._pool.map(self._ask, asked)
         return {
@@ -159,7 +187,11 @@ class Agents:
         }
 
     def deliveries(self, pods: Iterable[Pod]) -> dict[str, Deliveries]:
-        """Give the last deliveries of each transport of a relay host, as all smtp pods tell of them."""
+        """Return the last deliveries through each relay host, merged over all smtp pods. The call blocks.
+
+        Returns:
+            The deliveries by the name of the transport (`rh-NAME`); pods that do not answer are left out.
+        """
         asked = [pod for pod in pods if pod.ip and pod.component == SENDING]
         told: dict[str, list[Deliveries]] = {}
         for answer in self._pool.map(self._ask_for_deliveries, asked):
@@ -209,9 +241,9 @@ def _deliveries(raw: Mapping[str, Mapping[str, Any]]) -> Deliveries:
 
 
 class PodAnnotator:
-    """Writes to pods which digests they should have in force; any change of a pod makes its kubelet look at once.
+    """Writes the desired digests to pods: any change of a pod makes its kubelet refresh the mounted files at once.
 
-    Where it is not enabled nothing is written, and kubelets look when they do by themselves.
+    When it is not enabled nothing is written, and kubelets refresh at their own interval.
     """
 
     def __init__(self, client: Client, *, enabled: bool = True) -> None:
@@ -220,11 +252,18 @@ class PodAnnotator:
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="annotate")
 
     def stop(self) -> None:
-        """Write no more."""
+        """Start no further write."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def annotate(self, wanted: Iterable[tuple[Pod, Mapping[str, str]]]) -> list[Exception]:
-        """Patch annotations of many pods side by side and give the failures."""
+        """Merge annotations into many pods, 16 at a time. The call blocks.
+
+        Args:
+            wanted: Pods, each with full names of annotations and their values.
+
+        Returns:
+            The failures. A pod that is gone, or was replaced, is no failure.
+        """
         if not self.enabled:
             return []
         failures = self._pool.map(lambda item: self._patch(*item), wanted)
@@ -242,10 +281,10 @@ class PodAnnotator:
 
 
 def touched() -> dict[str, str]:
-    """Give an annotation that differs from every earlier one."""
+    """Return an annotation with the current time in milliseconds, so that writing it always changes the pod."""
     return {TOUCH: str(time.time_ns() // 1_000_000)}
 
 
 def pod_key(pod: Pod) -> Key:
-    """Give the key of a pod."""
+    """Return the key of a pod."""
     return Key(pod.namespace, pod.name)

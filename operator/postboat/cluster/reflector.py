@@ -1,6 +1,6 @@
-"""A faithful local copy of one type of object: a paginated list, then a watch, for ever.
+"""A local copy of all objects of one type: a paginated list, then a watch, for ever.
 
-It never dies of an answer, never misses a deletion, and holds only what `transform` makes of an object.
+It survives every answer of the server, notices deletions that it missed, and keeps only what `transform` returns.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 WATCH_FAILURES_BEFORE_RELIST = 5
+"""Failures in a row after which the next attempt lists instead of watching."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,11 @@ class Source:
 
     kind: ResourceType
     namespace: str = ""
+    """"" for all namespaces."""
     selector: str = ""
+    """Label selector; "" selects everything."""
     metadata_only: bool = False
+    """Whether to read PartialObjectMetadata instead of whole objects."""
 
     @override
     def __str__(self) -> str:
@@ -49,23 +53,28 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The clock of a reflector; tests make it run faster."""
+    """Timing of a reflector; tests use shorter times."""
 
     silence: float = 70.0
+    """Seconds without a line after which a watch counts as broken. The server sends a bookmark about every minute."""
     watch_seconds: tuple[int, int] = (240, 480)
+    """Shortest and longest `timeoutSeconds` of a watch; one between is chosen at random."""
     settled: float = 5.0
+    """Seconds; a watch that ends sooner and without any event counts as a failure."""
     page: int = PAGE
+    """Objects in a page of a list."""
     backoff: Backoff = field(default_factory=Backoff)
 
 
 @dataclass(slots=True)
 class Counters:
-    """What a reflector has been through, for metrics and tests."""
+    """Counters of one reflector since its start, for metrics and tests."""
 
     lists: int = 0
     watches: int = 0
     failures: int = 0
     ghosts: int = 0
+    """Objects whose deletion was only noticed by a list."""
     events: int = 0
 
 
@@ -76,7 +85,18 @@ class _Version:
 
 
 class Reflector(threading.Thread, Generic[R]):
-    """One thread that mirrors one source into a store and tells a listener of every difference."""
+    """A thread that mirrors one source into a store and reports each difference to a listener.
+
+    Args:
+        transform: Makes a record of an object. When it raises, the object is skipped and the record before stays.
+        listener: Called with key, old and new record, on this thread; None stands for no record. What it raises is
+            logged.
+        store: Where the records go; None makes a new store.
+
+    Attributes:
+        synced: Set after the first complete list.
+        heartbeat: When data last arrived or an attempt began, in seconds of the monotonic clock.
+    """
 
     def __init__(  # noqa: PLR0913 - what to mirror, what to keep, whom to tell
         self,
@@ -105,7 +125,7 @@ class Reflector(threading.Thread, Generic[R]):
         self._response: urllib3.BaseHTTPResponse | None = None
 
     def stop(self) -> None:
-        """Ask the thread to end, and wake it if it waits for the server."""
+        """Ask the thread to end, and interrupt it while it waits for the server."""
         self._stopping.set()
         response = self._response
         if response is not None:
@@ -116,7 +136,7 @@ class Reflector(threading.Thread, Generic[R]):
 
     @override
     def run(self) -> None:
-        """Mirror until told to stop, whatever the server answers."""
+        """List and watch until `stop` is called."""
         while not self._stopping.is_set():
             self.heartbeat = time.monotonic()
             try:

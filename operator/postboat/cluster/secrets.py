@@ -1,8 +1,8 @@
 """The Secrets that users refer to, read one by one by name and never listed.
 
-Those labelled `postboat.dev/watch=true` are watched. The others are read again in rotation, by turns one that is
-missing or important and one that is neither, so that the many never keep the few waiting. RBAC knows no labels: the
-right to list is meant for the labelled ones only.
+Those with the label `postboat.dev/watch=true` are watched. The others are polled: in turn one that is missing or
+important, and one that is neither, so that many ordinary ones cannot delay the few. RBAC cannot grant by label: the
+right to list is used for the labelled ones only.
 """
 
 from __future__ import annotations
@@ -29,18 +29,23 @@ log = logging.getLogger(__name__)
 
 WATCH_LABEL = "postboat.dev/watch=true"
 READERS = 12
+"""Secrets that are read at the same time."""
 SLICE = 500
-"""So many Secrets are asked for at once, so that a hundred thousand are no heap of requests that wait."""
+"""Secrets that are requested in one batch, so that a hundred thousand do not fill the queue of the pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How long a Secret of each class may stay unread, in seconds, and the bound on reads per second."""
+    """How often Secrets are polled."""
 
     missing: float = 2.0
+    """Seconds between two reads of a Secret that does not exist."""
     important: float = 10.0
+    """Seconds between two reads of an important Secret."""
     ordinary: float = 15.0
+    """Seconds between two reads of any other Secret; also the wait after a failed read."""
     per_second: float = 10.0
+    """Reads per second in all, at most."""
 
 
 @dataclass(slots=True)
@@ -64,7 +69,11 @@ class _Turns:
 
 
 def content_of(raw: Json) -> SecretContent:
-    """Decode a Secret as the API server gives it."""
+    """Return the content of a Secret, its data decoded from base64.
+
+    Args:
+        raw: A v1 Secret as JSON.
+    """
     data = {name: base64.b64decode(value or "") for name, value in (raw.get("data") or {}).items()}
     meta = raw["metadata"]
     return SecretContent(
@@ -78,7 +87,14 @@ def content_of(raw: Json) -> SecretContent:
 
 
 class SecretCache:
-    """Contents of the Secrets in use; `listener` hears of each change."""
+    """The contents of all Secrets in use; safe to use from many threads.
+
+    Args:
+        listener: Called with each changed content, on the polling thread or that of the watch.
+
+    Attributes:
+        heartbeat: When the polling thread was last alive, in seconds of the monotonic clock.
+    """
 
     def __init__(
         self, client: Client, listener: Callable[[SecretContent], None], *, rhythm: Rhythm | None = None
@@ -99,16 +115,22 @@ class SecretCache:
         self._thread = threading.Thread(target=self._rotate, name="secrets", daemon=True)
 
     def start(self) -> None:
-        """Begin the rotation."""
+        """Start the polling thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the rotation."""
+        """Stop polling."""
         self._stopping.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def demand(self, user: Key, names: frozenset[str], important: Collection[str] = ()) -> None:
-        """Tell which Secrets of its namespace a MailServer refers to; what nobody refers to is forgotten."""
+        """Set which Secrets a MailServer refers to; those that no MailServer refers to any more are dropped.
+
+        Args:
+            user: Namespace and name of the MailServer; the Secrets are in that namespace.
+            names: Names of all Secrets that it refers to; they replace those of the call before.
+            important: Those among them to poll more often.
+        """
         with self._lock:
             dropped = self._users.get(user, frozenset()) - names
             self._users[user] = names
@@ -117,7 +139,7 @@ class SecretCache:
                 self._forget(Key(user.namespace, name))
 
     def release(self, user: Key) -> None:
-        """Forget what a MailServer that is gone referred to."""
+        """Drop the Secrets of a MailServer that was deleted."""
         self.demand(user, frozenset())
         with self._lock:
             self._users.pop(user, None)
@@ -125,9 +147,19 @@ class SecretCache:
     def read(
         self, namespace: str, names: Iterable[str], *, anew: bool = False, sign: Callable[[], None] = lambda: None
     ) -> dict[str, SecretContent]:
-        """Give the contents of these Secrets, reading the unknown ones; a failed read is an error, not an absence.
+        """Return the contents of Secrets by name; those that are not cached are read, 12 at a time. The call blocks.
 
-        `sign` is called now and then as a sign of life.
+        Args:
+            names: Names of Secrets in the namespace.
+            anew: Read the cached ones too.
+            sign: Called before each batch of 500 reads, as a heartbeat.
+
+        Returns:
+            A content for each name; that of a Secret that does not exist has `exists=False`.
+
+        Raises:
+            ApiError: A read was refused; a failure is never taken for a missing Secret.
+            ConnectionFailedError: The server did not answer.
         """
         keys = [Key(namespace, name) for name in names]
         with self._lock:
@@ -141,12 +173,16 @@ class SecretCache:
             return {key.name: self._entries[key].content for key in keys if key in self._entries} | fresh
 
     def known(self, namespace: str) -> dict[str, SecretContent]:
-        """Give all contents at hand of a namespace."""
+        """Return all cached contents of a namespace, by name."""
         with self._lock:
             return {key.name: entry.content for key, entry in self._entries.items() if key.namespace == namespace}
 
     def noticed(self, key: Key, _old: SecretContent | None, new: SecretContent | None) -> None:
-        """Take in what the watch on labelled Secrets tells; a label taken away looks like a deletion and is checked."""
+        """Record what the watch on labelled Secrets reports; called on the thread of its reflector.
+
+        Args:
+            new: None when the Secret was deleted or lost its label: it is polled at once to tell which.
+        """
         with self._lock:
             if new is None:
                 self._shown.pop(key, None)

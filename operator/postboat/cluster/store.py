@@ -1,6 +1,6 @@
-"""Records of one kind by namespace and name, shared between the reflector that writes and the workers that read.
+"""Records of one kind by namespace and name, written by a reflector and read by workers.
 
-A reader gets an immutable tuple of one namespace; it is built once and kept until something in that namespace changes.
+A reader gets an immutable tuple of one namespace, which is cached until something in that namespace changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class Store(Generic[R]):
-    """A thread-safe two-level dictionary with cheap snapshots of a namespace."""
+    """A thread-safe mapping of namespace and name to a record, with cheap snapshots of a namespace."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,7 @@ class Store(Generic[R]):
             self._tuples.pop(key.namespace, None)
 
     def remove(self, key: Key) -> None:
-        """Forget a record."""
+        """Remove a record; a missing one is no error."""
         with self._lock:
             names = self._records.get(key.namespace)
             if names is None or names.pop(key.name, None) is None:
@@ -39,12 +39,12 @@ class Store(Generic[R]):
                 del self._records[key.namespace]
 
     def get(self, key: Key) -> R | None:
-        """Give one record, or None."""
+        """Return one record, or None."""
         with self._lock:
             return self._records.get(key.namespace, {}).get(key.name)
 
     def namespace(self, namespace: str) -> tuple[R, ...]:
-        """Give all records of a namespace, in no promised order."""
+        """Return all records of a namespace, in no particular order."""
         with self._lock:
             known = self._tuples.get(namespace)
             if known is None:
@@ -53,7 +53,7 @@ class Store(Generic[R]):
             return known
 
     def everything(self) -> tuple[R, ...]:
-        """Give all records of all namespaces."""
+        """Return all records of all namespaces."""
         with self._lock:
             return tuple(record for names in self._records.values() for record in names.values())
 

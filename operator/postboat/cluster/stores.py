@@ -1,6 +1,6 @@
-"""What the stores tell of their mailboxes, and the order to erase one: HTTPS to the agents of the store pods.
+"""The operator's client for the agents of store pods: which mail a store holds, and erasing of mail, over HTTPS.
 
-The store proves itself by the certificate of the platform's own authority, the operator by a secret of its own.
+The store shows a certificate of the platform's own CA, the operator a bearer token.
 """
 
 from __future__ import annotations
@@ -24,64 +24,79 @@ if TYPE_CHECKING:
     from postboat.cluster.observe import Pod
 
 ASKERS = 8
+"""Stores of one platform that are asked at the same time."""
 LONGEST_ROUND = 10.0
-"""Seconds for which a round of questions may last, however many stores hang."""
+"""Seconds after which `ask` starts no further request, however many stores hang."""
 INVENTORY_PORT = INVENTORY.number
 LONGEST_SILENCE = 4.0
 """Seconds without a byte of an answer after which a store counts as silent."""
 LONGEST_ANSWER = 1 << 20
+"""Bytes of an answer that are read."""
 LONGEST_NAME = 64
+"""Characters of the name of a volume that are kept."""
 PAGES = 1000
+"""Pages of one inventory that are read at most."""
 ERASED, ERASING, LIVING = "done", "erasing", "living"
 _ERASE = {Kept.PERSONAL: "/v1/erase", Kept.PUBLIC: "/v1/erase-public"}
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach the stores of a platform: its authority, the secret, and the host name of each store."""
+    """How to reach the stores of a platform."""
 
     authority: bytes
+    """Certificates of the platform's own CA, PEM."""
     token: str
+    """The bearer token of the operator."""
     host: Callable[[int], str]
+    """Returns the host name in the certificate of a store for its number, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a store has been read: the run of its agent, and the number of the last change."""
+    """How far the inventory of a store has been read."""
 
     epoch: str = ""
+    """Names one run of the store's agent; "" before the first read."""
     number: int = 0
+    """Number of the last change that was read; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One mailbox as a store tells it."""
+    """One mailbox in the inventory of a store."""
 
     user: str
+    """User name, with its domain when the user is bound to one; for a public mailbox, its name."""
     bytes: int | None
+    """Bytes in use; None until Dovecot has counted them."""
     messages: int | None
+    """Number of messages; None until Dovecot has counted them."""
     kept: Kept
+    """What is on the volume under that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What has changed since a mark; `whole` says that this is everything and what is not there is not."""
+    """What has changed in the inventory of a store since a mark."""
 
     mark: Mark
+    """The mark for the next request."""
     told: tuple[Told, ...]
     whole: bool
+    """Whether `told` is the whole inventory, so that a mailbox missing from it is not on the store."""
     volume: str = ""
-    """The name of the volume that the store has; empty where an agent of an earlier version tells none."""
+    """Name of the mail volume, up to 64 characters; "" from older agents."""
 
 
 class StoreError(Exception):
-    """A store did not answer as it should; the message names no user."""
+    """A store did not answer, or not as expected; the message names no user."""
 
 
 class Stores:
-    """The operator's side of the channel to the stores of one platform, whose slowness is nobody else's.
+    """The client for the stores of one platform; it has threads of its own, so one slow platform delays no other.
 
-    It is safe to use from many threads. A thread is only made for a question that no idle one can take.
+    It is safe to use from many threads.
     """
 
     def __init__(self) -> None:
@@ -91,11 +106,20 @@ class Stores:
         self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="stores")
 
     def stop(self) -> None:
-        """Ask nobody any more."""
+        """Start no further request."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def ask(self, access: Access, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
-        """Ask several stores side by side for their news; those that were silent last have to wait for the others."""
+        """Read the inventories of several stores in parallel. The call blocks.
+
+        No request starts later than 10 s after the call. Stores that did not answer the last time are asked last.
+
+        Args:
+            asked: For each number of a store its pod, and the mark up to which its inventory is known.
+
+        Returns:
+            For each store its news, or the error.
+        """
         deadline = time.monotonic() + LONGEST_ROUND
 
         def one(store: int, pod: Pod, mark: Mark) -> News | StoreError:
@@ -114,7 +138,19 @@ class Stores:
         return {store: question.result() for store, question in asking.items()}
 
     def erase(self, access: Access, store: int, pod: Pod, mail: tuple[str, Kept]) -> str:
-        """Order a store to erase the mail of a user or of a public mailbox; the result is ERASED, ERASING or LIVING."""
+        """Order a store to erase mail. The call blocks: 1 s to connect, 4 s between two reads.
+
+        Args:
+            store: Number of the store, from 0.
+            pod: The pod of that store.
+            mail: User name or name of a public mailbox, and which of the two it is.
+
+        Returns:
+            ERASED, ERASING, or LIVING when its directory still has the name; "" when the store does not say.
+
+        Raises:
+            StoreError: The store did not answer, or refused.
+        """
         user, kept = mail
         answer = self._request(access, store, pod, "POST", _ERASE[kept], {"user": user}, accepted={200, 409})
         return str(answer.get("state", ""))

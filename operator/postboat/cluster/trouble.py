@@ -1,6 +1,6 @@
-"""Why a pod is not there or does not serve: what Kubernetes says of it, which field it is about, and the cure.
+"""Why a pod is missing or does not serve: what Kubernetes says, the field it is about, and the cure.
 
-Only what stays the same from one look to the next is said, so that a status does not change without need.
+The texts have no parts that change from one look to the next, so that a status is not rewritten without need.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 CORE_EVENT: Final = ResourceType("", "v1", "events", "Event")
 LONGEST: Final = 300
-"""Letters of what Kubernetes says about one pod."""
+"""Characters of what Kubernetes says about one pod."""
 _IMAGE: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CREATION: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
@@ -42,7 +42,12 @@ _CURES: Final = (
 
 
 def of_pod(raw: Json, component: str) -> str:
-    """Say why a pod does not serve; nothing where it does, or where nothing is known."""
+    """Return why a pod does not serve, with the cure; "" when it is ready, or when the reason is unknown.
+
+    Args:
+        raw: A v1 Pod as JSON.
+        component: `smtp`, `imap`, `store`, `filter` or `valkey`, for the field in the cure.
+    """
     status = raw.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     if conditions.get("Ready", {}).get("status") == "True":
@@ -57,7 +62,7 @@ def of_pod(raw: Json, component: str) -> str:
 
 
 def waits_for_claims(trouble: str) -> bool:
-    """Tell whether the claims of a pod know more than the pod."""
+    """Return whether a text of `of_pod` says that claims are unbound, so that the Events of the claims say more."""
     return _UNBOUND in trouble
 
 
@@ -85,7 +90,7 @@ def _of_container(status: Json, pod: str, component: str) -> str:
 
 
 def of_warning(message: str, component: str) -> str:
-    """Say what a Warning about a StatefulSet or a claim means, with the cure where one is known."""
+    """Return the message of a Warning about a StatefulSet or a claim, with the cure when one is known."""
     said = _plain(message.rpartition("failed error: ")[2])
     cure = next((cure for mark, cure in _CURES if mark in said), "")
     return said + (f": {cure.format(component)}" if cure else "")
@@ -98,13 +103,23 @@ def _plain(message: str) -> str:
 
 
 class Inquiry:
-    """Reads the Warnings about an object, which Kubernetes tells nowhere else."""
+    """Reads Warnings: for some failures they are the only source."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def newest(self, namespace: str, kind: str, names: Iterable[str]) -> str:
-        """Give the newest Warning about the first of these objects that has one; nothing where none can be read."""
+        """Return the message of the newest Warning about the first of the objects that has one.
+
+        The call blocks, up to 5 s for each object.
+
+        Args:
+            kind: `involvedObject.kind`.
+            names: Names of objects, the most interesting one first.
+
+        Returns:
+            "" when there is no Warning, or Events cannot be read.
+        """
         for name in names:
             chosen = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
             try:

@@ -1,7 +1,4 @@
-"""Names for what the API server serves: resource types, paths and errors.
-
-They are plain values, so every other module of this layer can speak about the API without touching HTTP.
-"""
+"""Resource types, paths and errors of the API server, as plain values without HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Key(NamedTuple):
-    """The name of one object of a known type."""
+    """Namespace and name of an object whose type is known; the namespace is "" for a cluster-scoped type."""
 
     namespace: str
     name: str
@@ -22,21 +19,30 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ResourceType:
-    """One type of object as the API server addresses it."""
+    """A resource type as the API server addresses it."""
 
     group: str
+    """API group; "" for the core group."""
     version: str
     plural: str
+    """The name in URL paths, such as `configmaps`."""
     kind: str
     namespaced: bool = True
 
     @property
     def api_version(self) -> str:
-        """The `apiVersion` of the objects of this type."""
+        """Return `apiVersion` of objects of this type: `v1` or `GROUP/VERSION`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "", **query: str) -> str:
-        """Give the URL path of the collection, of one object, or of a subresource of it."""
+        """Return the URL path of a collection, of an object, or of a subresource.
+
+        Args:
+            namespace: "" for all namespaces, or a cluster-scoped type.
+            name: "" for the collection.
+            subresource: `status` and the like; "" for the object itself.
+            query: Parameters of the request; those that are "" are left out.
+        """
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         parts = [root]
         if namespace and self.namespaced:
@@ -52,17 +58,18 @@ class ResourceType:
 
 @dataclass(frozen=True, slots=True)
 class StatusPatch:
-    """Fields to write into the status of the object with this uid; a field that is None is taken away."""
+    """Fields to write into `.status` of the object with this uid."""
 
     uid: str
     fields: Mapping[str, Any]
+    """Top-level fields of the status with their values; None removes a field."""
     blank: bool = False
-    """The object has no status yet."""
+    """Whether the object is believed to have no `.status` yet, so that it has to be added whole."""
     written: Callable[[], None] = field(default=lambda: None, compare=False)
-    """What to do once it is written."""
+    """Called after the write has succeeded, on the thread that wrote."""
 
     def operations(self) -> list[Json]:
-        """Give the JSON patch, which fails as a whole on another object of the same name."""
+        """Return the JSON patch (RFC 6902); its first operation tests the uid, so the patch fails on another object."""
         test: Json = {"op": "test", "path": "/metadata/uid", "value": self.uid}
         fields = {name: lean(value) for name, value in self.fields.items()}
         if self.blank:
@@ -72,7 +79,7 @@ class StatusPatch:
 
 
 def lean(value: Any) -> Any:  # noqa: ANN401 - JSON of any form
-    """Leave out of objects what is None, at any depth."""
+    """Return a JSON value without the fields that are None, at any depth of objects; lists are left as they are."""
     if not isinstance(value, Mapping):
         return value
     return {name: lean(one) for name, one in value.items() if one is not None}
@@ -99,13 +106,20 @@ CHILD_TYPES: tuple[ResourceType, ...] = (
     NETWORK_POLICY,
     DISRUPTION_BUDGET,
 )
-"""The types of objects a platform is made of; each is watched for drift and pruned."""
+"""The types of objects that a platform is made of; each is watched for drift and pruned."""
 
 BY_KIND: dict[tuple[str, str], ResourceType] = {(kind.api_version, kind.kind): kind for kind in CHILD_TYPES}
 
 
 class ApiError(Exception):
-    """The API server answered, and the answer is no."""
+    """The API server refused a request.
+
+    Attributes:
+        status: HTTP status code.
+        reason: `reason` of the Status object, such as `AlreadyExists`; else the HTTP reason phrase.
+        message: What the server says, up to 500 characters; "" for a Secret, unless it cannot quote its content.
+        retry_after: Seconds from the header `Retry-After`; None when there is none, or it is a date.
+    """
 
     def __init__(  # noqa: PLR0913 - what an answer says
         self,
@@ -127,23 +141,23 @@ class ApiError(Exception):
 
 
 class UnauthorizedError(ApiError):
-    """401: the token is not valid, or not any more."""
+    """401: the token is not valid, or has expired."""
 
 
 class NotFoundError(ApiError):
-    """404: there is no such object, or no such kind."""
+    """404: there is no such object, or no such resource type."""
 
 
 class ConflictError(ApiError):
-    """409: the object exists already, is another one by now (uid), or has changed since it was read."""
+    """409: the object exists already, has another uid, or has changed since it was read."""
 
 
 class ExpiredError(ApiError):
-    """410: the history that a watch or a page asked for is gone; list again."""
+    """410: the resource version of a watch or the token of a list is too old; list again."""
 
 
 class InvalidError(ApiError):
-    """422: the schema, a rule or a test of a JSON patch refuses what was sent."""
+    """422: the schema, an admission rule or a `test` of a JSON patch refuses the request."""
 
 
 _BY_STATUS: Final = {
@@ -158,13 +172,22 @@ _BY_STATUS: Final = {
 def api_error(  # noqa: PLR0913 - what an answer says
     status: int, reason: str, request: str, message: str = "", retry_after: float | None = None, *, ending: bool = False
 ) -> ApiError:
-    """Make the error that stands for an HTTP status of the API server; `retry_after` is in seconds."""
+    """Return the error for an HTTP status, as the class that fits.
+
+    Args:
+        status: HTTP status code.
+        reason: `reason` of the Status object.
+        request: Method and path, without a query.
+        message: `message` of the Status object; "" when there is none.
+        retry_after: Seconds to wait; None when the server does not say.
+        ending: Whether the namespace is being terminated.
+    """
     made = _BY_STATUS.get(status, ApiError)
     return made(status, reason, request, message, retry_after, ending=ending)
 
 
 class ConnectionFailedError(Exception):
-    """The API server did not answer, or its answer broke off."""
+    """The API server did not answer, or its answer is incomplete or no JSON."""
 
 
 class FencedError(Exception):
@@ -172,4 +195,4 @@ class FencedError(Exception):
 
 
 class ForeignObjectError(Exception):
-    """An object of that name is there already, and it is somebody else's."""
+    """An object of that name exists and does not belong to this platform."""
