@@ -59,7 +59,7 @@ class Pod:
     component: str
     """`smtp`, `imap`, `store`, `filter` or `valkey`; "" without the label."""
     ip: str
-    """"" before the pod has an address."""
+    """Empty before the pod has an address."""
     phase: str
     """`status.phase`, such as `Running`."""
     ready: bool

@@ -40,7 +40,7 @@ class Source:
 
     kind: ResourceType
     namespace: str = ""
-    """"" for all namespaces."""
+    """Empty for all namespaces."""
     selector: str = ""
     """Label selector; "" selects everything."""
     metadata_only: bool = False
