@@ -1,4 +1,4 @@
 """Verdicts and observations become the statuses of custom resources here.
 
-A status that says nothing new is not written.
+A status that is equal to the written one is not written again.
 """

@@ -1,6 +1,6 @@
-"""What the agents of the pods say about the newest configuration, in words for the MailServer's status.
+"""What the agents report about the newest configuration, as text for the status of the MailServer.
 
-A refusal is a verdict of the daemon's own validator; everything else may pass by itself and is tried again.
+A refusal is a verdict of the daemon's own validator. Every other failure may be transient and is tried again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ _NOTHING: Final = "no configuration is in force, so it does not serve"
 
 
 def unsettled(workloads: Iterable[Workload]) -> Condition | None:
-    """Tell WorkloadsReady where an agent has not put the newest configuration in force, None where none says so."""
+    """Return WorkloadsReady=False where an agent reports that it could not load the newest configuration; else None."""
     complaining = [workload for workload in workloads if workload.error]
     if not complaining:
         return None
@@ -44,7 +44,11 @@ def _sentence(workload: Workload) -> str:
 
 
 def waiting(workloads: Iterable[Workload], generation: int) -> str:
-    """Say which replicas have not loaded a generation of an object yet."""
+    """Return which replicas have not loaded a generation yet, as a sentence.
+
+    Args:
+        generation: `metadata.generation` of the object that waits.
+    """
     behind = [one for one in workloads if one.current < one.desired]
     told = " and ".join(f"{one.desired - one.current} of {one.desired} replicas of {one.name}" for one in behind)
     return f"Waiting for {told or 'all replicas'} to load generation {generation}."

@@ -1,4 +1,4 @@
-"""Claims that nobody serves, in words: what may lie on them, and how it gets out.
+"""The condition ClaimsServed: PersistentVolumeClaims without a pod, what may be on them, and what to do.
 
 A volume cannot be read without its pod, so nobody knows whether there is anything on it.
 """
@@ -21,7 +21,7 @@ _SAID: Final = {
 
 
 def condition(workloads: Iterable[Workload]) -> Condition | None:
-    """Tell ClaimsServed; None while nothing is known of any workload."""
+    """Return the condition ClaimsServed; None while no workload is known."""
     known = sorted(workloads, key=lambda workload: workload.name)
     if not known:
         return None

@@ -1,6 +1,6 @@
-"""Conditions as Kubernetes writes them; one that says the same as before keeps its time.
+"""Conditions as Kubernetes writes them; one whose status does not change keeps its transition time.
 
-The clock is an argument, so that a status depends on nothing but what is handed in.
+The time is an argument, so that a status depends on its inputs only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,21 +14,29 @@ from postboat.model.verdict import Reason, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One aspect of an object: whether it holds, why, and a sentence for people."""
+    """One condition of an object."""
 
     type: str
     holds: bool
+    """Whether `status` is True or False; Unknown is not used."""
     reason: Reason
     message: str
+    """A sentence for people; what is longer than the schema allows is cut when it is written."""
 
 
 def accepted(verdict: Verdict) -> Condition:
-    """Tell whether an object is part of the configuration."""
+    """Return the condition Accepted: whether an object is part of the configuration."""
     return Condition("Accepted", verdict.accepted, verdict.reason, _sentence(verdict))
 
 
 def ready(verdict: Verdict, *, in_force: bool, paused: bool, pending: str) -> Condition:
-    """Tell whether every replica serves an object, and why it may take long; `pending` says whom it waits for."""
+    """Return the condition Ready of an object: whether every replica serves it.
+
+    Args:
+        in_force: Whether every replica has loaded a plan with this generation of the object.
+        paused: Whether the MailServer has `spec.paused`.
+        pending: The message while it is not in force and not paused.
+    """
     if not verdict.accepted:
         return Condition("Ready", holds=False, reason=verdict.reason, message=_sentence(verdict))
     if not in_force and paused:
@@ -42,7 +50,13 @@ def ready(verdict: Verdict, *, in_force: bool, paused: bool, pending: str) -> Co
 def merge(
     before: Iterable[Mapping[str, Any]], conditions: Iterable[Condition], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """Write conditions, keeping the time of each whose status is the same as before."""
+    """Return conditions as JSON, sorted by type.
+
+    Args:
+        before: The conditions of the object as it is; a condition with the same status keeps its `lastTransitionTime`.
+        generation: `observedGeneration` of all of them.
+        now: `lastTransitionTime` of those that are new or changed, in UTC.
+    """
     known = {condition.get("type"): condition for condition in before}
     return [
         _written(condition, known.get(condition.type, {}), generation, now)
@@ -51,7 +65,15 @@ def merge(
 
 
 def kept(before: Iterable[Mapping[str, Any]], type_: str) -> Condition | None:
-    """Give a condition as it was written before, or None where there was none or its reason is not one of these."""
+    """Return a condition as it was written before.
+
+    Args:
+        before: The conditions of the object as it is.
+        type_: The type of the condition.
+
+    Returns:
+        None when there is none, or its reason is not a value of Reason.
+    """
     for condition in before:
         if condition.get("type") == type_ and condition.get("reason") in {reason.value for reason in Reason}:
             holds, message = condition.get("status") == "True", str(condition.get("message") or "")
@@ -60,7 +82,11 @@ def kept(before: Iterable[Mapping[str, Any]], type_: str) -> Condition | None:
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a moment as Kubernetes does, in UTC and whole seconds."""
+    """Return a time as Kubernetes writes it (RFC 3339), in UTC and whole seconds.
+
+    Args:
+        moment: A time in UTC; it is not converted.
+    """
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,7 +1,4 @@
-"""What was seen in the cluster, as far as a status tells it.
-
-The controller fills these in; nothing here knows how.
-"""
+"""What was seen in the cluster, as far as a status shows it; the controller fills these in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,48 +11,52 @@ from postboat.status.storage import Volume
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The pods of one component (smtp, imap, store, filter, valkey): wanted, ready, ready with the newest plan."""
+    """The state of the pods of one component."""
 
     name: str
+    """`smtp`, `imap`, `store`, `filter` or `valkey`."""
     desired: int
+    """Number of replicas that the plan wants."""
     ready: int
+    """Number of replicas that are ready."""
     current: int
+    """Number of replicas that are ready and have loaded the newest plan."""
     error: str = ""
-    """What kept an agent from the newest configuration, a word of agent.errors.Failure."""
+    """Why an agent has not loaded the newest configuration, a value of `agent.errors.Failure`; "" without an error."""
     goes_on: bool = True
-    """The container that said so has an earlier configuration in force."""
+    """Whether the container with that error still runs an earlier configuration."""
     volumes: tuple[Volume, ...] = ()
-    """The volumes of its pods, as far as they have told."""
+    """The volumes of its pods, as far as agents have reported them."""
     trouble: str = ""
-    """Why a pod is not there or does not serve, with the cure."""
+    """Why a pod is missing or does not serve, with the cure; "" when nothing is known."""
     unserved: tuple[str, ...] = ()
-    """The claims of pods that are gone and are not to come back."""
+    """Names of the PersistentVolumeClaims whose pods are gone and are not planned any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The state of one platform: whether its objects are as planned, and its pods.
-
-    `sync_error` is a sentence without values of secrets; empty means that every object was applied.
-    """
+    """The state of one platform: whether its objects are as planned, and its pods."""
 
     sync_error: str = ""
+    """Why an object was not applied, a sentence without values of Secrets; "" when all were."""
     held: tuple[str, ...] | None = None
-    """While spec.paused forbids to write: the objects that are not as planned. None means not paused."""
+    """While `spec.paused` is set, the objects that differ from the plan as `KIND/NAME`; None when it is not set."""
     workloads: tuple[Workload, ...] = ()
     in_force: bool = False
-    """Every replica of every workload serves the newest configuration."""
+    """Whether every replica of every workload has loaded the newest plan."""
     endpoints: Mapping[str, str] | None = None
-    """Host or address at which clients reach smtp and imap."""
+    """Host or IP address of the client Services, by the keys `smtp` and `imap`; None when unknown."""
     orphans: tuple[Orphan, ...] = ()
+    """Mail without a Mailbox, as much of it as the status lists."""
     orphan_count: int | None = None
-    """None while not every store has told what it holds."""
+    """Number of orphans; None until every store has reported what it holds."""
     volumes: tuple[StoreVolume, ...] | None = None
-    """Which volumes the stores should have; None while none has told the name of the one it has."""
+    """Which volume each store should have; None until a store has reported the name of its volume."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a report is written; conditions that do not change keep their own time."""
+    """The time at which a status is written."""
 
     now: datetime
+    """In UTC."""

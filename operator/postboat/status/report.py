@@ -1,6 +1,6 @@
-"""The status of every kind but the MailServer, from its verdict and from what the platform made of it.
+"""The status of every kind but the MailServer, from its verdict and the platform.
 
-A report equal to the status that is there is None: nothing is written, and nobody's watch wakes up.
+A status that is equal to the written one is None, so that nothing is written and no watch is woken.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,9 +26,14 @@ def report(  # noqa: PLR0913 - what is known of an object
     workloads: tuple[Workload, ...] = (),
     seen: Any | None = None,  # noqa: ANN401 -- each kind is told its own
 ) -> dict[str, Any] | None:
-    """Write the status of an object that belongs to a platform, or to none; None when it is there already.
+    """Return the merge patch for the status of an object; None when the status is as it should be.
 
-    `seen` is what the pods have told of it since the operator began.
+    Args:
+        platform: The platform that the object belongs to; None when it belongs to none.
+        in_force: Whether every replica has loaded a plan with this generation.
+        paused: Whether the MailServer has `spec.paused`.
+        workloads: The workloads of the platform, for the message of Ready.
+        seen: What the pods have reported of it since the operator started, in a type of its kind; None when nothing.
     """
     pending = agents.waiting(workloads, resource.generation)
     ready = conditions.ready(verdict, in_force=in_force and verdict.effective, paused=paused, pending=pending)
@@ -54,7 +59,11 @@ def _observed(resource: Resource, observed: Observed) -> Iterator[conditions.Con
 
 
 def statement(resource: Resource, written: tuple[conditions.Condition, ...], moment: Moment) -> dict[str, Any]:
-    """Write what all statuses have in common."""
+    """Return `observedGeneration` and `conditions` of a status.
+
+    Args:
+        written: All conditions; those that are not among them are dropped.
+    """
     before = resource.status.get("conditions") or ()
     return {
         "observedGeneration": resource.generation,
@@ -63,9 +72,14 @@ def statement(resource: Resource, written: tuple[conditions.Condition, ...], mom
 
 
 def unless_equal(resource: Resource, status: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the status, unless the object has it already; fields that others write do not count.
+    """Return the JSON merge patch (RFC 7386) that leads to a status; None when there is no difference.
 
-    It is written as a merge patch, which takes nothing away by itself: what holds no more is None in it.
+    A merge patch removes a field only by None, so fields that are no longer in the status are None in it. Fields of the
+    status that others write are left alone.
+
+    Args:
+        resource: The object with its status as read.
+        status: The whole status that the kind writes.
     """
     there = _own(resource)
     return None if there == status else _patch(there, status)

@@ -1,6 +1,6 @@
-"""The status of a MailServer: its verdict, its objects, its pods, its certificate, and how much belongs to it.
+"""The status of a MailServer: its verdict, objects, pods and certificate, and the numbers of what belongs to it.
 
-Ready is true when all of that is as it should be and every replica serves the newest configuration.
+Ready is True when all of these are as they should be and every replica has loaded the newest plan.
 """
 
 from dataclasses import asdict
@@ -27,7 +27,7 @@ _MOST_NAMED: Final = 5
 def report_server(
     resource: Resource, verdict: Verdict, plan: Plan, seen: Observation, moment: Moment
 ) -> dict[str, Any] | None:
-    """Write the status of a MailServer; None when it is there already."""
+    """Return the merge patch for the status of a MailServer; None when the status is as it should be."""
     platform = plan.platform
     accepted = conditions.accepted(verdict)
     synced = _synced(plan, seen)

@@ -1,4 +1,4 @@
-"""How full the volumes are, in words: a warning in time, and what no longer takes mail.
+"""The condition StorageAvailable: how full the volumes are, with a warning before they are full.
 
 Numbers are rounded, so that a status is not written for every message.
 """
@@ -19,7 +19,7 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class Level(IntEnum):
-    """How bad it is; only what is full keeps a daemon from taking mail."""
+    """How full a volume is: 80 % of bytes or inodes, 95 %, or so full that the daemon accepts no mail."""
 
     FINE = 0
     FILLING = 1
@@ -29,15 +29,21 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """What one pod's volume is like: how bad, and the sentence that says so."""
+    """How full the volume of one pod is."""
 
     pod: str
     level: Level
     words: str
+    """A sentence with the numbers."""
 
 
 def judged(pod: str, fill: Fill) -> Volume:
-    """Judge the volume of a pod by its bytes and files."""
+    """Return how full the volume of a pod is.
+
+    Args:
+        pod: Name of the pod.
+        fill: What its agent reports.
+    """
     used, files = _percent(fill.size, fill.available), _percent(fill.inodes, fill.inodes_available)
     level = _level(used, files, fill)
     words = f"{pod}: {used} % used, {amount(fill.available)} of {amount(fill.size)} left"
@@ -49,7 +55,7 @@ def judged(pod: str, fill: Fill) -> Volume:
 
 
 def condition(volumes: Iterable[Volume]) -> Condition | None:
-    """Tell StorageAvailable; None while no pod has told of a volume."""
+    """Return the condition StorageAvailable; None until a pod has reported its volume."""
     known = sorted(volumes, key=lambda volume: (-volume.level, volume.pod))
     if not known:
         return None
@@ -83,7 +89,11 @@ def _percent(whole: int, left: int) -> int:
 
 
 def amount(number: int) -> str:
-    """Write a number of bytes with two significant digits."""
+    """Return a number of bytes with a binary unit (KiB to PiB), such as `1.2 GiB` or `512 MiB`.
+
+    Args:
+        number: Bytes, 0 or more.
+    """
     value, unit = float(number), 0
     while value >= 1000 and unit < len(_UNITS) - 1:  # noqa: PLR2004  three digits at most
         value, unit = value / 1024, unit + 1

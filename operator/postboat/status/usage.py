@@ -1,6 +1,6 @@
-"""How much of its space a mailbox uses, as its status tells it.
+"""How much of its quota a mailbox uses, as its status shows it.
 
-Usage is a field of its own beside the conditions, and only a difference is ever written.
+`usage` is a field of its own beside the conditions, written only when it changes.
 """
 
 from typing import Any, Final
@@ -14,7 +14,11 @@ _WHOLE: Final = 100
 
 
 def usage(holding: Holding, limit: int) -> dict[str, int] | None:
-    """Write the usage of a mailbox; None while Dovecot has not told it. Without a limit there is no percentage."""
+    """Return `status.usage` of a mailbox; None until Dovecot has counted it.
+
+    Args:
+        limit: The quota in bytes; 0 means no quota, and then there is no `percent`.
+    """
     if holding.bytes is None or holding.messages is None:
         return None
     told = {"bytes": holding.bytes, "messages": holding.messages, "limit": limit}
@@ -22,7 +26,11 @@ def usage(holding: Holding, limit: int) -> dict[str, int] | None:
 
 
 def usage_patch(resource: Resource, told: dict[str, int] | None) -> dict[str, Any] | None:
-    """Write what has to be merged into the status for it to tell this usage; None when it does already."""
+    """Return the merge patch that brings `status.usage` to a value; None when it is there already.
+
+    Args:
+        told: The result of `usage`; None removes the field.
+    """
     there = resource.status.get("usage")
     if there == told:
         return None
@@ -31,7 +39,7 @@ def usage_patch(resource: Resource, told: dict[str, int] | None) -> dict[str, An
 
 
 def condition_patch(resource: Resource, condition: Condition, moment: Moment) -> dict[str, Any] | None:
-    """Write one condition beside those that are there; None when it is there already."""
+    """Return the merge patch that sets one condition and leaves the others; None when it is there already."""
     before = [dict(one) for one in resource.status.get("conditions") or ()]
     written = merge(before, (condition,), resource.generation, moment.now)
     others = [one for one in before if one.get("type") != condition.type]

@@ -1,6 +1,6 @@
-"""Stores that came back without their mail: in the status of the MailServer, and in words.
+"""The condition MailPresent: stores that came back on another volume, without their mail.
 
-The status is the memory as well: an operator that begins reads from it which volumes the stores should have.
+The status also is the memory: a new operator process reads from it which volume each store should have.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,17 +13,21 @@ from postboat.status.conditions import Condition
 from postboat.status.storage import amount
 
 ACCEPT: Final = "postboat.dev/accept-volumes"
-"""Annotation of a MailServer: the names of volumes that stores may go on with, whatever was on others."""
+"""Annotation of a MailServer: names of volumes that stores may use from now on, separated by commas or spaces."""
 _MOST_NAMED: Final = 3
 
 
 def accepts(annotations: Mapping[str, str]) -> frozenset[str]:
-    """Name the volumes that a MailServer accepts."""
+    """Return the names of volumes in the annotation ACCEPT.
+
+    Args:
+        annotations: The annotations of a MailServer.
+    """
     return frozenset(annotations.get(ACCEPT, "").replace(",", " ").split())
 
 
 def read(status: Mapping[str, Any]) -> tuple[StoreVolume, ...]:
-    """Take from the status of a MailServer what is known of the volumes of its stores."""
+    """Return what the status of a MailServer says about the volumes of its stores."""
     return tuple(
         StoreVolume(
             entry["store"],
@@ -35,12 +39,12 @@ def read(status: Mapping[str, Any]) -> tuple[StoreVolume, ...]:
 
 
 def written(volumes: Iterable[StoreVolume]) -> list[dict[str, Any]]:
-    """Write what is known of the volumes into the status of a MailServer."""
+    """Return `status.stores`, sorted by store."""
     return [_entry(one) for one in sorted(volumes, key=lambda one: one.store)]
 
 
 def condition(server: Resource, volumes: Iterable[StoreVolume]) -> Condition | None:
-    """Tell MailPresent of a MailServer; None while no store has told the name of its volume."""
+    """Return the condition MailPresent of a MailServer; None until a store has reported the name of its volume."""
     known = sorted(volumes, key=lambda one: one.store)
     if not known:
         return None
