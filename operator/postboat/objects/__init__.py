@@ -1,4 +1,4 @@
 """Files become Kubernetes objects here, as bodies for server-side apply.
 
-Every field that an object states is stated explicitly, so that applying it again changes nothing.
+Each field is written with its value even where that is the default, so that applying again changes nothing.
 """

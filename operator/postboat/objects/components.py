@@ -1,6 +1,6 @@
 """The five components of a platform: pods, containers, ports, folders and rights, each stated once.
 
-Workloads and Services follow from this table; the numbers of the ports stand in `agent/ports.py`.
+Workloads and Services follow from this table; the port numbers are in `agent/ports.py`.
 """
 
 from collections.abc import Mapping
@@ -16,47 +16,66 @@ POSTFIX_CAPABILITIES: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGI
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container: its image, its files, who it is, what it may write, and what it asks for."""
+    """One container of a component."""
 
     name: str
     image: str
+    """Key in `Environment.images`."""
     unit: str
+    """The unit with its files, see `render.units.UNITS`."""
     uid: int
+    """`runAsUser` and `runAsGroup`; 0 for Postfix only."""
     ports: tuple[Port, ...]
+    """Ports of the daemon, without that of the agent."""
     folders: Mapping[str, str]
+    """Writable folders of its own, as `emptyDir`: name of the volume and path."""
     requests: Mapping[str, str]
+    """Default resource requests: `cpu` and `memory`, as Kubernetes quantities."""
     memory: str
-    """The most memory that it may use, by default; docs/installation.md has what was measured."""
+    """Default memory limit, as a Kubernetes quantity; docs/installation.md has what was measured."""
     shard_key: str = ""
+    """Which file of the directory shards it mounts: `smtp`, `edge` or `store`; "" for none."""
     agent: int = AGENT.number
+    """Port of its agent."""
     capabilities: tuple[str, ...] = ()
+    """Linux capabilities that it keeps."""
     suffix: str = ""
+    """Prefix of the names of its volumes and its agent port; "" for the main container.
+
+    These names are unique in a pod.
+    """
     sidecar: bool = False
-    """It starts before the others of its pod and ends after them."""
+    """Whether it starts before the other containers of its pod and ends after them."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables beside those that all agents get."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The volume claim of a component: its name, where it is mounted, and in which container."""
+    """The volumeClaimTemplate of a component."""
 
     name: str
     path: str
+    """Where it is mounted."""
     container: str
+    """Name of the container that mounts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One StatefulSet and its governing Service; `group` owns the volumes of the pod."""
+    """One StatefulSet and its headless Service."""
 
     name: str
     governing: str
+    """Suffix of the name of the headless Service."""
     containers: tuple[Container, ...]
     grace: int
+    """`terminationGracePeriodSeconds`."""
     group: int | None = None
+    """Uid of all containers and group of the volumes (`fsGroup`); None for pods with Postfix, which needs root."""
     claim: Claim | None = None
     shared: Mapping[str, str] = field(default_factory=dict)
-    """Folders that all containers of the pod share: name and path."""
+    """Folders that all containers of the pod share: name of the volume and path."""
 
 
 _DOVECOT_FOLDERS: Final = {"dovecot": "/run/dovecot"}
@@ -151,7 +170,7 @@ COMPONENTS: Final = (VALKEY, STORE, FILTER, IMAP, SMTP)
 
 
 def replicas(platform: Platform, component: Component) -> int:
-    """Tell how many pods a component has."""
+    """Return the number of pods of a component."""
     return {
         "smtp": platform.smtp.replicas,
         "imap": platform.imap.replicas,
@@ -162,5 +181,5 @@ def replicas(platform: Platform, component: Component) -> int:
 
 
 def volume(platform: Platform, component: Component) -> Volume | None:
-    """Tell the volume of each pod of a component."""
+    """Return the volume that each pod of a component gets; None for a component without one."""
     return {"smtp": platform.smtp.queue, "store": platform.store.mail, "valkey": platform.valkey}.get(component.name)

@@ -1,6 +1,6 @@
-"""Files become ConfigMaps and Secrets: one pair a unit, and one Secret a shard of the directory.
+"""Files become ConfigMaps and Secrets: one pair for each unit, and one Secret for each directory shard.
 
-What a file says about itself decides where it goes; shards are Secrets because they hold password hashes.
+The flag `secret` of a file decides where it goes; shards are Secrets because they hold password hashes.
 """
 
 from base64 import b64encode
@@ -17,14 +17,19 @@ from postboat.render.tables import TABLES
 LAYOUT: Final = sha256(
     "\n".join(f"{table.key} {table.driver} {table.name} {' '.join(table.columns)}" for table in TABLES).encode()
 ).hexdigest()[:16]
-"""Tells two versions apart that do not keep the same tables with the same columns."""
+"""16 hex digits that differ between two versions of the operator whose tables or columns differ."""
 MOST_BYTES: Final = 1 << 20
-"""What the values of a Secret may have together (`MaxSecretSize` of Kubernetes)."""
+"""Bytes that the values of a Secret may have together (`MaxSecretSize` of Kubernetes)."""
 _COMPONENT = {"smtp-edge": "smtp"}
 
 
 def config_objects(platform: Platform, unit: str, files: tuple[File, ...]) -> Iterator[Body]:
-    """Make the ConfigMap and the Secret of one unit."""
+    """Yield the ConfigMap and the Secret of one unit.
+
+    Args:
+        unit: `smtp`, `smtp-edge`, `imap`, `store`, `filter` or `valkey`.
+        files: All files of the unit.
+    """
     component = _COMPONENT.get(unit, unit)
     yield {
         "apiVersion": "v1",
@@ -42,7 +47,7 @@ def config_objects(platform: Platform, unit: str, files: tuple[File, ...]) -> It
 
 
 def shard_contents(files: Files) -> Mapping[int, Mapping[str, ShardFile]]:
-    """Group the shard files by shard."""
+    """Return the shard files by number of the shard (0 to 63), and below it by key (`smtp`, `edge`, `store`)."""
     shards: dict[int, dict[str, ShardFile]] = {}
     for (number, key), file in sorted(files.shards.items()):
         shards.setdefault(number, {})[key] = file
@@ -51,20 +56,29 @@ def shard_contents(files: Files) -> Mapping[int, Mapping[str, ShardFile]]:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The largest directory shard of a platform: its number, and its bytes in the Secret that holds it."""
+    """The largest directory shard of a platform."""
 
     shard: int = 0
+    """Its number, 0 to 63."""
     used: int = 0
+    """Bytes of its values in the Secret."""
 
 
 def filling(files: Files) -> Filling:
-    """Find the largest shard."""
+    """Return the largest shard; number 0 with 0 bytes when there is none."""
     used = {number: sum(len(file.content) for file in held.values()) for number, held in shard_contents(files).items()}
     return max((Filling(number, size) for number, size in used.items()), key=lambda one: one.used, default=Filling())
 
 
 def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFile]) -> Body:
-    """Make the Secret of one shard, with a note of its layout and of what it holds."""
+    """Return the Secret of one shard, with the annotation SHARD_NOTE.
+
+    The note is the layout and then `KEY=SHA256HEX` for each file, separated by spaces.
+
+    Args:
+        number: Number of the shard, 0 to 63.
+        contents: Its files by key (`smtp`, `edge`, `store`).
+    """
     note = " ".join((LAYOUT, *(f"{key}={file.digest}" for key, file in sorted(contents.items()))))
     return {
         "apiVersion": "v1",
@@ -76,22 +90,34 @@ def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFi
 
 
 def note_of(body: Mapping[str, Any]) -> str:
-    """Read the note of a shard from its body."""
+    """Return the annotation SHARD_NOTE of a body; "" when it has none."""
     return str(body["metadata"].get("annotations", {}).get(SHARD_NOTE, ""))
 
 
 def layout_of(note: str) -> str:
-    """Read from the note of a shard which tables it has."""
+    """Return the layout of the tables in a shard (see LAYOUT); "" when the note is empty.
+
+    Args:
+        note: The annotation SHARD_NOTE.
+    """
     return note.partition(" ")[0]
 
 
 def contents_of(note: str) -> dict[str, str]:
-    """Read from the note of a shard the digests of its files by their keys."""
+    """Return the sha256 in hex of each file of a shard by its key (`smtp`, `edge`, `store`).
+
+    Args:
+        note: The annotation SHARD_NOTE; "" has no files.
+    """
     return {key: digest for key, _, digest in (entry.partition("=") for entry in note.split()[1:])}
 
 
 def shard_suffix(number: int) -> str:
-    """Name a shard within its platform: directory-07."""
+    """Return the suffix in the name of a shard's Secret: `directory-07`.
+
+    Args:
+        number: Number of the shard, 0 to 63.
+    """
     return f"directory-{number:02d}"
 
 

@@ -1,7 +1,8 @@
-"""What an object waits for when others cannot be written: only for what it would be wrong or in vain without.
+"""What an object waits for when other objects cannot be written: only for those without which it would do harm.
 
-A workload waits for its own files; files that name tables wait for a shard that still has other tables; and no workload
-is begun without its account and its network policy, nor Postfix, which refuses unknown recipients, without all shards.
+A workload waits for its own files. Files that name tables wait for shards whose tables have another layout. No workload
+is created without its ServiceAccount and NetworkPolicy, nor Postfix, which refuses unknown recipients, without all
+shards.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,12 @@ Ref = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the cluster has of an object that could not be written as planned: an earlier state of it, or nothing."""
+    """What the cluster has of an object that could not be written."""
 
     there: bool
+    """Whether it exists in some earlier state."""
     note: str = ""
-    """What a shard says of itself, see `objects.config.SHARD_NOTE`."""
+    """The annotation of a directory shard, see `objects.meta.SHARD_NOTE`; "" for all other objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,19 @@ class Needs:
     """What an object waits for."""
 
     written: frozenset[Ref] = frozenset()
-    """These must be as planned."""
+    """Objects that must be as planned."""
     alike: frozenset[Ref] = frozenset()
-    """These shards may be of an earlier plan, but not with other tables."""
+    """Directory shards that may be those of an earlier plan, but must have the same table layout."""
     there: frozenset[Ref] = frozenset()
-    """Before the object is made for the first time, these must be there in some state."""
+    """Objects that must exist in some state before this one is created."""
 
     def unmet(self, unwritten: Mapping[Ref, Standing], *, exists: bool) -> Ref | None:
-        """Give the first of the unwritten objects that this one waits for."""
+        """Return the first of the unwritten objects that this one waits for; None when it need not wait.
+
+        Args:
+            unwritten: What the cluster has of each object that could not be written.
+            exists: Whether this object exists already.
+        """
         for ref, standing in unwritten.items():
             if ref in self.written:
                 return ref
@@ -54,11 +61,16 @@ NOTHING: Final = Needs()
 
 
 def of_files(platform: Platform, kind: str, unit: str) -> Needs:
-    """Tell what the ConfigMap and the Secret of a unit wait for.
+    """Return what the ConfigMap or the Secret of a unit waits for.
 
-    Without its rows a new table may refuse everybody, or let everybody pass, so files that name one come after all
-    shards. A shard that is not there at all lacks the rows of the old tables too, and holds nothing up. The manifest
-    in the ConfigMap must not name what the Secret has no more, since no pod could begin with that.
+    Without its rows a new table may refuse all mail or let all of it pass, so files that name tables come after all
+    shards. A shard that is not there at all has no rows of the old tables either, and does not block. The Secret waits
+    for the ConfigMap: the manifest in the ConfigMap must not name what the Secret no longer has, since no pod could
+    start.
+
+    Args:
+        kind: `ConfigMap` or `Secret`.
+        unit: See `render.units.UNITS`.
     """
     return Needs(
         written=frozenset({("ConfigMap", f"{platform.name}-{unit}")} if kind == "Secret" else ()),
@@ -67,7 +79,7 @@ def of_files(platform: Platform, kind: str, unit: str) -> Needs:
 
 
 def of_workload(platform: Platform, component: Component) -> Needs:
-    """Tell what a StatefulSet waits for."""
+    """Return what a StatefulSet waits for."""
     units = {f"{platform.name}-{container.unit}" for container in component.containers}
     begun_with = {("ServiceAccount", f"{platform.name}-mail"), ("NetworkPolicy", f"{platform.name}-{component.name}")}
     return Needs(

@@ -1,6 +1,6 @@
-"""How the parts of a platform reach each other, and who else reaches them: Services, network policies, budgets.
+"""Services, network policies and disruption budgets of a platform.
 
-The policies let through what the arrows of the architecture show, and nothing else.
+The policies allow the connections that docs/architecture.md shows, and no others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ _LINK: Final = ("169.254.0.0/16", "fe80::/10")
 
 
 def services(platform: Platform) -> Iterable[Body]:
-    """Make all Services: headless ones for the pods, one for clients of each kind, and the inner ones."""
+    """Yield all Services: a headless one for each component, two for clients, and those between the pods."""
     for component in COMPONENTS:
         inside = [port for container in component.containers for port in container.ports]
         headless = {"clusterIP": "None", "publishNotReadyAddresses": True}
@@ -31,7 +31,7 @@ def services(platform: Platform) -> Iterable[Body]:
 
 
 def policies(platform: Platform) -> Iterable[Body]:
-    """Make one network policy a component, for both directions."""
+    """Yield one NetworkPolicy for each component, for ingress and egress."""
     dns = {"ports": [_port(53, "TCP"), _port(53, "UDP")]}
 
     def pods(component: str, *reached: Port, to: bool = True) -> Body:
@@ -111,7 +111,7 @@ def _literal(host: str) -> str:
 
 
 def budgets(platform: Platform) -> Iterable[Body]:
-    """Make a disruption budget for each component that has a pod to spare, or several that hold different mail."""
+    """Return a PodDisruptionBudget for each component with more than one pod; at most one pod may be missing."""
     return (_budget(platform, component) for component in COMPONENTS if replicas(platform, component) > 1)
 
 

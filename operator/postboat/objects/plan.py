@@ -1,7 +1,7 @@
-"""The plan: what shall exist in the cluster for one mail platform, and which content each container shall hold.
+"""The plan: which objects one mail platform needs in the cluster, and which content each container should load.
 
-A plan without a platform is incomplete: it may ask for keys that the controller has to make first, and nothing may be
-pruned because of it.
+A plan without a platform is incomplete: it may ask for Secrets that the controller has to make first, and nothing may
+be pruned because of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,47 +33,61 @@ ContainerKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class KubeObject:
-    """A body for server-side apply; `digest` tells two bodies apart without comparing them."""
+    """A body for server-side apply."""
 
     kind: str
     name: str
     body: Mapping[str, Any] = field(repr=False)
     digest: str
+    """sha256 in hex of the canonical JSON of the body."""
     shard: int | None = None
-    """The number of the directory shard that the object holds, if it holds one."""
+    """Number of the directory shard in it, 0 to 63; None for all other objects."""
     needs: Needs = NOTHING
+    """What it waits for."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any], shard: int | None = None, needs: Needs = NOTHING) -> "KubeObject":
-        """Take a body with its identity and the digest of its canonical form."""
+        """Return the object for a body.
+
+        Args:
+            body: A whole object with `kind` and `metadata.name`.
+            shard: Number of the directory shard in it; None for all other objects.
+            needs: What it waits for.
+        """
         canonical = dumps(body, sort_keys=True, separators=(",", ":")).encode()
         return cls(body["kind"], body["metadata"]["name"], body, sha256(canonical).hexdigest(), shard, needs)
 
     @property
     def ref(self) -> Ref:
-        """Name the object within its platform."""
+        """Return kind and name."""
         return self.kind, self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Objects to apply, in this order; digests to demand; Secrets to make; verdicts to tell."""
+    """What is to be applied, made and written to statuses for one MailServer."""
 
     platform: Platform | None
+    """None while the plan is incomplete."""
     files: Files | None
+    """None while the plan is incomplete."""
     objects: tuple[KubeObject, ...]
+    """The objects to apply, in this order."""
     digests: Mapping[ContainerKey, str]
+    """Desired digest of each container, sha256 in hex; it is written to its pods."""
     wanted: tuple[Wanted, ...]
+    """Secrets that the controller has to make."""
     verdicts: Verdicts
+    """The verdict about each object."""
     counts: Counts
     claims: Mapping[str, Volume] = field(default_factory=dict)
-    """The volumes of components that exist already and stay as they are."""
+    """Volumes of StatefulSets that exist, by component; Kubernetes does not let them change."""
     certificate: Verdict | None = None
-    """What is wrong with the Secret that is named for the certificate of the server."""
+    """What is wrong with the Secret that the MailServer names for its certificate; None when nothing is."""
 
     @property
     def complete(self) -> bool:
-        """Whether the plan says all that shall exist, so that what it leaves out may be pruned."""
+        """Return whether the plan is complete, so that what is not in it may be pruned."""
         return self.platform is not None
 
 
@@ -83,10 +97,14 @@ _NONE: Final[Mapping[str, Volume]] = MappingProxyType({})
 def plan(
     resolution: Resolution, files: Files | None, before: Plan | None = None, claims: Mapping[str, Volume] = _NONE
 ) -> Plan:
-    """Make the Kubernetes objects of a platform, taking over from an earlier plan what has not changed.
+    """Return the plan of a platform, reusing the objects of an earlier plan that have not changed.
 
-    `files` are those of the platform of the resolution; both are None together. `claims` are the volumes of the
-    StatefulSets that exist, by name: Kubernetes lets nobody change them, so they stay.
+    Args:
+        resolution: The decision about all objects.
+        files: The rendered files of `resolution.platform`; None when that is None.
+        before: The plan before, if it is complete; None makes everything anew.
+        claims: Volumes of the StatefulSets that exist, by name of the StatefulSet; they override the wanted ones, since
+            Kubernetes does not let them change.
     """
     platform = resolution.platform
     if platform is None or files is None:
@@ -112,9 +130,11 @@ def plan(
 
 
 def demanded(plan: Plan, refused: Mapping[int, Mapping[str, str]]) -> Mapping[ContainerKey, str]:
-    """Give the digests that containers reach although shards could not be written.
+    """Return the digests that containers can reach although some shards could not be written.
 
-    `refused` has the digests of the files, by their keys, that these shards have instead.
+    Args:
+        refused: For the number of each shard that was not written, the digests (sha256 in hex) of the files that the
+            cluster has of it, by key.
     """
     if not refused or plan.platform is None or plan.files is None:
         return plan.digests
@@ -122,7 +142,13 @@ def demanded(plan: Plan, refused: Mapping[int, Mapping[str, str]]) -> Mapping[Co
 
 
 def lacking(plan: Plan, absent: AbstractSet[ShardKey]) -> Plan:
-    """Give the plan whose manifests do not name some shards, which could not be written and have never been there."""
+    """Return the plan whose manifests leave out shards that could not be written and do not exist.
+
+    Pods can start without a shard that their manifest does not name.
+
+    Args:
+        absent: The shards that are missing, as number and key.
+    """
     if not absent or plan.platform is None or plan.files is None:
         return plan
     platform, files = plan.platform, without(plan.files, absent)
@@ -137,7 +163,12 @@ def lacking(plan: Plan, absent: AbstractSet[ShardKey]) -> Plan:
 
 
 def emptied(platform: Platform, number: int, keys: Iterable[str]) -> KubeObject:
-    """Give a shard that has no rows, in the place of one that may not be deleted yet: manifests still name it."""
+    """Return a shard without rows, for one that must not be deleted yet since manifests still name it.
+
+    Args:
+        number: Number of the shard, 0 to 63.
+        keys: Which files it has: `smtp`, `edge`, `store`.
+    """
     return KubeObject.of(shard_object(platform, number, dict.fromkeys(keys, empty())), number)
 
 

@@ -1,6 +1,7 @@
 """The StatefulSets of a platform and their pods.
 
-All pods run without API credentials and with a read-only root; all but Postfix run as somebody without any capability.
+All pods run without API credentials and with a read-only root file system; all but Postfix run without capabilities and
+not as root.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,12 @@ _STOP_SLACK: Final = 5
 
 
 def stateful_set(platform: Platform, component: Component, files: Files, volume: Volume | None) -> Body:
-    """Make the StatefulSet of a component."""
+    """Return the StatefulSet of a component.
+
+    Args:
+        files: The rendered files, for the digest that restarts pods when a file with the effect `restart` changes.
+        volume: The volume of each pod; None for a component without one.
+    """
     labels = _selector(platform, component, volume)
     claims = [_claim_template(platform, component, component.claim, volume)] if component.claim and volume else []
     return {
@@ -59,7 +65,7 @@ def _template(platform: Platform, component: Component, files: Files, selected_b
 
 
 def service_account(platform: Platform) -> Body:
-    """Make the ServiceAccount of all pods: it has no rights, and its token is never mounted."""
+    """Return the ServiceAccount of all pods: it has no rights, and its token is not mounted."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
