@@ -1,6 +1,6 @@
-"""Dovecot in its two parts: edges that check who somebody is, and stores that keep the mail.
+"""Dovecot in two roles: edges, which check passwords and proxy sessions, and stores, which keep the mail.
 
-An edge in the smtp pods answers Postfix over unix sockets, an edge in the imap pods answers people.
+An edge in the smtp pods answers Postfix over unix sockets; an edge in the imap pods answers mail clients.
 """
 
 import string
@@ -110,37 +110,43 @@ _DELETION_ROOM: Final = 100 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A named block of settings inside a service, like a listener."""
+    """A named block of settings inside a service, such as a listener."""
 
     type: str
+    """`inet_listener`."""
     name: str
     settings: tuple[str, ...]
+    """Lines `name = value`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service of Dovecot with its listeners."""
+    """One Dovecot service with its listeners."""
 
     name: str
     settings: tuple[str, ...]
+    """Lines `name = value`."""
     listeners: tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that everybody has, and the bytes that fit into it beyond the quota."""
+    """A folder that every mailbox has."""
 
     name: str
     room: int
+    """Bytes that fit into it beyond the quota; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImapScript:
-    """A script that runs when an IMAP session changes something: a flag, or where a message is."""
+    """A Sieve script that runs on changes over IMAP (RFC 6785)."""
 
     name: str
     type: str
+    """When it runs: `before` or `copy-source-after`, as Pigeonhole calls it."""
     cause: str
+    """`flag` or `copy`."""
 
 
 _TRASH_SCRIPTS: Final = (
@@ -152,11 +158,13 @@ _TRASH_SCRIPTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """How an edge finds a user for one protocol, and which fields it adds to what it finds."""
+    """How an edge finds a user for one protocol (passdb)."""
 
     protocol: str
     query: str
+    """SQL with Dovecot variables."""
     fields: tuple[str, ...]
+    """Extra fields of the passdb, `name = value`."""
 
 
 def _port(port: Port) -> Block:
@@ -222,7 +230,7 @@ def _edge_secrets(platform: Platform) -> tuple[File, ...]:
 
 
 def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
-    """Render the edge beside Postfix: it checks the passwords of who submits, and nothing else."""
+    """Return the files of the edge beside Postfix: it only checks passwords for SMTP AUTH."""
     # Dovecot delays all logins from an address with wrong passwords. Postfix waits 10 seconds only, and behind a load
     # balancer the address may be everybody's: two wrong passwords would keep all users out. A failure costs 2 s anyway.
     conf = _edge(
@@ -240,7 +248,7 @@ def smtp_edge_files(platform: Platform) -> tuple[File, ...]:
 
 
 def imap_files(platform: Platform) -> tuple[File, ...]:
-    """Render the edge for people who read mail."""
+    """Return the files of the edge for clients that read mail."""
     protocols = tuple(protocol for protocol in READING if protocol in platform.imap.protocols)
     services = tuple(_login_service(protocol, ports.CLIENTS[protocol]) for protocol in protocols)
     clear = platform.imap.allow_clear_text
@@ -269,7 +277,7 @@ def imap_files(platform: Platform) -> tuple[File, ...]:
 
 
 def store_files(platform: Platform) -> tuple[File, ...]:
-    """Render a store; all stores are alike but for their volume."""
+    """Return the files of a store; all stores have the same."""
     services = (
         *(_login_service(protocol, (_STORE_LOGINS[protocol],)) for protocol in _LOGIN),
         _deliveries(platform),

@@ -1,7 +1,7 @@
-"""One function for each syntax a value may be written into, so that no value ever breaks out of its place.
+"""One function for each syntax that a value is written into, so that no value breaks out of its place.
 
-A value that has no form in the target syntax raises ValueError: the schema and the model keep such values away, and a
-wrong rendering would be worse than none.
+A value that cannot be expressed in the target syntax raises ValueError. The schema and the model keep such values away;
+an exception is better than a wrong file.
 """
 
 from re import ASCII
@@ -22,14 +22,22 @@ def _line(value: str) -> str:
 
 
 def postfix(value: str) -> str:
-    """Write a value of main.cf: one logical line, no macro, no comment, no space at its ends."""
+    """Return a value for main.cf: one logical line, `$` doubled, see postconf(5).
+
+    Raises:
+        ValueError: White space at an end, or a control character or line separator in it.
+    """
     if value != value.strip():
         raise ValueError("a value of main.cf cannot begin or end with white space")
     return _line(value).replace("$", "$$")
 
 
 def postfix_option(value: str) -> str:
-    """Write the right side of `-o { name = value }` in master.cf, where braces must balance."""
+    """Return the right side of `-o { name = value }` in master.cf, see master(5).
+
+    Raises:
+        ValueError: Braces do not balance, or as for `postfix`.
+    """
     depth = 0
     for character in value:
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -41,21 +49,34 @@ def postfix_option(value: str) -> str:
 
 
 def postfix_word(value: str) -> str:
-    """Write one element of a list in main.cf: a word without separators, braces or quotes."""
+    """Return one element of a list in main.cf, unchanged.
+
+    Raises:
+        ValueError: White space, a comma, a brace, a quote, `$` or a backslash in it; a `#` at its start; or it is
+            empty.
+    """
     if not _PLAIN_WORD.fullmatch(_line(value)) or value.startswith("#"):
         raise ValueError("an element of a Postfix list cannot hold separators")
     return value
 
 
 def table(value: str) -> str:
-    """Write one column of a shard: anything but the characters that separate columns and rows."""
+    """Return one column of a directory shard, unchanged.
+
+    Raises:
+        ValueError: A tab, CR, LF or NUL in it.
+    """
     if "\t" in value or "\n" in value or "\r" in value or "\0" in value:
         raise ValueError("a column cannot hold a tab, a line break or NUL")
     return value
 
 
 def columns(row: tuple[str, ...]) -> str:
-    """Write the columns of one row; looking at all of them at once takes a third of the time."""
+    """Return the columns of one row, separated by tabs. It checks all columns at once, for speed.
+
+    Raises:
+        ValueError: As for `table`.
+    """
     text = "\t".join(row)
     if text.count("\t") >= len(row) or "\n" in text or "\r" in text or "\0" in text:
         return "\t".join(map(table, row))
@@ -63,7 +84,11 @@ def columns(row: tuple[str, ...]) -> str:
 
 
 def dovecot(value: str) -> str:
-    """Write a quoted string of dovecot.conf; `%` and `$` begin variables there and have no form of their own."""
+    """Return a value as a quoted string of dovecot.conf.
+
+    Raises:
+        ValueError: `%` or `$` in it, which begin variables and cannot be escaped, or a control character.
+    """
     if "%" in value or "$" in value:
         raise ValueError("a value of dovecot.conf cannot hold what begins a variable")
     escaped = _line(value).replace("\\", "\\\\").replace('"', '\\"')
@@ -71,19 +96,31 @@ def dovecot(value: str) -> str:
 
 
 def dovecot_argument(value: str) -> str:
-    """Write an address, a host or a port within an argument of dovecot.conf: it has no character with a meaning."""
+    """Return an address, host name or port inside an argument of dovecot.conf, unchanged.
+
+    Raises:
+        ValueError: A character other than `a-z`, `0-9`, `_`, `.`, `:`, `@`, `-`; or it is empty.
+    """
     if not _ARGUMENT.fullmatch(value):
         raise ValueError("an argument in dovecot.conf cannot hold separators or quotes")
     return value
 
 
 def ucl(value: str) -> str:
-    """Write a quoted string of Rspamd's UCL, with `$` doubled, since a variable could begin there."""
+    """Return a value as a quoted string of Rspamd's UCL, with `$` doubled, since it could begin a variable.
+
+    Raises:
+        ValueError: A control character in it.
+    """
     quoted = "".join(_UCL_ESCAPES.get(character, character) for character in _line(value))
     return f'"{quoted}"'
 
 
 def valkey(value: str) -> str:
-    """Write a quoted argument of valkey.conf."""
+    """Return a value as a quoted argument of valkey.conf.
+
+    Raises:
+        ValueError: A control character in it.
+    """
     quoted = "".join(_VALKEY_ESCAPES.get(character, character) for character in _line(value))
     return f'"{quoted}"'

@@ -1,6 +1,6 @@
-"""Rendered files, told apart by what a daemon has to do when one of them changes.
+"""Rendered files, and what a daemon has to do when one of them changes.
 
-The manifest is what an agent needs to know about them; its form is fixed in docs/interfaces.md.
+The manifest describes them to an agent; its format is in docs/interfaces.md.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from hashlib import sha256
 from postboat.model.platform import Platform
 
 ShardKey = tuple[int, str]
-"""Number of a shard and the key within it: smtp, edge or store."""
+"""Number of a shard (0 to 63) and the key of a file in it: `smtp`, `edge` or `store`."""
 
 
 class Effect(StrEnum):
-    """The least a daemon has to do for a changed file to count."""
+    """What a change of a file costs its daemon, at least."""
 
     LIVE = "live"
     RELOAD = "reload"
@@ -24,37 +24,45 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of one container; `secret` decides whether it travels in a Secret or in a ConfigMap."""
+    """One file of one container."""
 
     key: str
+    """Key in the ConfigMap or Secret, and name of the mounted file."""
     path: str
+    """Path below the folder of the active configuration, where the daemon reads it."""
     content: bytes
+    """The bytes of the file; those in a ConfigMap are UTF-8."""
     effect: Effect = Effect.RELOAD
     secret: bool = False
+    """Whether it goes into the Secret of its unit instead of the ConfigMap."""
     mode: str = "0644"
+    """Permission bits as four octal digits."""
 
     @property
     def digest(self) -> str:
-        """The sha256 of the content in hex."""
+        """Return the sha256 of the content in hex."""
         return sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """The rows of one shard for one kind of container, compressed; `digest` is the sha256 of the content in hex."""
+    """The rows of one shard for one kind of container."""
 
     content: bytes
+    """Lines `TABLE<TAB>COLUMN<TAB>...`, compressed with gzip."""
     digest: str
+    """sha256 of the content in hex."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """All files of a platform: of each unit (smtp, smtp-edge, imap, store, filter, valkey) and of the directory.
-
-    `site` and `origins` are what units and shards were rendered from, so that the next rendering keeps what stays.
-    """
+    """All files of a platform."""
 
     units: Mapping[str, tuple[File, ...]]
+    """The files of each unit with its manifest: `smtp`, `smtp-edge`, `imap`, `store`, `filter`, `valkey`."""
     shards: Mapping[ShardKey, ShardFile]
+    """The files of the directory shards."""
     site: Platform
+    """The platform without its directory that the units were rendered from, to see whether it has changed."""
     origins: tuple[object, ...]
+    """What each shard was rendered from, by number, to see whether it has changed."""

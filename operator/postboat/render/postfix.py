@@ -1,6 +1,6 @@
-"""Postfix: takes mail from the world and from users, has it filtered, queues it and hands it on.
+"""Postfix: receives mail from other servers and from users, passes it to the filter, queues and delivers it.
 
-Its ports are those of docs/interfaces.md; what each of them allows stands in one table here.
+Its ports are described in docs/interfaces.md; what each of them allows is in one table here.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
 
 LMTP_CONCURRENCY: Final = 20
-"""How many deliveries to one store go on at once, from each smtp pod."""
+"""Parallel deliveries to one store, from each smtp pod."""
 CLIENT_SESSIONS: Final = 30
-"""So many sessions one client has on a port: many such clients together still leave room for others."""
+"""Parallel sessions of one client on a port, so that a few such clients leave room for others."""
 # Greater numbers end the daemons that read them, qmgr for one, which no validation starts.
 _LONGEST_LIFETIME: Final = 2**31 - 1
 _LARGEST_MESSAGE: Final = 2**53
@@ -96,20 +96,24 @@ _SUBMISSION_PORTS: Final = frozenset({"submission", "submissions"})
 
 @dataclass(frozen=True, slots=True)
 class QuotaCheck:
-    """A restriction class: the store to ask whether a mailbox takes a message."""
+    """A restriction class: asks a store whether a mailbox has room for a message."""
 
     name: str
     service: str
+    """Address of the policy service on the store, `inet:HOST:PORT`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One port of Postfix and what holds for it beyond main.cf; `processes` is how many sessions it takes at once."""
+    """One port of Postfix and the settings that differ from main.cf."""
 
     port: int
     name: str
+    """Name of the service in the log."""
     options: tuple[str, ...]
+    """`name = value` for `-o` in master.cf."""
     processes: int = 100
+    """Sessions at the same time, at most."""
 
 
 LISTENERS: Final = (
@@ -121,7 +125,7 @@ LISTENERS: Final = (
 
 
 def files(platform: Platform) -> tuple[File, ...]:
-    """Render everything that the container `postfix` reads besides its tables."""
+    """Return all files of the container `postfix` but its tables."""
     checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
     transports = tuple(transport(store) for store in range(platform.store.replicas))
     main = fill(

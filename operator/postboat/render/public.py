@@ -1,7 +1,8 @@
-"""Public mailboxes and folders that people share: who sees what, and how people of other stores reach the first one.
+"""Public mailboxes and shared folders: ACLs, namespaces, and how users of other stores reach the first store.
 
-The mail of a public mailbox is a folder of the namespace `Public/` for its owners, and the inbox of a user of its own
-for delivery. Whoever lives on another store visits the first one by IMAP, as himself and with nothing but this folder.
+For its owners a public mailbox is a folder of the namespace `Public/`; for delivery it is the inbox of a user of its
+own. A user whose mailbox is on another store reaches the first store by IMAP, under his own name and restricted to this
+namespace.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ from postboat.render.files import File
 from postboat.render.template import ACTIVE, TABLES
 
 COLUMNS: Final = ("groups", "store", "public", "creator")
+"""Columns of the table of the store's users that this module fills."""
 ROOT: Final = "/srv/mail/.public"
-"""No user name begins with a dot, so no mailbox of a person is ever here."""
+"""Folder of public mailboxes on the volume. No user name begins with a dot, so no mailbox of a user is here."""
 
 _READ: Final = "lrs"
 _WRITE: Final = "lrswtipek"
@@ -61,7 +63,12 @@ _AWAY_RIGHTS: Final = b"Public/* anyone lrwstipeka\nPublic/INBOX authenticated\n
 
 
 def columns(mailbox: Account | PublicMailbox) -> tuple[str, ...]:
-    """Give the columns of a row of the store's users that public mailboxes need: `COLUMNS`."""
+    """Return the values of COLUMNS for one row of the store's users, all of them text.
+
+    Returns:
+        Group names separated by commas, the number of the store, "y" for a public mailbox, "y" for a user who may
+        create public mailboxes; "" where something does not apply.
+    """
     if isinstance(mailbox, PublicMailbox):
         return "", str(mailbox.shard), "y", ""
     # Visitors of the first store can make nothing there: its root is theirs, and Dovecot knows no rights in that.
@@ -70,7 +77,12 @@ def columns(mailbox: Account | PublicMailbox) -> tuple[str, ...]:
 
 
 def rights(mailbox: PublicMailbox) -> str:
-    """Write the owners of a public mailbox as the agent reads them."""
+    """Return the owners of a public mailbox as the agent's ACL driver reads them.
+
+    Returns:
+        `user=NAME:RIGHTS:RIGHTS_BELOW` or `group=NAME:...` for each owner, separated by commas; rights are letters of
+        RFC 4314.
+    """
     owners = (
         f"{'group' if owner.group else 'user'}={owner.user}:" + ":".join(_RIGHTS[owner.rights])
         for owner in mailbox.owners
@@ -79,7 +91,7 @@ def rights(mailbox: PublicMailbox) -> str:
 
 
 def fields(platform: Platform) -> str:
-    """Write the fields that the look-up of a user gives besides those of every user."""
+    """Return the SQL columns that the userdb query of a store returns beside those of every user."""
     cases: dict[str, list[str]] = {}
     for condition, value, field in (*_DELIVERY, *_CREATION, *(_VISIT if several(platform) else ())):
         cases.setdefault(field, []).append(f"WHEN {condition} THEN {value}")
@@ -90,12 +102,12 @@ def fields(platform: Platform) -> str:
 
 
 def several(platform: Platform) -> bool:
-    """Tell whether anybody can live on another store than the public mailboxes."""
+    """Return whether there are several stores, so that a mailbox may be on another one than the public mailboxes."""
     return platform.store.replicas > 1
 
 
 def values(platform: Platform) -> dict[str, object]:
-    """Give what the template of a store needs."""
+    """Return the values for the template of a store."""
     return {
         "public_root": ROOT,
         "public_rights": f"{TABLES}/public.acl",
@@ -107,7 +119,7 @@ def values(platform: Platform) -> dict[str, object]:
 
 
 def files(platform: Platform) -> tuple[File, ...]:
-    """Render what people of other stores need to visit the first one; nothing while there is no other."""
+    """Return the files by which users of other stores reach the first one; none with a single store."""
     if not several(platform):
         return ()
     password = platform.internal.master_password

@@ -1,6 +1,6 @@
-"""Rspamd: judges every message, adds what it found, and signs what users send.
+"""Rspamd: scans every message, adds headers, and signs what users send (DKIM, RFC 6376).
 
-It works without the internet: lists and feeds are switched on by policies, not by default.
+It works without the internet: lists and feeds are off by default.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ from postboat.render.files import Effect, File
 from postboat.render.template import fill, script
 
 FLAG: Final = 6
+"""Score of Rspamd's action `add header`, from which on a message is spam."""
 DENY: Final = 20
+"""Score of Rspamd's action `reject`."""
 _WORKERS: Final = 2
 _SCRIPTS: Final = ("sign.lua", "headers.lua", "submission.lua")
 _DISABLED: Final = (
@@ -55,7 +57,7 @@ def _keys(platform: Platform) -> Iterator[File]:
 
 
 def files(platform: Platform) -> tuple[File, ...]:
-    """Render everything that the container `rspamd` reads."""
+    """Return all files of the container `rspamd`."""
     conf = fill(
         "platform.conf",
         workers=_WORKERS,

@@ -1,6 +1,6 @@
-"""The TLS that clients and other servers are offered: Mozilla's "intermediate" without its finite-field suites.
+"""The TLS cipher suites for clients and other servers: Mozilla's "intermediate" without finite-field Diffie-Hellman.
 
-One list serves Postfix and Dovecot, so that both change together.
+Postfix and Dovecot share the list, so that both change together.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""All files of a platform: those of each unit with its manifest, and the shards of the directory.
+"""All files of a platform: those of each unit with its manifest, and the directory shards.
 
 A unit is what one ConfigMap and one Secret hold: smtp, smtp-edge, imap, store, filter, valkey.
 """
@@ -23,13 +23,17 @@ UNITS: Final[Mapping[str, Callable[[Platform], tuple[File, ...]]]] = {
     "filter": rspamd.files,
     "valkey": valkey.files,
 }
+"""The function that renders the files of each unit."""
 SHARD_KEYS: Final[Mapping[str, str]] = {"smtp": "smtp", "smtp-edge": "edge", "imap": "edge", "store": "store"}
+"""For each unit with tables, the key of its files in the directory shards."""
 
 
 def render(platform: Platform, before: Files | None = None, sign: Callable[[], None] = lambda: None) -> Files:
-    """Render everything, taking over from an earlier rendering what has not changed.
+    """Return all files of a platform, reusing those of an earlier rendering that have not changed.
 
-    `sign` is called now and then as a sign of life.
+    Args:
+        before: An earlier rendering; None renders everything.
+        sign: Called before each shard that is rendered, as a heartbeat.
     """
     site = replace(platform, directory=())
     same = before is not None and before.site == site
@@ -50,7 +54,11 @@ def render(platform: Platform, before: Files | None = None, sign: Callable[[], N
 
 
 def without(files: Files, absent: AbstractSet[ShardKey]) -> Files:
-    """Leave shards out of the manifests: pods that begin do not wait for what could never be written."""
+    """Return the files with manifests that leave out some shards, so that pods can start without them.
+
+    Args:
+        absent: The shards to leave out, as number and key.
+    """
     return replace(files, units=_renamed(files.units, files.shards.keys() - absent))
 
 

@@ -1,6 +1,6 @@
-"""Valkey: the filter's memory, one instance with an append-only file.
+"""Valkey: keeps what Rspamd has learned; one instance with an append-only file.
 
-It cannot read its settings again, so a change of them restarts it.
+It cannot reload its settings, so a change restarts it.
 """
 
 from postboat.model.platform import Platform
@@ -10,7 +10,7 @@ from postboat.render.template import fill
 
 
 def files(platform: Platform) -> tuple[File, ...]:
-    """Render everything that the container `valkey` reads."""
+    """Return all files of the container `valkey`."""
     password = f"requirepass {escape.valkey(platform.internal.valkey_password)}\n".encode()
     return (
         File("valkey.conf", "valkey.conf", fill("valkey.conf"), effect=Effect.RESTART),
