@@ -1,6 +1,6 @@
-"""MailAddresses: which of them count, by local part and domain.
+"""Which MailAddresses are in force, by local part and domain.
 
-Of two for one address the oldest counts; whether it leads anywhere is decided in `routes`.
+Of two objects for one address the older one is in force; `routes` decides where it leads.
 """
 
 from collections.abc import Hashable, Iterable
@@ -20,30 +20,44 @@ _ROUTING: Final = frozenset("!%")
 _COMMENT: Final = "#"
 """What begins with it is no entry to postmap."""
 Claim = tuple[str, str]
-"""Local part and domain; the empty domain means all local domains."""
+"""Local part and domain as `names` normalises them; the domain is "" for all local domains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where mail goes: to a Mailbox by the name of its object, or to an address; one of both is empty."""
+    """Where mail goes; one of the two fields is set, the other is ""."""
 
     mailbox: str = ""
+    """Name of a Mailbox object."""
     address: str = ""
+    """An address as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressNode:
-    """A MailAddress that counts, as the look-up sees it."""
+    """A MailAddress in force, as the look-up of addresses sees it."""
 
     resource: str
+    """Name of the object."""
     local: str
+    """Local part, normalised."""
     domain: str
+    """Domain in A-labels; "" for all local domains."""
     destinations: tuple[Destination, ...]
     internal: bool
+    """Whether only users of the platform may send to it."""
 
 
 def claimed(resource: Resource, server: str, servers: tuple[str, ...]) -> Claim | Verdict | None:
-    """Tell what a MailAddress claims, or why it claims nothing; None when it belongs to another server."""
+    """Return the address that a MailAddress claims, a verdict that says why it claims none, or None.
+
+    Args:
+        server: Name of the MailServer that decides.
+        servers: Names of all MailServers of the namespace, oldest first.
+
+    Returns:
+        None when the object belongs to another MailServer.
+    """
     owner = belonging(resource, servers)
     if isinstance(owner, Verdict) or owner != server:
         return owner if isinstance(owner, Verdict) else None
@@ -74,7 +88,7 @@ def _local_part(name: str, *, written: str) -> str | Verdict:
 
 
 class AddressBook:
-    """All MailAddresses of the namespace as one server sees them."""
+    """All MailAddresses of a namespace, as one MailServer sees them."""
 
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
@@ -85,7 +99,16 @@ class AddressBook:
         self._dirty: set[Claim] = set()
 
     def put(self, resource: Resource, server: str, servers: tuple[str, ...]) -> Verdict | None:
-        """Take a MailAddress as it is now; the verdict is there when nothing else needs to be asked."""
+        """Insert or replace a MailAddress.
+
+        Args:
+            server: Name of the MailServer that decides.
+            servers: Names of all MailServers of the namespace, oldest first.
+
+        Returns:
+            The verdict when the object alone decides it; None when it claims an address, or belongs to another
+            MailServer.
+        """
         self.remove(resource.name)
         self._resources[resource.name] = resource
         claim = claimed(resource, server, servers)
@@ -97,7 +120,7 @@ class AddressBook:
         return None
 
     def remove(self, name: str) -> bool:
-        """Forget a MailAddress; tell whether there was one."""
+        """Remove a MailAddress by the name of the object; return whether it was there."""
         known = self._resources.pop(name, None) is not None
         claim = self._claims.pop(name, None)
         if claim is not None:
@@ -108,11 +131,16 @@ class AddressBook:
         return known
 
     def resources(self) -> tuple[Resource, ...]:
-        """Give all objects, whether they count or not."""
+        """Return all objects, in force or not."""
         return tuple(self._resources.values())
 
     def settled(self) -> tuple[set[Claim], set[Hashable]]:
-        """Decide who has each touched address; give what was claimed, and the facts that are different."""
+        """Decide who has each address whose claims have changed since the last call.
+
+        Returns:
+            The addresses that were decided again, and the facts that have changed, as `dependencies.Reading.seen`
+            records them.
+        """
         dirty, self._dirty = self._dirty, set()
         facts: set[Hashable] = set()
         for claim in dirty:
@@ -120,15 +148,25 @@ class AddressBook:
         return dirty, facts
 
     def node(self, local: str, domain: str) -> AddressNode | None:
-        """Find the MailAddress that has an address."""
+        """Return the MailAddress in force for an address, or None.
+
+        Args:
+            local: Local part, normalised.
+            domain: Domain in A-labels; "" for the address in all local domains.
+        """
         return self._nodes.get((local, domain))
 
     def domains(self, local: str) -> Iterable[str]:
-        """Name the domains that have an address of their own under a local part; the empty one is all of them."""
+        """Return the domains in which a local part has a MailAddress in force; "" stands for all local domains."""
         return self._domains.get(local, ())
 
     def verdicts(self, local: str, domain: str) -> Iterable[tuple[Key, Verdict]]:
-        """Judge those who claim an address by themselves: the first one has it."""
+        """Yield a verdict for each MailAddress that claims an address: the oldest wins, the others are in conflict.
+
+        Args:
+            local: Local part of an address that is claimed, normalised.
+            domain: Domain in A-labels; "" for all local domains.
+        """
         claimants = self._claimants.get((local, domain), {})
         winner, *losers = sorted(claimants.values(), key=age)
         yield ("MailAddress", winner.name), fields_verdict(winner)

@@ -1,6 +1,6 @@
-"""Certificates and keys that come from Secrets, checked before any daemon sees them.
+"""Certificates and keys from Secrets, checked before a daemon gets them.
 
-A renewed certificate that is broken never replaces the good one: the last good one stays, and a verdict tells why.
+A broken renewal does not replace a good certificate: the last good one stays, and a verdict says why.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,19 @@ _SUCCEED_BEFORE: Final = timedelta(days=90)
 _ANNOUNCE_BEFORE: Final = timedelta(days=120)
 """An authority is trusted for so long before another one ends: longer than any pod goes without its newest files."""
 ENDS_SOON: Final = "it ends soon"
+"""The reason that `worn` and `ageing` return for a certificate that has to be renewed."""
 _END: Final = b"-----END CERTIFICATE-----\n"
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 def from_secret(secret: SecretContent | None, name: str, now: datetime) -> Certificate | Verdict:
-    """Take the certificate of a Secret of type kubernetes.io/tls, or say what is wrong with it."""
+    """Return the certificate in a Secret of type kubernetes.io/tls, or a verdict that says what is wrong with it.
+
+    Args:
+        secret: The Secret; None when it was not read.
+        name: Its name, for the message.
+        now: In UTC.
+    """
     path = "spec.tls.secretName"
     if secret is None or not secret.exists:
         return Verdict(Reason.SECRET_NOT_FOUND, f"there is no Secret {name}", path)
@@ -47,7 +54,11 @@ def from_secret(secret: SecretContent | None, name: str, now: datetime) -> Certi
 
 
 def last_good(applied: SecretContent | None) -> Certificate | None:
-    """Take the certificate that the daemons have, from the Secret of the rendered files of Postfix: key, then chain."""
+    """Return the certificate that the daemons have now, or None.
+
+    Args:
+        applied: Secret NAME-smtp with the rendered files of Postfix; its `tls.pem` is the key and then the chain.
+    """
     pem = applied.data.get("tls.pem", b"") if applied is not None and applied.exists else b""
     start = pem.find(_BEGIN)
     if start <= 0 or not pem.endswith(_END) or _unusable(pem[start:]):
@@ -56,14 +67,24 @@ def last_good(applied: SecretContent | None) -> Certificate | None:
 
 
 def self_signed(secret: SecretContent | None) -> Certificate | None:
-    """Take the certificate that the platform made for itself."""
+    """Return the certificate that the platform has made for itself, or None.
+
+    Args:
+        secret: Secret NAME-selfsigned; None when there is none.
+    """
     if secret is None or not secret.data.get("tls.crt") or not secret.data.get("tls.key"):
         return None
     return Certificate(CertificateSource.SELF_SIGNED, secret.data["tls.crt"], secret.data["tls.key"])
 
 
 def worn(pem: bytes, hosts: tuple[str, ...], now: datetime) -> str:
-    """Say why a certificate of our own should be made anew; empty while it is good."""
+    """Return why a certificate of the platform should be renewed; "" while it need not be.
+
+    Args:
+        pem: The certificate, PEM; further ones are ignored.
+        hosts: DNS names that it must have.
+        now: In UTC; less than 30 days before its end it has to be renewed.
+    """
     parsed = _leaf(pem)
     if parsed is None:
         return "it cannot be read"
@@ -73,9 +94,12 @@ def worn(pem: bytes, hosts: tuple[str, ...], now: datetime) -> str:
 
 
 def misfit(pem: bytes, key: bytes, authorities: bytes = b"") -> str:
-    """Say why nobody can use a certificate of our own with its key, or trusts it; empty while it is good.
+    """Return why a certificate of the platform cannot be used with its key, or is not trusted; "" while it is good.
 
-    Without `authorities` the certificate is one itself.
+    Args:
+        pem: The certificate, PEM.
+        key: Its private key, PEM without a password.
+        authorities: CA certificates, PEM, one of which must have signed it; b"" for a CA certificate itself.
     """
     if _pair_fault(pem, key):
         return "its key cannot be read, or belongs to another certificate"
@@ -83,10 +107,14 @@ def misfit(pem: bytes, key: bytes, authorities: bytes = b"") -> str:
 
 
 def ageing(authority: bytes, successor: bytes, now: datetime) -> str:
-    """Say why something must be done about an authority of our own; empty while it goes on signing as it is.
+    """Return why a CA of the platform needs attention; "" while it can go on signing.
 
-    `authority` are the certificates that are trusted, the one that signs first; `successor` is the one that is to sign
-    next, which is none when it signs already.
+    A successor has to be trusted 120 days before the CA ends, and signs from 90 days before.
+
+    Args:
+        authority: The trusted CA certificates, PEM; the first one signs.
+        successor: The CA certificate that is to sign next, PEM; b"" when there is none.
+        now: In UTC.
     """
     signer = _leaf(authority)
     if signer is None:
@@ -99,17 +127,31 @@ def ageing(authority: bytes, successor: bytes, now: datetime) -> str:
 
 
 def trusted(certificates: bytes, now: datetime) -> tuple[bytes, ...]:
-    """Give those of several certificates that have not ended, each as PEM; nothing of what cannot be read."""
+    """Return the certificates that have not ended, each as PEM; () when they cannot be read.
+
+    Args:
+        certificates: Any number of certificates, PEM.
+        now: In UTC.
+    """
     return tuple(one.public_bytes(Encoding.PEM) for one in _parsed(certificates) if one.not_valid_after_utc > now)
 
 
 def signs_trusted(authority: bytes, before: bytes) -> bool:
-    """Tell whether the one that signs, the first of several, was among those that were trusted before."""
+    """Return whether the CA that signs was among those that were trusted before.
+
+    Args:
+        authority: CA certificates, PEM; the first one signs.
+        before: The CA certificates that were trusted before, PEM.
+    """
     return _leaf(authority) in _parsed(before)
 
 
 def names(pem: bytes) -> frozenset[str]:
-    """List the DNS names in the first certificate of a chain."""
+    """Return the DNS names (subjectAltName) in the first certificate of a chain, as they are written.
+
+    Args:
+        pem: A chain, PEM; what cannot be read has no names.
+    """
     parsed = _leaf(pem)
     if parsed is None:
         return frozenset()
@@ -121,19 +163,32 @@ def names(pem: bytes) -> frozenset[str]:
 
 
 def covers(pem: bytes, host: str) -> bool:
-    """Tell whether a certificate is for a host, by its name or by a wildcard."""
+    """Return whether the first certificate of a chain is for a host, by its name or a wildcard (RFC 9525, 6.3).
+
+    Args:
+        pem: A chain, PEM.
+        host: A DNS name in A-labels, any case.
+    """
     known = {name.lower() for name in names(pem)}
     return host.lower() in known or f"*.{host.lower().partition('.')[2]}" in known
 
 
 def not_after(pem: bytes) -> datetime | None:
-    """Tell when the first certificate of a chain ends."""
+    """Return when the first certificate of a chain ends, in UTC; None when it cannot be read.
+
+    Args:
+        pem: A chain, PEM.
+    """
     parsed = _leaf(pem)
     return None if parsed is None else parsed.not_valid_after_utc
 
 
 def missing(secret: SecretContent | None, keys: tuple[str, ...]) -> tuple[str, ...]:
-    """List the keys that a Secret of our own lacks."""
+    """Return the keys that a Secret of the platform lacks or has empty.
+
+    Args:
+        secret: None for a Secret that does not exist, which lacks all.
+    """
     held: Mapping[str, bytes] = secret.data if secret is not None and secret.exists else {}
     return tuple(key for key in keys if not held.get(key))
 
@@ -183,7 +238,12 @@ def _fault(chain: bytes, key: bytes, now: datetime) -> str:
 
 
 def out_of_date(chain: bytes, now: datetime) -> str:
-    """Say which certificate of a chain has ended or not begun yet, or nothing."""
+    """Return which certificate of a chain has ended or is not valid yet, and when; "" when all are valid.
+
+    Args:
+        chain: PEM.
+        now: In UTC.
+    """
     for number, one in enumerate(_parsed(chain)):
         which = _which(number, one)
         if one.not_valid_after_utc <= now:
@@ -257,7 +317,7 @@ def _line_end(pem: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def only_certificates(pem: bytes) -> bytes:
-    """Give the certificates of a PEM file, without keys and texts beside them; empty where one is broken."""
+    """Return the certificates in a PEM file without keys and text; b"" when there is none or one cannot be read."""
     try:
         found = x509.load_pem_x509_certificates(pem)
     except ValueError:

@@ -1,7 +1,7 @@
-"""What follows for one name and for one domain from all that leads to and from it: rows, and what is to be said.
+"""Decides about one user name and about one domain, from all that leads to and from them: routes and verdicts.
 
-The unit of decision is a user name, since a Mailbox and the MailAddresses of its name answer to each other: a local
-part, or for a Mailbox in one domain an address.
+The unit of a decision is a user name, since a Mailbox and the MailAddresses of its name depend on each other: a local
+part, or for a Mailbox in one domain its address.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,27 +34,34 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class MailboxDecision:
-    """What is wrong with a mailbox for what leads to or from it, and what else its Mailbox says of its addresses."""
+    """What is decided about a Mailbox because of other objects."""
 
     fault: Verdict | None
+    """What is wrong with where its mail comes from or goes to; None when nothing is."""
     addresses: str = ""
-    """Which addresses of its name others have or claim in vain."""
+    """A sentence about addresses of its name that others have or claim in vain; "" when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameDecision:
-    """The routes of a name, the verdicts of its MailAddresses, and what is wrong with other objects."""
+    """What is decided about a user name."""
 
     routes: tuple[Route, ...] = ()
+    """One route for each domain, sorted; "" stands for all local domains."""
     verdicts: tuple[tuple[Key, Verdict], ...] = ()
+    """Verdicts about MailAddresses."""
     mailbox: MailboxDecision | None = None
+    """What is decided about the mailbox of that name; None when there is none."""
     postmaster: Verdict | None = None
+    """What is wrong with `spec.postmaster` of the MailServer; None when nothing is."""
 
 
 def decide_name(name: str, book: AddressBook, users: Iterable[str], reading: Reading) -> NameDecision:
-    """Decide about everything that is called by a local part in all domains, and MailAddresses of it in one.
+    """Decide about a local part in all local domains, and about MailAddresses of it in single domains.
 
-    `users` are those of that local part who are in one domain: what is in these domains is decided with them.
+    Args:
+        name: The local part, normalised.
+        users: User names `name@domain` that Mailboxes in one domain claim; `decide_bound` decides about these domains.
     """
     node = reading.node(name)
     rival = node if node is not None and addressed(node, reading) else None
@@ -80,7 +87,11 @@ def decide_name(name: str, book: AddressBook, users: Iterable[str], reading: Rea
 
 
 def decide_bound(user: str, book: AddressBook, reading: Reading) -> NameDecision:
-    """Decide about a user name in one domain that a Mailbox claims, and a MailAddress of that very address."""
+    """Decide about a user name in one domain that a Mailbox claims, and a MailAddress of the same address.
+
+    Args:
+        user: `local@domain`, as `names.bound` returns it.
+    """
     name, domain = names.local_of(user), names.domain_of(user)
     node = reading.node(user)
     holder = node if node is not None and addressed(node, reading) else None
@@ -142,7 +153,7 @@ def _told(found: Iterable[str]) -> str:
 
 
 def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | None]:
-    """Complete a domain by who gets mail to unknown recipients, and who gets copies."""
+    """Return a domain completed with its catch-all and copies, and a verdict about them, or None."""
     catch_all = [Destination(mailbox=domain.catch_all_mailbox)] if domain.catch_all_mailbox else []
     copies = [Destination(address=address) for address in domain.copy_to]
     fault = faults(copies, "spec.copyTo", key=False, reading=reading)

@@ -1,6 +1,6 @@
-"""The effective settings of a MailServer: what is written, and the defaults where nothing is.
+"""The effective settings of a MailServer: its spec, and defaults for what it leaves out.
 
-Defaults live here and not in the schema, so that no tool ever sees them as a difference.
+Defaults are here and not in the schema, so that GitOps tools see no difference between spec and object.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from postboat.model.dependencies import Policy
 from postboat.model.platform import ClientService, Imap, Junk, Protocol, Scheduling, Smtp, Store, Volume
 
 COMPONENTS: Final = ("smtp", "imap", "store", "filter", "valkey")
+"""Names of the components, as keys of `spec.pods`."""
 _MESSAGE_SIZE: Final = "20Mi"
 _QUEUE_LIFETIME: Final = "4d"
 _QUEUE_SIZE: Final = "2Gi"
@@ -36,12 +37,12 @@ _PROTOCOLS: Final = {
 
 
 def paused(server: Resource) -> bool:
-    """Tell whether a MailServer asks to be left as it is (`spec.paused`)."""
+    """Return whether a MailServer asks for no changes (`spec.paused`)."""
     return isinstance(server.spec, api.MailServerSpec) and bool(server.spec.paused)
 
 
 def smtp(spec: api.MailServerSpec) -> Smtp:
-    """Settle how mail is received and sent."""
+    """Return the settings for receiving and sending mail; sizes in bytes, times in seconds."""
     given = spec.smtp or api.Smtp()
     return Smtp(
         replicas=given.replicas or 1,
@@ -55,7 +56,11 @@ def smtp(spec: api.MailServerSpec) -> Smtp:
 
 
 def policy(spec: object) -> Policy:
-    """Settle what the server says about all names; one that is refused says nothing."""
+    """Return what a MailServer says about all names.
+
+    Args:
+        spec: The spec of a MailServer; a Refusal gives the defaults.
+    """
     if not isinstance(spec, api.MailServerSpec):
         return Policy()
     to = spec.postmaster
@@ -68,7 +73,7 @@ def policy(spec: object) -> Policy:
 
 
 def imap(spec: api.MailServerSpec) -> Imap:
-    """Settle how mail is read."""
+    """Return the settings for reading mail."""
     given = spec.imap or api.Imap()
     return Imap(
         replicas=given.replicas or 1,
@@ -81,7 +86,7 @@ def imap(spec: api.MailServerSpec) -> Imap:
 
 
 def store(spec: api.MailServerSpec) -> Store:
-    """Settle the pods with the mailboxes."""
+    """Return the settings of the stores."""
     given = spec.storage or api.Storage()
     number = shards(spec)
     warning = spec.mailboxes.quota_warning if spec.mailboxes is not None else None
@@ -90,18 +95,28 @@ def store(spec: api.MailServerSpec) -> Store:
 
 
 def mailbox_defaults(spec: api.MailServerSpec) -> tuple[int, Junk]:
-    """Settle the quota of mailboxes that say nothing else, and what happens to their spam."""
+    """Return the quota in bytes (0: none) and the Junk settings for mailboxes that set none of their own."""
     given = spec.mailboxes or api.MailboxDefaults()
     return quota(given.quota, 0), junk(given.junk, Junk())
 
 
 def quota(written: str | None, otherwise: int) -> int:
-    """Settle the bytes that mail may take; 0 is no limit."""
+    """Return a quota in bytes; 0 means no quota.
+
+    Args:
+        written: A quantity such as `2Gi`; None when the object sets none.
+        otherwise: Bytes that apply then; 0 means no quota.
+    """
     return otherwise if written is None else min(parse_quantity(written), _LARGEST_QUOTA)
 
 
 def junk(written: values.Junk | None, otherwise: Junk) -> Junk:
-    """Settle what happens to spam; what is not written is as `otherwise` says."""
+    """Return what happens to spam.
+
+    Args:
+        written: The settings of the object; None when it has none.
+        otherwise: The settings for what `written` leaves out.
+    """
     if written is None:
         return otherwise
     kept = written.retention
@@ -112,22 +127,22 @@ def junk(written: values.Junk | None, otherwise: Junk) -> Junk:
 
 
 def valkey_volume(spec: api.MailServerSpec) -> Volume:
-    """Settle the volume of the filter's memory."""
+    """Return the volume of Valkey."""
     return _volume(spec.valkey, _VALKEY_SIZE)
 
 
 def shards(spec: api.MailServerSpec) -> int:
-    """Settle the number of stores that take new mailboxes."""
+    """Return the number of stores that take new mailboxes, at least 1."""
     return (spec.storage.shards if spec.storage is not None else None) or 1
 
 
 def filter_replicas(spec: api.MailServerSpec) -> int:
-    """Settle the number of filters."""
+    """Return the number of Rspamd pods, at least 1."""
     return (spec.filter.replicas if spec.filter is not None else None) or 1
 
 
 def client_service(spec: api.MailServerSpec) -> ClientService:
-    """Settle how both client Services are exposed."""
+    """Return how the client Services are exposed."""
     given = spec.service or Service()
     kind = given.type or ServiceType.CLUSTER_IP
     # Limits and blocks by client address are worth nothing, or hit everybody, where a node puts its own address there.
@@ -144,7 +159,7 @@ def client_service(spec: api.MailServerSpec) -> ClientService:
 
 
 def scheduling(spec: api.MailServerSpec) -> Mapping[str, Scheduling]:
-    """Settle what is asked for the pods of each component."""
+    """Return the pod settings by component."""
     return {name: _scheduling((spec.pods or {}).get(Workload(name))) for name in COMPONENTS}
 
 

@@ -1,6 +1,6 @@
-"""Records what a decision about an address has read, so that a change judges again only what depends on it.
+"""Records what a decision about an address has read, so that a change repeats only the decisions that depend on it.
 
-A look-up that found nothing is recorded as well.
+A look-up without a result is recorded too.
 """
 
 from collections.abc import Callable, Hashable, Mapping
@@ -15,30 +15,39 @@ from postboat.model.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the MailServer says about all addresses, and which Mailboxes may make public ones over IMAP."""
+    """What a MailServer says about all names."""
 
     group_addresses: bool = False
+    """Whether groups have an address unless they say otherwise."""
     postmaster: Destination | None = None
+    """Where mail to the postmaster goes when no mailbox or address has the name; None for nowhere."""
     hostname: str = ""
+    """Host name of the MailServer, in lower case; "" for a refused MailServer."""
     public_creators: tuple[str, ...] = ()
+    """Names of the Mailboxes whose users may create public mailboxes over IMAP."""
 
 
 @dataclass(slots=True)
 class Facts:
-    """All that can be looked at."""
+    """What decisions may read."""
 
     relations: Relations
     book: AddressBook
     domains: Mapping[str, Domain]
+    """The domains in force, by name in A-labels."""
     policy: Policy
     claimed: Callable[[str], bool]
-    """Whether a Mailbox claims a user name, be it in force or not."""
+    """Returns whether a Mailbox claims a user name, in force or not."""
     kept: dict[str, bool] = field(default_factory=dict)
-    """Whether mail stays with a user, as far as that was found out since anything changed."""
+    """For user names, whether mail stays in the mailbox, as far as it was found out since the last change."""
 
 
 class Reading:
-    """One look, and all that it has seen."""
+    """The questions of one decision, with a record of them.
+
+    Attributes:
+        seen: The facts that were read: tuples of a topic and its arguments, such as `("node", user)`.
+    """
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -46,67 +55,84 @@ class Reading:
         self.kept = facts.kept
 
     def node(self, user: str) -> Node | None:
-        """Find a mailbox by its user name."""
+        """Return the mailbox in force under a user name, or None."""
         self.seen.add(("node", user))
         return self._facts.relations.node(user)
 
     def claimed(self, user: str) -> bool:
-        """Tell whether a Mailbox in one domain claims a user name, be it in force or not."""
+        """Return whether a Mailbox in one domain claims a user name, in force or not."""
         self.seen.add(("node", user))
         return self._facts.claimed(user)
 
     def mailbox(self, resource: str) -> Node | None:
-        """Find a mailbox by the name of its object."""
+        """Return the mailbox in force of a Mailbox object, or None.
+
+        Args:
+            resource: Name of the object.
+        """
         self.seen.add(("mailbox", resource))
         user = self._facts.relations.user(resource)
         return None if user is None else self.node(user)
 
     def groups(self, resource: str) -> list[str]:
-        """Name the groups that list a Mailbox, by their user names."""
+        """Return the user names of the groups that list a Mailbox as a member, sorted.
+
+        Args:
+            resource: Name of the Mailbox object.
+        """
         self.seen.add(("groups", resource))
         return sorted(self._facts.relations.groups(resource))
 
     def public_creators(self) -> tuple[str, ...]:
-        """Name the Mailboxes that may make public mailboxes, as they are written."""
+        """Return the names of Mailboxes in `spec.mailboxes.publicCreators`, as they are written."""
         self.seen.add(("policy", "creators"))
         return self._facts.policy.public_creators
 
     def creates(self, resource: str) -> bool:
-        """Tell whether a Mailbox is named among those that may make public mailboxes, which is like a group of them."""
+        """Return whether a Mailbox is listed in `spec.mailboxes.publicCreators`.
+
+        Args:
+            resource: Name of the Mailbox object.
+        """
         self.seen.add(("groups", resource))
         return resource in self._facts.policy.public_creators
 
     def address(self, local: str, domain: str) -> AddressNode | None:
-        """Find the MailAddress that has an address; the empty domain means all of them."""
+        """Return the MailAddress in force for an address, or None.
+
+        Args:
+            local: Local part, normalised.
+            domain: Domain in A-labels; "" for the address in all local domains.
+        """
         self.seen.add(("address", local, domain))
         return self._facts.book.node(local, domain)
 
     def domain(self, name: str) -> Domain | None:
-        """Find a domain by its normalised name."""
+        """Return the domain in force of that name (A-labels), or None."""
         self.seen.add(("domain", name))
         return self._facts.domains.get(name)
 
     def domain_absence(self, name: str) -> Verdict | None:
-        """Say why there can be no address of ours in a domain, None when there can."""
+        """Return why the platform has no addresses in a domain (A-labels); None when it has."""
         self.seen.add(("domain", name))
         return absence(name, self._facts.domains)
 
     def any_domain(self) -> bool:
-        """Tell whether there is a local domain at all; whoever asks is asked again when the set is another one."""
+        """Return whether there is a local domain; the decision is repeated when the set of domains changes."""
         self.seen.add(("domains",))
         return any(domain.relay is None for domain in self._facts.domains.values())
 
     def group_addresses(self) -> bool:
-        """Whether groups have an address unless they say otherwise."""
+        """Return whether groups have an address unless they say otherwise."""
         self.seen.add(("policy", "groups"))
         return self._facts.policy.group_addresses
 
     def hostname(self) -> str:
-        """Give the name of the server itself."""
+        """Return the host name of the MailServer."""
         self.seen.add(("policy", "hostname"))
         return self._facts.policy.hostname
 
     def postmaster(self) -> Destination | None:
-        """Where mail to the postmaster goes when nobody has that name."""
+        """Return where mail to the postmaster goes when no mailbox or address has the name; None for nowhere."""
         self.seen.add(("policy", "postmaster"))
         return self._facts.policy.postmaster

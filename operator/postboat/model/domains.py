@@ -1,6 +1,6 @@
-"""Which MailDomains count, and what each of them is.
+"""Which MailDomains are in force, and their effective settings.
 
-Of two objects for one domain the older counts; a domain never fails because of another one.
+Of two objects for one domain the older one is in force; a fault of one domain does not affect another.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -29,17 +29,24 @@ _UNSIGNED: Final = Verdict(
 
 @dataclass(frozen=True, slots=True)
 class Domains:
-    """The domains that count, what became of each object, and the DKIM keys that are still to be made."""
+    """The result for all MailDomains of a MailServer."""
 
     domains: tuple[Domain, ...]
+    """The domains in force, sorted by name."""
     verdicts: tuple[tuple[Key, Verdict], ...]
     wanted: tuple[Wanted, ...]
+    """DKIM keys that have to be generated."""
     sought: frozenset[str] = frozenset()
-    """Secrets to be read once, since a key in force may be in them."""
+    """Names of Secrets to read once, since a key in force may be in them."""
 
 
 def absence(name: str, domains: Mapping[str, Domain]) -> Verdict | None:
-    """Say why there can be no address of ours in a domain, None when there can."""
+    """Return why the platform has no addresses in a domain; None when it has.
+
+    Args:
+        name: A domain as `names.domain` returns it.
+        domains: The domains in force, by that name.
+    """
     domain = domains.get(name)
     if domain is not None and domain.relay is None:
         return None
@@ -48,7 +55,7 @@ def absence(name: str, domains: Mapping[str, Domain]) -> Verdict | None:
 
 
 def age(resource: Resource) -> tuple[str, str, str]:
-    """Order objects by age; an object that is in no cluster yet is the youngest."""
+    """Return a sort key that puts older objects first; an object that is in no cluster is the youngest."""
     return resource.created or "9999", resource.uid, resource.name
 
 
@@ -58,7 +65,14 @@ def resolve_domains(
     server: str,
     own_verdict: Callable[[Resource], Verdict],
 ) -> Domains:
-    """Decide about all MailDomains of a server; `own_verdict` gives what is to be said of one by its fields alone."""
+    """Decide about all MailDomains of a MailServer.
+
+    Args:
+        resources: The MailDomains that belong to it.
+        secrets: Contents of Secrets by name.
+        server: Name of the MailServer.
+        own_verdict: Returns the verdict about the fields of one object.
+    """
     owners: dict[str, str] = {}
     relays = Relays(secrets)
     domains: list[Domain] = []

@@ -1,8 +1,8 @@
-"""Password hashes: what looks like one, and which of them Dovecot checks.
+"""Password hashes: what looks like a hash, and which of them Dovecot verifies.
 
-What looks like a hash is never a password, else whoever reads the hash could log in with it. Taken are the schemes that
-Dovecot 2.4.1 checks without `auth_allow_weak_schemes`, in forms that its libraries can read; with anything else every
-login would be a temporary failure (doveadm-pw(1), crypt(5)).
+Text that looks like a hash is never used as a password, since whoever reads the hash could log in with it. Accepted are
+the schemes that Dovecot 2.4.1 verifies without `auth_allow_weak_schemes`, in forms that its libraries can read; with
+any other hash each login would be a temporary failure (doveadm-pw(1), crypt(5)).
 """
 
 from base64 import b64decode, b64encode
@@ -16,16 +16,18 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A hash that cannot be used; the message says why and what to write, and shows nothing of it."""
+    """A hash that Dovecot cannot verify, or that costs too much."""
 
     message: str
+    """Why, and what to write instead; it has no part of the hash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A password that is marked as plain text: what follows `{PLAIN}` is the password, whatever it looks like."""
+    """A password with the prefix `{PLAIN}`, `{CLEAR}` or `{CLEARTEXT}`."""
 
     text: bytes
+    """The password without the prefix, whatever it looks like."""
 
 
 _CURE: Final = "write a hash that `doveadm pw -s BLF-CRYPT` makes, or the password itself"
@@ -101,7 +103,15 @@ _KIB_OF_A_LANE: Final = 8
 
 
 def recognised(text: bytes) -> str | Unusable | Plain | None:
-    """Read what may be a hash: as the directory holds it, or why it cannot be used; None for an ordinary password."""
+    """Return the hash in a password Secret as the directory stores it.
+
+    Args:
+        text: One line without its end, any bytes.
+
+    Returns:
+        `{SCHEME}...` for a hash that Dovecot verifies, Unusable for another hash, Plain for a marked password, None for
+        an ordinary password.
+    """
     known = text.decode("latin-1")
     start = _AROUND.match(known)
     bare = known[start.end() :] if start else known

@@ -1,6 +1,6 @@
-"""Which decided values were read from which facts, so that a changed fact names all that must be decided again.
+"""Which decisions have read which facts, so that a changed fact names the decisions to repeat.
 
-A value that is a function of the facts it read, and is decided again when one of them changes, is always up to date.
+A decision that depends only on the facts it has read, and is repeated when one of them changes, is always up to date.
 """
 
 from collections.abc import Collection, Hashable, Iterable
@@ -10,9 +10,9 @@ _Value = TypeVar("_Value", bound=Hashable)
 
 
 class Ledger(Generic[_Value]):
-    """Remembers, for each decided value, the facts behind it; a fact that was found absent is a fact as well.
+    """For each decided value the facts that it depends on; a fact may be that something does not exist.
 
-    Most facts have one reader, which stands for itself then: a set for each would be the largest part of a directory.
+    Most facts have one reader, which is stored without a set: sets for all would be the largest part of a directory.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,12 @@ class Ledger(Generic[_Value]):
         """The reader of each fact, or the set of them where there are several; no value is a set."""
 
     def note(self, value: _Value, facts: Collection[Hashable]) -> None:
-        """Remember what a value was decided from, instead of what it was decided from before."""
+        """Record the facts that a value was decided from; they replace those recorded before.
+
+        Args:
+            value: Any hashable that is not a set, such as a user name.
+            facts: As in `dependencies.Reading.seen`; empty removes the value.
+        """
         old = self._facts.pop(value, ())
         for fact in old:
             if fact not in facts:
@@ -50,7 +55,7 @@ class Ledger(Generic[_Value]):
             del self._readers[fact]
 
     def readers(self, facts: Iterable[Hashable]) -> set[_Value]:
-        """Name the values that must be decided again when these facts are different."""
+        """Return the values that depend on one of the facts."""
         found: set[_Value] = set()
         for fact in facts:
             known = self._readers.get(fact)

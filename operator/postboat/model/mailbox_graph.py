@@ -11,23 +11,40 @@ _NOBODY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A mailbox that counts, as others see it; what others do not see, like a password, is no part of it."""
+    """A mailbox in force, as decisions about other objects see it.
+
+    A change of anything else, such as the password, does not affect them.
+    """
 
     resource: str
+    """Name of the Mailbox object."""
     user: str
+    """User name, with its domain if it is bound to one."""
     type: MailboxType
     members: tuple[str, ...] = ()
+    """Of a group: names of Mailbox objects, as they are written."""
     owners: tuple[tuple[str, str], ...] = ()
+    """Of a public mailbox: name of the Mailbox object and rights (Read, ReadWrite, Full)."""
     forward: tuple[str, ...] = ()
+    """Addresses that mail is forwarded to, as they are written."""
     keep_copy: bool = False
+    """Whether forwarded mail also stays in the mailbox."""
     address: bool | None = None
+    """Whether it has an address of its own; None when the default of the MailServer applies."""
     internal: bool = False
+    """Whether only users of the platform may send to it."""
     limit: int | None = None
-    """The store that knows whether a message still fits; None without a quota, and while there is no store."""
+    """Number of the store to ask whether a message fits; None without a quota, and while it has no store."""
 
 
 def node(resource: str, user: str, spec: MailboxSpec, limit: int | None = None) -> Node:
-    """Take from a Mailbox what others see of it; `limit` is as in Node."""
+    """Return the node of a Mailbox.
+
+    Args:
+        resource: Name of the Mailbox object.
+        user: User name, with its domain if it is bound to one.
+        limit: As in Node.
+    """
     owners = tuple((owner.name, (owner.rights or "Full")) for owner in spec.owners)
     forward = spec.forward
     return Node(
@@ -45,7 +62,7 @@ def node(resource: str, user: str, spec: MailboxSpec, limit: int | None = None) 
 
 
 class Relations:
-    """All mailboxes that count, by user name and by the name of their object."""
+    """All mailboxes in force, by user name and by name of the object."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -53,7 +70,15 @@ class Relations:
         self._groups: dict[str, set[str]] = {}
 
     def put(self, user: str, new: Node | None) -> set[Hashable]:
-        """Take a mailbox as it is now, None when there is none of that name; give the facts that are different."""
+        """Insert, replace or remove a mailbox.
+
+        Args:
+            user: Its user name.
+            new: The mailbox; None when there is none of that name any more.
+
+        Returns:
+            The facts that have changed, as `dependencies.Reading.seen` records them.
+        """
         old = self._nodes.pop(user, None)
         if new is not None:
             self._nodes[user] = new
@@ -76,13 +101,13 @@ class Relations:
         return changed | {("groups", member) for member in before ^ after}
 
     def node(self, user: str) -> Node | None:
-        """Find a mailbox by its user name."""
+        """Return the mailbox of a user name, or None."""
         return self._nodes.get(user)
 
     def user(self, resource: str) -> str | None:
-        """Find the user name of a Mailbox that counts."""
+        """Return the user name of a Mailbox object in force, or None."""
         return self._users.get(resource)
 
     def groups(self, resource: str) -> Iterable[str]:
-        """Name the groups that list a Mailbox, by their user names."""
+        """Return the user names of the groups that list a Mailbox object as a member."""
         return self._groups.get(resource, _NOBODY)

@@ -1,4 +1,4 @@
-"""Who is in which group, owns which public mailbox and may make some, through groups in groups."""
+"""Members of groups, owners of public mailboxes, and who may create some; groups may contain groups."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from postboat.model.verdict import Reason, Verdict
 
 
 def groups_of(start: Node, reading: Reading) -> tuple[str, ...]:
-    """Name all groups that a mailbox is in, directly or through others."""
+    """Return the user names of all groups that a mailbox is in, directly or through others, sorted."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
@@ -23,7 +23,10 @@ def groups_of(start: Node, reading: Reading) -> tuple[str, ...]:
 
 
 def members_of(group: Node, reading: Reading) -> tuple[tuple[str, ...], Verdict | None]:
-    """Name all users of a group, those of groups in it among them, and say what is wrong with its members."""
+    """Return the user names of all users in a group, sorted, and a verdict about its members, or None.
+
+    Users of groups inside the group are included.
+    """
     users: set[str] = set()
     seen = {group.user}
     waiting = [group]
@@ -46,7 +49,7 @@ def members_of(group: Node, reading: Reading) -> tuple[tuple[str, ...], Verdict 
 
 
 def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdict | None]:
-    """Name the owners of a public mailbox and their rights, and say what is wrong with them."""
+    """Return the owners of a public mailbox, sorted by user name, and a verdict about them, or None."""
     owners: list[Owner] = []
     fault: Verdict | None = None
     for index, (name, rights) in enumerate(public.owners):
@@ -63,13 +66,17 @@ def owners_of(public: Node, reading: Reading) -> tuple[tuple[Owner, ...], Verdic
 
 
 def creates(person: Node, groups: Iterable[str], reading: Reading) -> bool:
-    """Tell whether a person may make public mailboxes, alone or as a member of one of these groups."""
+    """Return whether a user may create public mailboxes, by himself or as a member of a group.
+
+    Args:
+        groups: User names of all groups that he is in.
+    """
     nodes = (person, *(reading.node(group) for group in groups))
     return any(node is not None and reading.creates(node.resource) for node in nodes)
 
 
 def creators_fault(reading: Reading) -> Verdict | None:
-    """Say what is wrong with those who are named as makers of public mailboxes."""
+    """Return a verdict about the first wrong entry of `spec.mailboxes.publicCreators`; None when all are right."""
     for index, name in enumerate(reading.public_creators()):
         path = f"spec.mailboxes.publicCreators[{index}]"
         creator = reading.mailbox(name)

@@ -1,8 +1,8 @@
-"""Passwords as Dovecot verifies them: hashes are taken as they are, plain text is hashed once.
+"""Passwords as Dovecot verifies them: a hash is stored as it is, plain text is hashed.
 
-Plain text becomes {SSHA512} with a salt derived from a key of the platform: equal input gives equal bytes, and ten
-thousand passwords cost milliseconds. A slow hash would protect little, since the plain text stands in the user's own
-Secret next door; who wants one writes it ({ARGON2ID}..., {BLF-CRYPT}..., {SHA512-CRYPT}...) into that Secret.
+Plain text becomes {SSHA512} with a salt that is derived from a key of the platform: equal input gives equal bytes, and
+ten thousand passwords cost milliseconds. A slow hash would protect little, since the plain text is in the user's own
+Secret beside it; who wants one writes it ({ARGON2ID}..., {BLF-CRYPT}..., {SHA512-CRYPT}...) into that Secret.
 """
 
 import hmac
@@ -24,18 +24,31 @@ _SALT_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a password is referenced, and what follows when it is missing."""
+    """Where an object references a password, for messages."""
 
     path: str
+    """Path of the field, such as `spec.passwordSecret`."""
     consequence: str
+    """What follows while the password is missing, as a part of a sentence."""
     servers: tuple[str, ...] = ()
-    """The MailServers of the namespace: no Secret of theirs holds a password of a user."""
+    """Names of the MailServers of the namespace: their own Secrets must not be used as passwords of users."""
 
 
 def referenced_password(
     reference: SecretKeyRef | None, user: str, secrets: Mapping[str, SecretContent], key: bytes, place: Place
 ) -> str | Verdict:
-    """Find the password that an object references as the directory holds it; empty where it references none."""
+    """Return the password that an object references, as the directory stores it, or a verdict that says what is wrong.
+
+    Args:
+        reference: Secret and key; None when the object references none.
+        user: User name, which goes into the salt.
+        secrets: Contents of Secrets by name.
+        key: `hash-key` of the platform, from which salts are derived.
+        place: Where the reference is, for messages.
+
+    Returns:
+        `{SCHEME}...`, or "" without a reference.
+    """
     if reference is None:
         return ""
     secret = secrets.get(reference.name)
@@ -57,7 +70,13 @@ def referenced_password(
 
 
 def stored_password(content: bytes, user: str, key: bytes) -> str | Verdict:
-    """Turn the content of a password Secret into what the directory holds, or say what is wrong with it."""
+    """Return what the directory stores for the content of a password Secret, or a verdict that says what is wrong.
+
+    Args:
+        content: The value in the Secret, any bytes; one line end is removed. At most 1024 bytes.
+        user: User name, which goes into the salt.
+        key: `hash-key` of the platform, from which salts are derived.
+    """
     text = content.removesuffix(b"\n").removesuffix(b"\r")
     if len(text) > _LONGEST:
         return _invalid(f"the password is longer than {_LONGEST} bytes")

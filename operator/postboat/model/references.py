@@ -1,4 +1,7 @@
-"""Names of the Secrets that an object leads to, and of those that the platform makes for itself."""
+"""Names of the Secrets that objects reference, and of those that the platform makes for itself.
+
+A `server` is always the name of a MailServer.
+"""
 
 from collections.abc import Iterable
 from re import ASCII
@@ -15,35 +18,44 @@ _LONGEST_STEM: Final = 240
 
 
 def own(name: str, servers: Iterable[str]) -> bool:
-    """Tell whether a Secret is one that the operator makes for a MailServer of these names: keys, files, tables."""
+    """Return whether a Secret is one that the operator makes for one of these MailServers: keys, files, tables.
+
+    Args:
+        name: Name of the Secret.
+        servers: Names of MailServers.
+    """
     return any(name.startswith(f"{server}-") and _OWN.fullmatch(name[len(server) + 1 :]) for server in servers)
 
 
 def internal_secret(server: str) -> str:
-    """Name the Secret with the keys and passwords that the platform made for itself."""
+    """Return the name of the Secret with the keys and passwords of the platform itself."""
     return f"{server}-internal"
 
 
 def self_signed_secret(server: str) -> str:
-    """Name the Secret with the certificate that counts when the user gives none."""
+    """Return the name of the Secret with the certificate that is used when the user gives none."""
     return f"{server}-selfsigned"
 
 
 def smtp_secret(server: str) -> str:
-    """Name the Secret of the rendered files of Postfix, which holds the last good certificate."""
+    """Return the name of the Secret with the rendered files of Postfix, which has the last good certificate."""
     return f"{server}-smtp"
 
 
 def filter_secret(server: str) -> str:
-    """Name the Secret of the rendered files of Rspamd, which holds the DKIM keys in force."""
+    """Return the name of the Secret with the rendered files of Rspamd, which has the DKIM keys in force."""
     return f"{server}-filter"
 
 
 def dkim_secret(name: str, spec: MailDomainSpec) -> str:
-    """Name the Secret with the DKIM key of a domain."""
+    """Return the name of the Secret with the DKIM key of a domain.
+
+    Args:
+        name: Name of the MailDomain.
+    """
     return (spec.dkim.secret_name if spec.dkim is not None else None) or f"{names.bounded(name, _LONGEST_STEM)}-dkim"
 
 
 def signs(spec: MailDomainSpec) -> bool:
-    """Tell whether mail from the domain is to be signed: always, unless the domain says no."""
+    """Return whether mail from the domain is signed with DKIM, which is the default."""
     return spec.dkim is None or spec.dkim.enabled is not False

@@ -1,6 +1,6 @@
-"""The servers that domains are handed to: how each is reached, and which certificates it is trusted by.
+"""The servers that domains are relayed to: how each is reached, and which CA certificates it is verified with.
 
-Domains may ask for one server in different ways: each has its own, whatever another one asks for or lacks.
+Several domains may use one server with different settings; each keeps its own.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,18 @@ from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason, Verdict
 
 MOST_BYTES: Final = 512 * 1024
-"""So much of the one Secret of the smtp pods may be certificates that relays are trusted by."""
+"""Bytes of CA certificates for relays in the one Secret of the smtp pods."""
 MOST_AUTHORITIES: Final = 200
-"""So many different ones may one server be trusted by: their number is written into its next hop (render.tables)."""
+"""Different CA files for one host and port; their number is encoded in the next hop (render.tables)."""
 _PATH: Final = "spec.relay.caSecret"
 
 
 class Relays:
-    """Settles the relays of a server, those of older domains first; equal certificates count once."""
+    """Decides about the relays of a MailServer, those of older domains first; equal CA files count once.
+
+    Args:
+        secrets: Contents of Secrets by name.
+    """
 
     def __init__(self, secrets: Mapping[str, SecretContent]) -> None:
         self._secrets = secrets
@@ -31,9 +35,10 @@ class Relays:
         self._ranks: dict[tuple[str, int], dict[bytes, int]] = {}
 
     def settle(self, spec: DomainRelay) -> tuple[Relay, Verdict | None]:
-        """Settle the server that a domain is handed to, and tell what is wrong with its certificates.
+        """Return the relay of a domain, and a verdict that says what is wrong with its CA certificates, or None.
 
-        Without the authority that is asked for, no certificate of that server can be right: mail waits.
+        When the level is Verified and the CA certificates are missing, no certificate can be valid: mail waits in the
+        queue.
         """
         tls = spec.tls or OutgoingTls.OPPORTUNISTIC
         relay = Relay(spec.host.lower(), spec.port or 25, tls.value)

@@ -1,7 +1,8 @@
-"""From a snapshot to the platform it describes, whole or change by change.
+"""From a snapshot to the platform that it describes, at once or change by change.
 
-`resolve` decides about everything; a `Resolver` keeps what it decided and gives the same answer for less work: one
-Mailbox costs one user name, one domain costs the domains, and only the MailServer itself costs everything.
+`resolve` decides about everything. A `Resolver` keeps its decisions and returns the same result for less work: a
+changed Mailbox costs one user name, a changed domain costs the domains, and only the MailServer itself costs
+everything.
 """
 
 from collections import Counter
@@ -64,30 +65,34 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many objects are in force, and how many are refused."""
+    """Numbers of objects, for the status of the MailServer."""
 
     domains: int = 0
+    """Domains in force."""
     mailboxes: int = 0
+    """Mailboxes in force."""
     addresses: int = 0
+    """MailAddresses in force."""
     refused: int = 0
+    """Objects that are not accepted, of any kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The platform (None while it cannot be: see the verdict of the MailServer and what is wanted), and all verdicts.
-
-    `touched` are the objects whose verdict or facts may differ from the resolution before.
-    """
+    """The decision about all objects of a MailServer."""
 
     server: Resource
     platform: Platform | None
+    """None while there is none; the verdict about the MailServer and `wanted` say why."""
     site: Site
     verdicts: Verdicts
     wanted: tuple[Wanted, ...]
+    """Secrets that the controller has to make."""
     counts: Counts
     touched: frozenset[Key]
+    """The objects whose verdict or facts may differ from the resolution before."""
     sought: frozenset[str] = frozenset()
-    """Secrets to be read once before anything follows from this, since a key in force may be in them."""
+    """Names of Secrets to read once before this is applied, since a key in force may be in them."""
 
 
 def resolve(snapshot: Snapshot) -> Resolution:
@@ -96,9 +101,11 @@ def resolve(snapshot: Snapshot) -> Resolution:
 
 
 class Resolver:
-    """Decides change by change; of a MailServer that comes or goes it judges what that may concern.
+    """Decides change by change.
 
-    `sign` is called now and then as a sign of life: a hundred thousand decisions take their time.
+    Args:
+        snapshot: The state to begin with; all of it is decided about.
+        sign: Called now and then as a heartbeat, since a hundred thousand decisions take minutes.
     """
 
     def __init__(self, snapshot: Snapshot, sign: Callable[[], None] = lambda: None) -> None:
@@ -123,7 +130,13 @@ class Resolver:
         self.resolution = self._resolution()
 
     def apply(self, changes: Iterable[Change], now: datetime | None = None, *, dates: bool = False) -> Resolution:
-        """Take what has changed, and decide about what that touches; `dates` looks at what ends with time, too."""
+        """Apply changes and return the new resolution.
+
+        Args:
+            changes: In any order.
+            now: In UTC; None keeps the time of the call before.
+            dates: Whether to check certificates again, whose validity depends on the time.
+        """
         self._now = now or self._now
         first = sorted(changes, key=lambda change: not isinstance(change, Servers))  # all others are judged by it
         kinds = {kind for change in first for kind in self._take(change)}

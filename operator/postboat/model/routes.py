@@ -1,6 +1,8 @@
-"""Where mail to an address goes: the look-up of one address, and the finished list of everybody who gets a copy.
+"""Where mail to an address goes: the look-up of one address, and the final list of recipients.
 
-Nothing is followed twice, so a list is finite, free of duplicates and independent of order, whatever leads where.
+No place is visited twice, so the list is finite, has no duplicates and does not depend on an order.
+
+A `local` is a local part and a `domain` a domain as `names` normalises them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,35 +17,46 @@ from postboat.model.names import canonical
 from postboat.model.verdict import Reason, Verdict
 
 MOST_TARGETS = 5000
-"""So many addresses may get one message; Postfix is told the same."""
+"""Recipients that one message may have after expansion; Postfix has the same limit."""
 POSTMASTER = "postmaster"
 
 Stop = Node | AddressNode | str
-"""A place on the way of a message; text is an address that is not ours, or a reserved name that leads on."""
+"""A place on the way of a message; text is an address on another server."""
 
 
 @dataclass(slots=True)
 class Reach:
-    """All places that can be reached from a start, and the first destinations of the start that lead nowhere."""
+    """All places that can be reached from a start."""
 
     stops: dict[object, Stop] = field(default_factory=dict)
+    """The places by a key of each."""
     again: bool = False
+    """Whether the origin was reached again."""
 
     @property
     def ends(self) -> bool:
-        """Whether anybody gets a message in the end; a user does in any case, by forward or by mailbox."""
+        """Return whether anybody receives the message in the end."""
         return any(_ends(stop) for stop in self.stops.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What a look-up gives for an address of ours that does not exist, or a Mailbox that is not there."""
+    """The result for a local address or a Mailbox that does not exist."""
 
     message: str
+    """What does not exist, as a part of a sentence."""
 
 
 def look_up(local: str, domain: str, reading: Reading) -> Stop | Destination | Unknown:
-    """Find what an address of a local domain is: what is in that domain alone goes before what is in all of them."""
+    """Return what an address in a local domain stands for.
+
+    What is in that domain only comes before what is in all local domains.
+
+    Args:
+        local: Local part, normalised; "" finds nothing.
+        domain: A local domain, in A-labels.
+        reading: Answers questions and records them.
+    """
     user = names.bound(local, domain)
     own = reading.node(user)
     if own is not None and addressed(own, reading):
@@ -73,14 +86,14 @@ def _in_all_domains(local: str, domain: str, reading: Reading) -> Stop | Destina
 
 
 def addressed(node: Node, reading: Reading) -> bool:
-    """Whether a mailbox has an address of its own: in every local domain, or in its one."""
+    """Return whether a mailbox has an address of its own: in every local domain, or in the one that it is bound to."""
     if node.address is not None:
         return node.address
     return reading.group_addresses() if node.type is MailboxType.GROUP else True
 
 
 def resolved(destination: Destination, reading: Reading) -> Stop | Unknown:
-    """Tell what a destination leads to."""
+    """Return the place that a destination leads to, or Unknown."""
     if destination.mailbox:
         node = reading.mailbox(destination.mailbox)
         return node or Unknown(f"there is no Mailbox {destination.mailbox} in force")
@@ -100,7 +113,7 @@ def resolved(destination: Destination, reading: Reading) -> Stop | Unknown:
 
 
 def steps(stop: Stop, reading: Reading) -> Iterator[Stop | Unknown]:
-    """Tell where a message goes on to from a place."""
+    """Yield the places that a message goes on to from a place; nothing from one where it ends."""
     match stop:
         case AddressNode():
             yield from (resolved(destination, reading) for destination in stop.destinations)
@@ -113,7 +126,12 @@ def steps(stop: Stop, reading: Reading) -> Iterator[Stop | Unknown]:
 
 
 def reach(starts: Iterable[Stop | Unknown], reading: Reading, origin: Stop | None = None) -> Reach:
-    """Follow everything that leads on; come back to the origin and it is told."""
+    """Return all places that can be reached.
+
+    Args:
+        starts: The first places; Unknown ones are left out.
+        origin: A place that is not followed but noted in `Reach.again`; None for none.
+    """
     found = Reach()
     waiting = [start for start in starts if not isinstance(start, Unknown)]
     while waiting:
@@ -130,7 +148,11 @@ def reach(starts: Iterable[Stop | Unknown], reading: Reading, origin: Stop | Non
 
 
 def keeps(user: Node, reading: Reading) -> tuple[bool, bool]:
-    """Tell whether mail stays in the mailbox of a user, and whether the forward comes back."""
+    """Return whether mail stays in the mailbox of a user, and whether his forward leads back to it.
+
+    Args:
+        user: A mailbox of the type User.
+    """
     if not user.forward:
         return True, False
     first = list(steps(user, reading))
@@ -141,7 +163,11 @@ def keeps(user: Node, reading: Reading) -> tuple[bool, bool]:
 
 
 def targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ...]:
-    """Write the list of those who get a copy of a message, sorted, each once."""
+    """Return the addresses of all recipients, sorted and unique.
+
+    Returns:
+        `names.canonical` of a mailbox, or an address elsewhere.
+    """
     found: dict[str, str] = {}
     for stop in reach(starts, reading).stops.values():
         target = ""
@@ -161,7 +187,12 @@ def targets(starts: Iterable[Stop | Unknown], reading: Reading) -> tuple[str, ..
 
 
 def faults(destinations: Iterable[Destination], path: str, key: bool, reading: Reading) -> Verdict | None:  # noqa: FBT001
-    """Name the first destination that leads to nobody; with `key`, the path ends in the field of the destination."""
+    """Return a verdict about the first destination that leads to nobody; None when there is none.
+
+    Args:
+        path: Path of the list in the spec; the index is added.
+        key: Whether the entries are objects, so that `.mailbox` or `.address` is added to the path.
+    """
     for index, destination in enumerate(destinations):
         found = resolved(destination, reading)
         if isinstance(found, Unknown):

@@ -1,6 +1,6 @@
-"""The configuration of a MailServer without its domains and accounts: settings, certificate, keys, and what is missing.
+"""The configuration of a MailServer without domains and mailboxes: settings, certificate, keys, and what is missing.
 
-A change of a domain or an account does not change it.
+It does not change when a domain or a mailbox does.
 """
 
 from collections.abc import Mapping
@@ -48,23 +48,35 @@ _INTERNAL_KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A platform without its domains and accounts, or the reason why there is none."""
+    """A platform without domains and mailboxes, or the reason why there is none."""
 
     verdict: Verdict
+    """The verdict about the MailServer."""
     wanted: tuple[Wanted, ...]
+    """Secrets that the controller has to make."""
     shards: int
+    """Number of stores that take new mailboxes, at least 1."""
     hash_key: bytes
+    """Key from which the salts of password hashes are derived; b"" while there is none."""
     base: Platform | None
+    """The platform; None while the spec is invalid, or keys or certificate are missing."""
     certificate_verdict: Verdict | None = None
+    """What is wrong with the Secret in `spec.tls`; None when nothing is."""
     quota: int = 0
+    """Default quota of mailboxes in bytes; 0 means no quota."""
     junk: Junk = field(default_factory=Junk)
+    """Default of what happens to spam."""
 
     def platform(
         self, parts: Mapping[str, Any], directory: tuple[Shard, ...], highest: int, placed: int
     ) -> Platform | None:
-        """Complete the platform by what objects of other kinds come to (`parts`, by its fields), and by the directory.
+        """Return the platform with domains, mailboxes and other objects; None while there is none.
 
-        Stores up to the `highest` stay, even beyond the number that is asked for; see `Store.placed`.
+        Args:
+            parts: What other kinds add, by field of `Platform`.
+            directory: The 64 directory shards.
+            highest: Number of the highest store that must not be removed; -1 when there is none.
+            placed: Number of the highest store with a mailbox in force; -1 when there is none.
         """
         if self.base is None:
             return None
@@ -75,7 +87,12 @@ class Site:
 def settle_site(
     resource: Resource, environment: Environment, secrets: Mapping[str, SecretContent], now: datetime
 ) -> Site:
-    """Decide about the MailServer alone."""
+    """Decide about a MailServer alone.
+
+    Args:
+        secrets: Contents of Secrets by name.
+        now: In UTC, for certificates.
+    """
     spec = resource.spec
     if not isinstance(spec, MailServerSpec):
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailServer", "")

@@ -1,6 +1,6 @@
-"""DKIM: the key that signs the mail of a domain, and the DNS record that verifies it.
+"""DKIM: the key that signs the mail of a domain, and the DNS record that verifies it (RFC 6376).
 
-Every verifier knows RSA of at least 1024 bits; anything else is refused.
+Every verifier supports RSA of at least 1024 bits; other keys are refused.
 """
 
 from base64 import b64encode
@@ -28,17 +28,28 @@ _LONGEST_STEM: Final = 200
 
 
 def selector(spec: MailDomainSpec) -> str:
-    """Give the effective selector of a domain."""
+    """Return the effective selector of a domain."""
     return (spec.dkim.selector if spec.dkim is not None else None) or DEFAULT_SELECTOR
 
 
 def record_name(selector: str, domain: str) -> str:
-    """Name the DNS record of a key (RFC 6376, 3.6.2.1)."""
+    """Return the DNS name of the record of a key (RFC 6376, 3.6.2.1).
+
+    Args:
+        selector: One or more DNS labels.
+        domain: A domain in A-labels.
+    """
     return f"{selector}._domainkey.{domain}"
 
 
 def unpublishable(domain: str, spec: MailDomainSpec) -> Verdict | None:
-    """Refuse to sign where no DNS can hold the record: verifiers would take each signature for a broken one."""
+    """Return a verdict when the name of the DNS record would be longer than 253 characters; None when it fits.
+
+    Such a domain is not signed, since verifiers would take each signature for a broken one.
+
+    Args:
+        domain: A domain in A-labels.
+    """
     length = len(record_name(selector(spec), domain))
     if length <= _LONGEST_NAME:
         return None
@@ -53,12 +64,16 @@ def unpublishable(domain: str, spec: MailDomainSpec) -> Verdict | None:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """The key of a domain, what is wrong with it, and what has to be made or looked at for there to be one."""
+    """What is known of the key of a domain."""
 
     key: Dkim | None = None
+    """The key that signs; None when mail is not signed."""
     fault: Verdict | None = None
+    """What is wrong; None when nothing is."""
     wanted: tuple[Wanted, ...] = ()
+    """The key that has to be generated."""
     sought: tuple[str, ...] = ()
+    """Names of Secrets to read once, since the key in force may be in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +85,16 @@ class _Lack:
 
 
 def settle(domain: str, resource: Resource, secrets: Mapping[str, SecretContent], server: str) -> Signing:
-    """Find the key of a domain that signs.
+    """Return the key that signs the mail of a domain.
 
-    A key whose record was shown is never replaced by another one, since the DNS has its record: where its Secret is
-    gone or broken, the key that the filter has stays. A Secret that the user named is only read.
+    A key whose record was shown in the status is never replaced by another one, since the DNS has its record: when its
+    Secret is missing or broken, the key that Rspamd has stays. A Secret that the user names is never written.
+
+    Args:
+        domain: The domain, in A-labels.
+        resource: The MailDomain, with its status.
+        secrets: Contents of Secrets by name.
+        server: Name of the MailServer.
     """
     spec = resource.spec
     if not isinstance(spec, MailDomainSpec):
@@ -125,7 +146,11 @@ def _lost(domain: str, lack: _Lack, shown: Dkim, held: SecretContent | None, ser
 
 
 def rendered_stem(domain: str) -> str:
-    """Begin the names of the entries of a domain among the rendered files of Rspamd."""
+    """Return the beginning of the keys of a domain's files in ConfigMap and Secret of Rspamd, at most 205 characters.
+
+    Args:
+        domain: A domain in A-labels.
+    """
     return f"dkim-{names.bounded(domain, _LONGEST_STEM)}"
 
 

@@ -1,6 +1,6 @@
 """All that a decision about one mail platform may depend on, frozen at one moment.
 
-The clock is part of it, because a certificate expires; nothing that depends on the clock enters a rendered byte.
+The time is part of it, because certificates expire; no rendered byte depends on it.
 """
 
 from collections.abc import Mapping
@@ -15,22 +15,27 @@ __all__ = ["Environment", "Gone", "Held", "Home", "Resource", "SecretContent", "
 
 @dataclass(frozen=True, slots=True)
 class SecretContent:
-    """A Secret as it was read; one that does not exist is a fact as well."""
+    """A Secret as it was read, or the fact that it does not exist."""
 
     namespace: str
     name: str
     exists: bool
     data: Mapping[str, bytes]
+    """Decoded values by key; empty for one that does not exist."""
     type: str = "Opaque"
+    """`type` of the Secret; "" for one that does not exist."""
     refused: str = ""
-    """What the server said when the platform wanted to make it or to add to it; nothing of its content."""
+    """Why the API server refused to create or change it for the platform, without its content.
+
+    Empty when it did not.
+    """
     version: str = field(default="", compare=False)
-    """The resourceVersion that was read."""
+    """`metadata.resourceVersion`; "" for one that does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """An object that exists no more."""
+    """An object that was deleted."""
 
     kind: str
     name: str
@@ -38,56 +43,65 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The store that holds mail of a user; None when none does any more."""
+    """The store that holds the mail of a user."""
 
     user: str
+    """User name, with its domain if it is bound to one."""
     store: int | None
+    """Number of the store, from 0; None when no store holds mail of the user any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The highest store that holds mail of anybody or lately had a mailbox in force; -1 when none does."""
+    """The highest store that must not be removed."""
 
     store: int
+    """Its number, from 0: it holds mail, or had a mailbox in force recently; -1 when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surveyed:
-    """Every store has told what it holds, or has had the time for it: who has no home has no mail."""
+    """All stores have reported what they hold, or had time to: a user without a home has no mail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The names of all MailServers of the namespace, the oldest first: one has come or gone."""
+    """The MailServers of the namespace have changed."""
 
     names: tuple[str, ...]
+    """Names of all of them, oldest first."""
 
 
 Change = Resource | SecretContent | Gone | Home | Held | Surveyed | Servers
-"""What the world may tell an incremental resolver: an object as it is now or that it is gone, and where mail lies."""
+"""What an incremental resolver accepts: an object as it is now or its deletion, and where mail is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The MailServer, every object of its namespace, and the Secrets that any of them names.
-
-    `servers` are the names of all MailServers of the namespace, the oldest first; `objects` are all others, by kind.
-    """
+    """A MailServer, all objects of its namespace, and the Secrets that they reference."""
 
     server: Resource
     servers: tuple[str, ...]
+    """Names of all MailServers of the namespace, oldest first."""
     objects: Mapping[str, tuple[Resource, ...]]
+    """All objects but MailServers, by kind."""
     secrets: Mapping[str, SecretContent]
+    """Contents of Secrets by name."""
     environment: Environment
     now: datetime
+    """In UTC."""
     homes: Mapping[str, int] = field(default_factory=dict)
-    """The stores that hold mail, by user, as far as they have told."""
+    """Number of the store that holds the mail of each user, as far as stores have reported."""
     surveyed: bool = True
+    """Whether all stores have reported, see `Surveyed`."""
     standing: int = 0
-    """How many stores there are now."""
+    """Replicas of the StatefulSet of the stores now; 0 when there is none."""
     held: int | None = -1
-    """The highest store that has something to keep; None while not all that stand have told."""
+    """Number of the highest store that must not be removed, -1 when there is none.
+
+    None until all stores have reported.
+    """
 
     def of_kind(self, kind: str) -> tuple[Resource, ...]:
-        """Give the objects of a kind."""
+        """Return the objects of a kind."""
         return self.objects.get(kind, ())

@@ -1,6 +1,6 @@
-"""What became of an input: taken as it is, taken in part, or refused with a reason.
+"""The result of judging an object: accepted, accepted in part, or refused with a reason.
 
-A refused input is a value and never an exception, so that one wrong object cannot stop the others.
+A refused object is a value and never an exception, so that it cannot stop the others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -122,16 +122,19 @@ _TAKEN: Final = frozenset({Reason.ACCEPTED, Reason.FIELD_NOT_IN_FORCE})
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one object; `effective` says whether anything of it is part of the configuration."""
+    """What became of one object."""
 
     reason: Reason
     message: str
+    """A sentence for people, without values of Secrets."""
     path: str = ""
+    """The field it is about, such as `spec.domain`; "" for the object as a whole."""
     effective: bool = False
+    """Whether any part of the object is in the configuration."""
 
     @property
     def accepted(self) -> bool:
-        """Whether the object is part of the configuration without a fault of its own."""
+        """Return whether the object is in the configuration and has no fault of its own."""
         return self.reason in _TAKEN
 
 
@@ -140,7 +143,7 @@ ACCEPTED: Final = Verdict(Reason.ACCEPTED, "All fields are part of the configura
 
 
 class Verdicts(Mapping[Key, Verdict]):
-    """An immutable map of verdicts that can be succeeded by a slightly different one without being copied whole."""
+    """An immutable map of verdicts; a map with few changes shares most of its memory."""
 
     __slots__ = ("_buckets", "_size")
 
@@ -173,7 +176,7 @@ class Verdicts(Mapping[Key, Verdict]):
         return self._buckets[_bucket(key)].get(key, default)
 
     def succeeded(self, changes: Iterable[tuple[Key, Verdict | None]]) -> "Verdicts":
-        """Give the map that follows from these changes; None takes an entry away."""
+        """Return the map with changes applied; None removes an entry."""
         fresh: dict[int, dict[Key, Verdict]] = {}
         for key, verdict in changes:
             number = _bucket(key)

@@ -1,7 +1,7 @@
-"""Whether a store came back on another volume than the one that it had, and what is missing since.
+"""Detects a store that came back on another volume, and counts the mail that is missing since.
 
-Each volume has a name of its own, which the store's agent gives it. What lay on the one before is known from the
-statuses of Mailboxes. It is said until the volume is back or somebody accepts the other one, whatever is delivered
+Each volume has a name, which the store's agent gives it once. What was on the volume before is known from the statuses
+of Mailboxes. The loss is reported until the volume is back or somebody accepts the new one, whatever is delivered
 meanwhile.
 """
 
@@ -14,33 +14,44 @@ from postboat.model.census import Census, claimed
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What the statuses of Mailboxes tell of and the store does not have, as of its first word from a volume."""
+    """What a store lacks, as counted when it first reported another volume."""
 
     volume: str
-    """The name of the volume that the store has now."""
+    """Name of the volume that the store has now."""
     mailboxes: int
+    """Number of mailboxes that lack messages."""
     messages: int
+    """Number of messages that are missing in them."""
     bytes: int
+    """Bytes that are missing in them."""
     since: str
-    """A moment as Kubernetes writes it."""
+    """When that was found, RFC 3339 in UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreVolume:
-    """The volume that a store should have, by name; empty when only the loss is known."""
+    """The volume that a store should have."""
 
     store: int
+    """Number of the store, from 0."""
     volume: str
+    """Name of the volume; "" when only the loss is known."""
     missing: Missing | None = None
+    """What the store lacks; None when nothing."""
 
 
 def missing(
     mailboxes: Iterable[Resource], census: Census, there: StoreVolume, since: str, *, known: bool
 ) -> Missing | None:
-    """Count what a store does not have of the mail that was in Mailboxes when their statuses were written.
+    """Return what a store lacks of the mail that the statuses of Mailboxes report; None when nothing.
 
-    `there` is the store with the name of the volume that it has now. With `known`, the volume is another one for sure,
-    so that a mailbox with fewer messages than before counts for the rest; else only one that is gone as a whole does.
+    Args:
+        mailboxes: All Mailboxes of the platform, with their statuses.
+        census: What the stores hold now.
+        there: The store with the name of the volume that it has now.
+        since: The time to report, RFC 3339 in UTC.
+        known: Whether the volume is known to be another one: then a mailbox with fewer messages than before counts too,
+            else only one that is missing as a whole.
     """
     count = messages = size = 0
     for mailbox in mailboxes:
@@ -62,10 +73,13 @@ def missing(
 def judged(
     known: StoreVolume | None, now: StoreVolume, held: int, lacking: Callable[[bool], Missing | None]
 ) -> StoreVolume:
-    """Give the volume that a store should have, after the first word of a new run of its agent.
+    """Return the volume that a store should have, after the first report of a new run of its agent.
 
-    `now` is the store with the name of the volume that it has, `held` the number of mailboxes on it. `lacking` gives
-    what `missing` says, told whether another volume was known.
+    Args:
+        known: What was known before; None when nothing.
+        now: The store with the name of the volume that it has.
+        held: Number of mailboxes on that volume.
+        lacking: Calls `missing` with the given value of its argument `known`.
     """
     if known is None:
         lost = lacking(False)  # noqa: FBT003 - no volume was known
@@ -79,7 +93,11 @@ def judged(
 
 
 def accepted(known: StoreVolume, names: Collection[str]) -> StoreVolume:
-    """Give the volume that a store should have when somebody accepts those of these names."""
+    """Return the volume that a store should have after somebody has accepted volumes.
+
+    Args:
+        names: Names of accepted volumes.
+    """
     if known.missing is None or known.missing.volume not in names:
         return known
     return StoreVolume(known.store, known.missing.volume)

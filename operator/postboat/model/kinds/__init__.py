@@ -1,4 +1,4 @@
-"""The rules of the seven kinds, one module each; whoever needs to know something of a kind asks this table."""
+"""The rules of the seven kinds, one module each; this table is the only place that knows all of them."""
 
 from typing import Final
 
@@ -24,16 +24,19 @@ RULES: Final = {
     )
 }
 SETTLED_TOGETHER: Final = tuple(kind for kind in RULES if kind not in {"MailServer", "Mailbox", "MailAddress"})
-"""The kinds whose few objects are decided about together; all others are in `server_config` and `directory`."""
+"""The kinds whose objects are decided about together, since there are few.
+
+`server_config` and `directory` decide about the others.
+"""
 LASTING: Final = frozenset().union(*(rules.lasting for rules in RULES.values()))
-"""The lasting fields of all kinds."""
+"""The lasting status fields of all kinds."""
 
 
 def secret_names(resource: Resource) -> frozenset[str]:
-    """Name every Secret that the decision about an object may read."""
+    """Return the names of all Secrets that the decision about an object may read, existing or not."""
     return RULES[resource.kind].secrets(resource)
 
 
 def fields_verdict(resource: Resource) -> Verdict:
-    """Accept an object, naming the fields that it sets and that are without effect, known or not."""
+    """Return the verdict about the fields of an object: accepted, and which of them have no effect in this version."""
     return RULES[resource.kind].verdict(resource)

@@ -1,4 +1,4 @@
-"""What all parts of the operator ask about a kind, so that a new kind is one module and one line of a table."""
+"""The rules of one kind, which all parts of the operator use; a new kind is one module and one entry in a table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,32 +18,37 @@ COMMON: Final = ("conditions", "observedGeneration")
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a decision about objects of one kind may read beside them: their MailServer, all others, and Secrets."""
+    """What a decision about objects of one kind may read beside them."""
 
     server: str
+    """Name of their MailServer."""
     servers: tuple[str, ...]
+    """Names of all MailServers of the namespace, oldest first."""
     secrets: Mapping[str, SecretContent]
+    """Contents of Secrets by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of all objects of one kind of a MailServer: what they come to, and a verdict for each."""
+    """The result for all objects of one kind of a MailServer."""
 
     parts: tuple[Any, ...] = ()
-    """What the platform gets of them, in canonical order; its type is the kind's own."""
+    """What the platform gets, in canonical order; the type depends on the kind."""
     verdicts: tuple[tuple[Key, Verdict], ...] = ()
     wanted: tuple[Wanted, ...] = ()
+    """Secrets that the controller has to make."""
     sought: frozenset[str] = frozenset()
-    """Secrets to be read once, since a key in force may be in them."""
+    """Names of Secrets to read once, since a key in force may be in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the pods tell of an object: fields of its status, and a condition (its type, whether it holds, why)."""
+    """What the pods report of an object: fields of its status, and one condition."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
+    """Top-level fields of the status."""
     condition: str = ""
-    """Empty: nothing new is known, and a condition that is there stays."""
+    """Type of the condition; "" when nothing new is known, so that the written one stays."""
     holds: bool = False
     reason: Reason = Reason.PENDING
     message: str = ""
@@ -71,34 +76,35 @@ class KindRules:
 
     kind: str
     supported: frozenset[str] | None = None
-    """Paths below `spec`, each with everything below it; None where the kind as a whole has no effect yet."""
+    """Paths below `spec`, each with all fields below it; None when the kind has no effect yet."""
     secrets: Callable[[Resource], frozenset[str]] = _no_secrets
-    """Names of all Secrets that the decision about an object may read, whether they exist or not."""
+    """Returns the names of all Secrets that the decision about an object may read, existing or not."""
     facts: Callable[[Resource, Verdict, Platform], Mapping[str, Any]] = _no_facts
-    """The fields of the status beyond the common ones, of an object that has an effect."""
+    """Returns the fields of the status beyond the common ones, for an object that has an effect."""
     observed: Callable[[Resource, Any | None, datetime], Observed] = _nothing_observed
-    """What the status tells of what the pods have seen; None while they have told nothing."""
+    """Returns what the pods report of an object; its second argument is None while they have reported nothing."""
     observed_conditions: tuple[str, ...] = ()
-    """The conditions that `observed` may give."""
+    """Types of the conditions that `observed` may return."""
     status_fields: tuple[str, ...] = COMMON
-    """The fields of the status that the operator writes from here; others belong to other writers."""
+    """Top-level fields of the status that the operator writes from here; other writers own the others."""
     lasting: frozenset[str] = field(default_factory=frozenset)
-    """Fields of the status that later decisions read: they are kept while the object is refused."""
+    """Fields of the status that later decisions read; they stay while the object is refused."""
     settle: Callable[[Sequence[Resource], Around], Settled] | None = None
-    """Decides about all objects of the kind together, since an older one may take something from a younger one.
+    """Decides about all objects of the kind together, since an older one may win against a younger one.
 
-    None: each is accepted by itself, or `model.directory` decides about it by its name."""
+    When it is None, each object is accepted by itself, or `model.directory` decides about it by name.
+    """
     part: str = ""
-    """The field of `Platform` that gets what `settle` gives; empty where the kind has none."""
+    """The field of `Platform` that gets the parts of `settle`; "" when the kind has none."""
     platform_secrets: Callable[[str], frozenset[str]] = _no_platform_secrets
-    """Secrets of the platform itself, by the name of the MailServer, that `settle` reads."""
+    """Returns the names of the platform's own Secrets that `settle` reads, for the name of a MailServer."""
 
     def kept(self, resource: Resource) -> dict[str, Any]:
-        """Give the lasting facts that the status has now."""
+        """Return the lasting fields that the status has now."""
         return {name: resource.status[name] for name in self.lasting if resource.status.get(name) is not None}
 
     def verdict(self, resource: Resource) -> Verdict:
-        """Accept an object, naming the fields that it sets and that are without effect, known or not."""
+        """Return the verdict about the fields of an object, which names those that have no effect in this version."""
         if isinstance(resource.spec, Refusal):
             return Verdict(Reason.INVALID, resource.spec.message, resource.spec.path)
         if self.supported is None:
