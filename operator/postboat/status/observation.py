@@ -45,7 +45,7 @@ class Observation:
     in_force: bool = False
     """Whether every replica of every workload has loaded the newest plan."""
     endpoints: Mapping[str, str] | None = None
-    """Host or IP address of the client Services, by the keys `smtp` and `imap`; None when unknown."""
+    """Host name or IP address of the load balancers of the Services `smtp` and `imap`; None when unknown."""
     orphans: tuple[Orphan, ...] = ()
     """Mail without a Mailbox, as much of it as the status lists."""
     orphan_count: int | None = None
