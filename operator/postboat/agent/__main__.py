@@ -1,6 +1,6 @@
 """`python3 -m postboat.agent DAEMON`: PID 1 of a daemon's container.
 
-The main thread does nothing but reap processes and take signals; whatever takes time happens in other threads.
+The main thread only reaps processes and handles signals; all that takes time runs on other threads.
 """
 
 from __future__ import annotations
@@ -44,22 +44,32 @@ _BAD = 1.0  # seconds for which a bad one does
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment of the agent; `grace` is in seconds."""
+    """The settings of the agent, from its environment."""
 
     config: Path
+    """Mounted configuration (POSTBOAT_CONFIG)."""
     state: Path
+    """Folder for tables (POSTBOAT_STATE)."""
     run: Path
+    """Folder for generations of the configuration (POSTBOAT_RUN)."""
     port: int
+    """TCP port of the pages (POSTBOAT_PORT)."""
     grace: float
+    """Seconds that sessions get to end when the daemon is stopped (POSTBOAT_GRACE)."""
     mail: Path | None = None
-    """The volume of the mail: only a store has one."""
+    """Root of the mail volume (POSTBOAT_MAIL); None but for stores."""
     operator_port: int = ports.INVENTORY.number
+    """TCP port for the operator, of stores only (POSTBOAT_OPERATOR_PORT)."""
     volume: Path | None = None
-    """Where the container's claim is mounted."""
+    """Where the volume of the container is mounted (POSTBOAT_VOLUME); None without a volume."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the settings; raise ValueError for a number that is none."""
+        """Return the settings in an environment.
+
+        Raises:
+            ValueError: A port or the grace is no number.
+        """
         return cls(
             config=Path(environment.get("POSTBOAT_CONFIG", "/etc/postboat")),
             state=Path(environment.get("POSTBOAT_STATE", "/var/lib/postboat")),
@@ -73,7 +83,12 @@ class Settings:
 
 
 class Agent:
-    """All parts of the agent together."""
+    """All parts of the agent together.
+
+    Args:
+        name: Name of the daemon, a key of DAEMONS.
+        settings: From the environment.
+    """
 
     def __init__(self, name: str, settings: Settings) -> None:
         self._settings = settings
@@ -94,7 +109,11 @@ class Agent:
         self._ready = self._stopping = False
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT and the end of the daemon, and return the exit status."""
+        """Run until SIGTERM or SIGINT and the end of the daemon.
+
+        Returns:
+            The exit status of the agent.
+        """
         pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics, "/status": self._page}
         pages |= {path: self._json(content) for path, content in self._daemon.pages().items()}
         receiving, sending = socket.socketpair()
@@ -160,7 +179,7 @@ class Agent:
 
 
 def main() -> int:
-    """Run the agent for the daemon that the command line names."""
+    """Run the agent for the daemon on the command line; return its exit status, 2 for a wrong command line."""
     if sys.argv[1:] not in ([name] for name in DAEMONS):
         sys.stderr.write(f"usage: python3 -m postboat.agent {{{','.join(DAEMONS)}}}\n")
         return 2

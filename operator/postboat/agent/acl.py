@@ -1,7 +1,7 @@
-"""What people may do in public mailboxes, as the global ACL files of Dovecot, and the folders that these are about.
+"""Rights in public mailboxes, as global ACL files of Dovecot, and the folders that they are about.
 
-Dovecot looks at such a file at each access, in running sessions too, and puts it before all that clients have written:
-what is declared holds whatever a client does. Nothing is ever written into a file that belongs to clients.
+Dovecot reads such a file at each access, in open sessions too, and it has precedence over what clients write: what is
+declared applies whatever a client does. Files of clients are never written.
 """
 
 from __future__ import annotations
@@ -37,11 +37,17 @@ _MOMENT = 60.0  # seconds within which a mailbox that is being made gets its rig
 
 
 class AclDriver:
-    """The files `public.acl` and `visitors.acl` in `folder`, about the public mailboxes of the volume `mail`.
+    """The files `public.acl` and `visitors.acl`, about the public mailboxes of one volume.
 
-    A row is a mailbox and its owners: `IDENTIFIER:RIGHTS:RIGHTS BELOW`, separated by commas. Visitors see public
-    mailboxes without the prefix. Mail that is kept though its mailbox is gone is closed to everybody; it is told from
-    what clients made by its home, which each declared mailbox has and no client can make or remove.
+    A row is a mailbox and its owners, `IDENTIFIER:RIGHTS:RIGHTS_BELOW` separated by commas, with rights as in RFC 4314.
+    Visitors from other stores see public mailboxes without the prefix `Public/`. Mail that is kept although its mailbox
+    is gone is closed to everybody; its home distinguishes it from what clients made, since each declared mailbox has a
+    home and no client can make or remove one.
+
+    Args:
+        folder: Where the files are written.
+        mail: Root of the mail volume.
+        keeps_mail: Whether this store has the public mailboxes, so that folders are created in it.
     """
 
     limit = sys.maxsize
@@ -54,11 +60,22 @@ class AclDriver:
         self._owners: dict[str, str] = {}
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
-        """Write the rights of all mailboxes."""
+        """Write the rights of all mailboxes.
+
+        Raises:
+            OSError: The files cannot be written.
+        """
         self._write({row[0]: row[1] for rows in tables.values() for row in rows})
 
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
-        """Write the rights of all mailboxes, for the file is read whole in any case."""
+        """Write the rights of all mailboxes; the files are always written as a whole.
+
+        Returns:
+            False: readers need not open the tables again.
+
+        Raises:
+            OSError: The files cannot be written.
+        """
         owners = dict(self._owners)
         for delta in deltas.values():
             for mailbox in delta.removed:

@@ -1,6 +1,6 @@
-"""All processes below this one: starting them, reaping them as PID 1 must, and finding those that a dead daemon left.
+"""All processes below this one: starts them, reaps them as PID 1 must, and finds those that a dead daemon left.
 
-One place calls waitpid, so that no thread takes the exit status another one waits for.
+Only one place calls waitpid(2), so that no thread takes an exit status that another one waits for.
 """
 
 from __future__ import annotations
@@ -27,16 +27,26 @@ _OUTPUT_LIMIT = 65536
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended: its exit status (negative: the signal) and what it wrote, both streams together."""
+    """How a command ended."""
 
     status: int
+    """Exit status; negative: number of the signal that killed it; 127 when it could not be started."""
     output: str
+    """Standard output and errors together, at most the last 64 KiB, without white space at its ends."""
     late: bool = False
-    """It had to be killed when its time was over."""
+    """Whether it was killed because its time was over."""
 
 
 class Child:
-    """A process that this one started; `status` is None until it was reaped."""
+    """A process that this one started.
+
+    Args:
+        on_exit: Called after it was reaped, on the thread that reaps; None calls nothing.
+
+    Attributes:
+        pid: Process id.
+        status: As in Outcome; None until it was reaped.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], on_exit: Callable[[], None] | None) -> None:
         self._process = process
@@ -46,16 +56,30 @@ class Child:
         self.status: int | None = None
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until the process was reaped and return whether it was."""
+        """Wait until the process was reaped; return whether it was.
+
+        Args:
+            seconds: Longest wait; None waits without limit.
+        """
         return self._ended.wait(seconds)
 
     def send(self, number: int) -> None:
-        """Send a signal unless the process has ended; between exit and reaping its id cannot belong to another one."""
+        """Send a signal, unless the process was reaped; until then no other process can have its id.
+
+        Args:
+            number: Number of the signal.
+        """
         if self.status is None:
             send(self.pid, number)
 
     def finish(self, status: int) -> None:
-        """Take the exit status from the reaper; Popen learns it too, so that it never waits for a reused id."""
+        """Record the exit status; called by `Children.reap` only.
+
+        Popen gets it too, so that it never waits for a process id that was used again.
+
+        Args:
+            status: Exit status; negative: number of the signal.
+        """
         self._process.returncode = self.status = status
         self._ended.set()
         if self._on_exit:
@@ -63,7 +87,7 @@ class Child:
 
 
 class Children:
-    """The processes of this container below PID 1."""
+    """The processes of this container below PID 1; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -79,9 +103,17 @@ class Children:
         errors_only: bool = False,
         on_exit: Callable[[], None] | None = None,
     ) -> Child:
-        """Start a command in a session of its own; raise OSError when it cannot be executed.
+        """Start a command in a session of its own.
 
-        `output` is the descriptor that takes its standard output and its errors, the errors alone with `errors_only`.
+        Args:
+            command: Program and arguments; no shell.
+            stdin: File descriptor of its input.
+            output: File descriptor of its standard output and errors; None inherits those of this process.
+            errors_only: Discard its standard output.
+            on_exit: Called when it was reaped, on the thread that reaps.
+
+        Raises:
+            OSError: It cannot be executed.
         """
         ordinary = subprocess.DEVNULL if errors_only else output
         with self._lock:
@@ -100,10 +132,20 @@ class Children:
         niceness: int = 0,
         errors_only: bool = False,
     ) -> Outcome:
-        """Run a command with `given` as its input and return how it ended; one that outlives its time is killed.
+        """Run a command and return how it ended; it blocks until then. `reap` must run on another thread.
 
-        `niceness` lowers its priority, see nice(2). With `errors_only` its standard output is thrown away. The end of
-        the command counts, not that of its output: a daemon that inherits the pipe cannot make us wait.
+        The end of the command counts and not that of its output, so a daemon that inherits the pipe does not block the
+        call.
+
+        Args:
+            command: Program and arguments; no shell.
+            given: Its input.
+            seconds: Time after which it is killed.
+            niceness: Increment of its niceness, see nice(2).
+            errors_only: Discard its standard output.
+
+        Returns:
+            The outcome; status 127 when it could not be started.
         """
         receiving, sending = os.pipe2(os.O_CLOEXEC)
         with open(os.memfd_create("input"), "w+b") as source, open(receiving, "rb", buffering=0) as sink:  # noqa: PTH123
@@ -141,7 +183,11 @@ class Children:
                 child.finish(os.waitstatus_to_exitcode(status))
 
     def end_others(self, seconds: float) -> None:
-        """End every process that no running command started: SIGTERM, and SIGKILL to what is left after `seconds`."""
+        """End every process outside of the sessions of running commands: SIGTERM, then SIGKILL. It blocks.
+
+        Args:
+            seconds: Time between the two signals, at most.
+        """
         for number, limit in ((signal.SIGTERM, seconds), (signal.SIGKILL, 1.0)):
             for pid in self.others():
                 send(pid, number)
@@ -149,9 +195,10 @@ class Children:
                 return
 
     def others(self, program: str | None = None) -> frozenset[int]:
-        """Return the ids of living processes below this one outside the sessions of the commands that still run.
+        """Return the ids of living processes below this one that are not in a session of a running command.
 
-        With `program`, only those of that name, whatever their session.
+        Args:
+            program: Return only those of this name, whatever their session; None for all.
         """
         with self._lock:
             sessions = frozenset(self._known)
@@ -177,13 +224,23 @@ def _read_until_end(child: Child, sink: io.FileIO, deadline: float) -> bytes:
 
 
 def send(pid: int, number: int) -> None:
-    """Send a signal to a process that may be gone already."""
+    """Send a signal to a process; one that is gone is no error.
+
+    Args:
+        pid: Process id.
+        number: Number of the signal.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition that no event announces and return whether it came true within `seconds`."""
+    """Poll a condition every 50 ms, and return whether it came true. It blocks.
+
+    Args:
+        condition: Called again and again.
+        seconds: Longest wait.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
@@ -199,13 +256,15 @@ class Process:
     pid: int
     parent: int
     session: int
+    """Session id."""
     program: str
+    """Name of the program, at most 15 characters."""
     state: str = "S"
     """As in proc_pid_stat(5): R, S, D (waits for a disk), T (stopped), t (traced)."""
 
 
 def descendants() -> tuple[Process, ...]:
-    """Return the living processes below this one; processes of `kubectl exec` are not below PID 1."""
+    """Return the living processes below this one; those of `kubectl exec` are not below PID 1."""
     below = {os.getpid()}
     found: list[Process] = []
     rest = _processes()
@@ -219,7 +278,7 @@ def descendants() -> tuple[Process, ...]:
 
 
 def command_line(pid: int) -> bytes:
-    """Return what a process shows as its command line, empty when it is gone."""
+    """Return the command line of a process, arguments separated by NUL; b"" when it is gone."""
     try:
         return Path("/proc", str(pid), "cmdline").read_bytes()
     except OSError:

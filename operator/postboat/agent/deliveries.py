@@ -1,11 +1,11 @@
-"""What became of the last deliveries through a relay host: plain values, which agents tell and the operator reads."""
+"""The last deliveries through a relay host, as agents report them and the operator reads them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PREFIX = "rh-"
-"""So begins the name of the transport of a relay host."""
+"""Prefix of the Postfix transports of relay hosts."""
 LONGEST = 300
 """Characters of an answer that are kept."""
 OUTCOMES = ("accepted", "deferred", "refused")
@@ -13,16 +13,19 @@ OUTCOMES = ("accepted", "deferred", "refused")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery: when (Unix time in seconds), the enhanced status code (RFC 3463), and what was said."""
+    """One delivery through a relay host."""
 
     at: int
+    """Unix time in seconds."""
     code: str
+    """Enhanced status code (RFC 3463)."""
     text: str
+    """What the server answered, or why it was not reached, up to LONGEST characters; addresses are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    """The last delivery of each outcome; None where there was none since the container began."""
+    """The last delivery of each outcome; None when there was none since the container started."""
 
     accepted: Delivery | None = None
     deferred: Delivery | None = None
@@ -30,7 +33,7 @@ class Deliveries:
 
 
 def merged(told: list[Deliveries]) -> Deliveries:
-    """Give the last of each outcome that several pods tell of."""
+    """Return the last delivery of each outcome among those that several pods report."""
 
     def last(outcome: str) -> Delivery | None:
         found = (delivery for one in told if (delivery := getattr(one, outcome)) is not None)

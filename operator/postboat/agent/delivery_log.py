@@ -1,7 +1,7 @@
-"""What became of the last deliveries through each relay host, read from the log of Postfix while it is written.
+"""The last deliveries through each relay host, read from the log of Postfix as it is written.
 
 Each relay host has a transport of its own, whose processes log as `postfix/rh-NAME/smtp`. Of each transport the last
-accepted, deferred and refused delivery is kept, so that the operator can tell of it without a record for each message.
+accepted, deferred and refused delivery is kept, so that no record for each message is needed.
 """
 
 from __future__ import annotations
@@ -29,19 +29,23 @@ _LINE = re.compile(
 _ADDRESS = re.compile(r'<[^<>]*@[^<>]*>|(?:"[^"]*"|[^\s<>()\[\]"@]+)@[^\s<>()\[\],;]+')
 _READ = 2000  # characters of an answer that are looked at
 MOST = 200
-"""Transports that are remembered: twice as many as there may be relay hosts."""
+"""Transports that are kept: twice as many as there may be relay hosts."""
 _LONGEST_LINE = 65536
 
 
 class DeliveryLog:
-    """The deliveries of all relay hosts, as the log tells them."""
+    """The last deliveries through all relay hosts; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: dict[str, dict[str, Delivery]] = {}
 
     def note(self, line: bytes) -> None:
-        """Take one line of the log; only those about a delivery through a relay host count."""
+        """Record one line of the log, if it is about a delivery through a relay host; other lines are ignored.
+
+        Args:
+            line: Bytes without the line end.
+        """
         if b"postfix/rh-" not in line:
             return
         match = _LINE.search(line)
@@ -67,9 +71,13 @@ class DeliveryLog:
 
 
 def passing_on(source: int, sink: int, deliveries: DeliveryLog) -> None:
-    """Pass on what Postfix logs to a descriptor until it ends, and note the deliveries in it.
+    """Copy what Postfix logs to another descriptor until it ends, and record the deliveries in it. It blocks.
 
-    The lines are written before they are read here, so that nothing that goes wrong with one of them is in their way.
+    The lines are written before they are parsed, so that no line can stop the log.
+
+    Args:
+        source: File descriptor to read from.
+        sink: File descriptor to write to; what cannot be written is lost.
     """
     rest = b""
     while chunk := os.read(source, 65536):

@@ -1,6 +1,6 @@
-"""The digest of a container's content, computed alike by the operator that writes it and by the agent that mounts it.
+"""The digest of a container's content, computed in the same way by the operator and by the agent.
 
-Equal digests mean equal files: it is what tells the operator that a change is in force.
+Equal digests mean equal files: this is how the operator knows that a change is in force.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ def file_digest(content: bytes) -> str:
 def content_digest(files: Mapping[str, str]) -> str:
     """Return the digest of a container's content: sha256 in hex over the lines `PATH SHA256HEX`, sorted by path.
 
-    `files` maps each path as mounted (`main.cf`, `tables/07`) to the sha256 of its content in hex.
+    Args:
+        files: The sha256 in hex of each file, by its path as mounted (`main.cf`, `tables/07`).
     """
     lines = "".join(f"{path} {sha256}\n" for path, sha256 in sorted(files.items()))
     return hashlib.sha256(lines.encode()).hexdigest()

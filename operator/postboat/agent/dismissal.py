@@ -1,6 +1,6 @@
-"""Ending the sessions of users whom the directory has no more: Dovecot asks for a user when a session begins only.
+"""Ends the sessions of users who were removed from the directory.
 
-Whoever is there again by then keeps his sessions.
+Dovecot looks a user up at the start of a session only. A user who is in the directory again keeps his sessions.
 """
 
 from __future__ import annotations
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN = 5.0
+"""Seconds before sessions are looked for again."""
 LOOKS = 2
-"""How often each is looked for: a session that was just being opened shows only later."""
+"""How often the sessions of a user are looked for, since one that is just being opened is not listed at first."""
 _SECONDS = 10.0
 _NOBODY = 68
 """The exit status of `doveadm kick` when there is no session of the user."""
 
 
 class Dismissal:
-    """Sees off who has left; `directory` is the file that Dovecot looks users up in."""
+    """Ends the sessions of removed users.
+
+    Args:
+        directory: The SQLite file in which Dovecot looks up users.
+    """
 
     def __init__(self, directory: Path, children: Children) -> None:
         self._directory = directory
@@ -39,11 +44,16 @@ class Dismissal:
         self._woken = threading.Event()
 
     def start(self) -> None:
-        """Work in a thread that ends with the process."""
+        """Start the thread; it ends with the process."""
         threading.Thread(target=self._run, name="dismissal", daemon=True).start()
 
     def dismiss(self, users: Collection[str], *, anyway: bool = False) -> None:
-        """Take users who have left the directory, or in whose place somebody else is (`anyway`); it returns at once."""
+        """Queue users whose sessions have to end; the call does not block.
+
+        Args:
+            users: User names that were removed from the directory.
+            anyway: End the sessions even if the directory has the user, since another person has that name now.
+        """
         with self._lock:
             self._looks.update(dict.fromkeys(users, LOOKS))
             if anyway:
@@ -51,7 +61,11 @@ class Dismissal:
         self._woken.set()
 
     def look(self) -> bool:
-        """Look for the sessions of all who have left; tell whether there is reason to look again."""
+        """Look once for the sessions of all queued users; it blocks up to 10 s for each.
+
+        Returns:
+            Whether users are left to look for again.
+        """
         with self._lock:
             users = tuple(self._looks)
         failed = ""

@@ -1,6 +1,6 @@
-"""What can keep a mounted configuration from being in force, as a closed set of words.
+"""Why a mounted configuration is not in force, as a closed set of values.
 
-The words go to the operator; the detail may name an address, so it goes to the container's log only.
+The operator gets the value. The detail may contain an address, so it only goes to the log of the container.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Failure(StrEnum):
-    """The word that `/status` reports."""
+    """The value of `error` in `/status`."""
 
     INCOMPLETE_MOUNT = "IncompleteMount"
     INVALID_CONFIGURATION = "InvalidConfiguration"
@@ -22,7 +22,12 @@ class Failure(StrEnum):
 
 
 class ActivationError(Exception):
-    """An activation ended without putting the mount in force; `failure` is for the operator, the text for the log."""
+    """An activation failed; the mounted configuration is not in force.
+
+    Args:
+        failure: For `/status`.
+        detail: For the log.
+    """
 
     def __init__(self, failure: Failure, detail: str) -> None:
         super().__init__(detail)

@@ -1,7 +1,7 @@
-"""Finding a daemon that runs and does nothing: its parts are asked, and what hangs is ended so that it begins anew.
+"""Finds a daemon that runs but does nothing: its parts are probed, and one that hangs is restarted.
 
-A busy node must not look like a hang, so time counts only while the asked part makes no progress at all: its processes
-take no turn on a processor and wait for no disk. A process that somebody stopped (SIGSTOP) is continued.
+A busy node must not look like a hang, so time counts only while the probed part makes no progress: its processes are
+not scheduled and wait for no disk. A process that somebody has stopped (SIGSTOP) is continued.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Silence:
 
 
 class Monitor:
-    """Watches one daemon in a thread of its own."""
+    """Watches one daemon on a thread of its own."""
 
     def __init__(self, daemon: Daemon, supervisor: Supervisor, status: Status) -> None:
         self._daemon, self._supervisor, self._status = daemon, supervisor, status
@@ -56,18 +56,18 @@ class Monitor:
         self._restarts = 0
 
     def start(self) -> None:
-        """Watch in a thread that ends with the process."""
+        """Start the thread that looks every 5 s; it ends with the process."""
         threading.Thread(target=self._run, name="monitor", daemon=True).start()
 
     @property
     def silent(self) -> bool:
-        """Whether a part of the daemon did not answer twice in a row."""
+        """Return whether a part of the daemon did not answer twice in a row."""
         silent = tuple(self._silent.items())
         return any(silence.tries > 1 and part in self._known for part, silence in silent)
 
     @property
     def hopeless(self) -> bool:
-        """Whether starting the daemon again has not helped, so that only a new container may."""
+        """Return whether restarts have not helped, so that only a new container may."""
         return self._restarts >= MANY
 
     def _run(self) -> None:
@@ -79,7 +79,7 @@ class Monitor:
                 log.exception("probing the daemon failed")
 
     def look(self) -> None:
-        """Look once."""
+        """Probe the parts that are due, and restart the daemon if one hangs. It blocks up to 10 s for each probe."""
         self._continue_stopped()
         process = self._supervisor.process
         if process != self._process:

@@ -1,6 +1,6 @@
-"""Waiting for a change of a folder with inotify, by ctypes, since the standard library has no inotify.
+"""Waits for a change of a folder with inotify(7), by ctypes, since the standard library has no inotify.
 
-Where the kernel refuses a watch, waiting falls back to its timeout, after which the caller looks for itself.
+When the kernel refuses a watch, waiting ends by its timeout only, and the caller has to look for itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ _BLIND = 30.0
 
 
 class Watch:
-    """A watch on the entries of one folder, not of its subfolders: the kubelet swaps one link at the top."""
+    """A watch on the entries of one folder, not of its subfolders: the kubelet switches one link at the top.
+
+    Args:
+        folder: The folder; when it cannot be watched, waiting only sleeps.
+    """
 
     def __init__(self, folder: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -33,7 +37,11 @@ class Watch:
             self.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to `seconds` for a change and return whether there was one; all pending events are taken."""
+        """Wait for a change and return whether there was one. All pending events are consumed.
+
+        Args:
+            seconds: Longest wait.
+        """
         if self._descriptor < 0:
             time.sleep(seconds)
             return False
@@ -43,7 +51,15 @@ class Watch:
         return True
 
     def names(self, seconds: float) -> frozenset[str] | None:
-        """Wait like `wait` and return the entries that changed; None when some were lost or nothing can be told."""
+        """Wait for a change and return the entries that have changed.
+
+        Args:
+            seconds: Longest wait; without a watch at most 30 s.
+
+        Returns:
+            Empty when nothing has changed; None when events were lost or there is no watch, so that everything may have
+            changed.
+        """
         if self._descriptor < 0:
             time.sleep(max(0.0, min(seconds, _BLIND)))
             return None
@@ -60,7 +76,7 @@ class Watch:
         return frozenset(found)
 
     def close(self) -> None:
-        """Give the watch back; later waits only sleep."""
+        """Close the watch; later calls only sleep."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1

@@ -1,6 +1,6 @@
-"""A listening socket with few connections at a time, and HTTP answers to them: one request a connection.
+"""A listening socket with few connections at a time, and HTTP responses: one request for each connection.
 
-It is written on plain sockets because the standard library's server brings ten times its weight into every container.
+It uses plain sockets because the HTTP server of the standard library costs ten times its memory in every container.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_HEAD = 8192
+"""Bytes of a request before its empty line."""
 _BACKLOG = 32
 _PAUSE = 0.5  # seconds
 _REASONS = {
@@ -32,7 +33,17 @@ _REASONS = {
 
 
 class Listener:
-    """Hands each connection to `answer` in a thread of its own; connections over the limit are dropped."""
+    """Accepts connections and answers each on a thread of its own; connections over the limit are closed.
+
+    Args:
+        name: Name of the thread, for logs.
+        port: TCP port; 0 takes a free one.
+        limit: Connections at the same time.
+        answer: Called with each connection, which is closed afterwards; it may raise OSError.
+
+    Attributes:
+        port: The port that is open.
+    """
 
     def __init__(self, name: str, port: int, limit: int, answer: Callable[[socket.socket], None]) -> None:
         self._name, self._answer = name, answer
@@ -41,7 +52,7 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
 
     def start(self) -> None:
-        """Serve in a thread that ends with the process."""
+        """Start the thread that accepts connections; it ends with the process."""
         threading.Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def _serve(self) -> None:
@@ -81,7 +92,15 @@ class Listener:
 
 
 def respond(connection: socket.socket, code: int, content_type: str, body: bytes) -> None:
-    """Write a whole response and say that no other follows."""
+    """Write a whole HTTP response with `Connection: close`.
+
+    Args:
+        code: HTTP status code; 200, 400, 401, 404, 405, 409, 500 or 503.
+        content_type: Value of the header Content-Type.
+
+    Raises:
+        OSError: The client has closed the connection, or does not read.
+    """
     head = (
         f"HTTP/1.1 {code} {_REASONS[code]}\r\nContent-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -90,7 +109,14 @@ def respond(connection: socket.socket, code: int, content_type: str, body: bytes
 
 
 def read_head(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Read a request up to its empty line, and give what came behind it too."""
+    """Read an HTTP request up to its empty line.
+
+    Returns:
+        The request line and the headers, up to about 16 KiB; and what was read behind them.
+
+    Raises:
+        OSError: The client has closed the connection, or sends nothing within the timeout of the socket.
+    """
     content = b""
     while b"\r\n\r\n" not in content and len(content) < LONGEST_HEAD:
         content += (part := connection.recv(LONGEST_HEAD))

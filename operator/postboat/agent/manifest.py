@@ -1,6 +1,6 @@
-"""The manifest of a mount: which file goes where in the daemon's folder, with which effect, and which tables there are.
+"""The manifest of a mount: the path, effect and mode of each file, and the tables.
 
-It is read strictly, since a manifest that is not understood whole must not be put in force in part.
+It is parsed strictly, since a manifest must not be applied in part.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
 class Effect(IntEnum):
-    """What a changed file asks of its daemon; the greater one includes the lesser ones."""
+    """What a changed file asks of its daemon; a greater value includes the smaller ones."""
 
     LIVE = 0
     RELOAD = 1
@@ -32,37 +32,47 @@ class Effect(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
-    """One file: its key in the mount, its path in the daemon's folder, its effect, its permission bits."""
+    """One file."""
 
     key: str
+    """Its path in the mount."""
     path: str
+    """Its path below the folder of the active configuration; never outside of it."""
     effect: Effect
     mode: int
+    """Permission bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: the driver that holds it and the names of its columns, of which the first is the primary key."""
+    """One table."""
 
     name: str
     driver: str
+    """`lmdb`, `sqlite` or `acl`."""
     columns: tuple[str, ...]
+    """Names of its columns; the first one is the primary key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All files and tables of one container, and the shards, by their two digits, that have rows for them.
-
-    An operator of an older version names no shards.
-    """
+    """All files and tables of one container."""
 
     files: tuple[ManifestFile, ...]
     tables: tuple[Table, ...]
     shards: frozenset[str] = frozenset()
+    """Two digits of each directory shard that has rows for the container; empty from older operators."""
 
 
 def parse(content: bytes) -> Manifest:
-    """Read a manifest; raise ActivationError (InvalidConfiguration) when it is not one."""
+    """Return the manifest in a file.
+
+    Args:
+        content: JSON, see docs/interfaces.md.
+
+    Raises:
+        ActivationError: InvalidConfiguration when it is no manifest.
+    """
     try:
         raw = json.loads(content)
         files = tuple(_file(entry) for entry in raw.get("files", ()))

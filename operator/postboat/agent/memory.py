@@ -1,6 +1,7 @@
-"""How many processes of this container the kernel has killed for want of memory, by its control group.
+"""Number of processes of this container that the kernel has killed for lack of memory, from its control group.
 
-Where the kernel kills single processes (version 1, or `singleProcessOOMKill` of the kubelet), Kubernetes does not tell.
+Where the kernel kills single processes (cgroup version 1, or `singleProcessOOMKill` of the kubelet), Kubernetes does
+not report it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ _COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/m
 
 
 def oom_kills() -> int:
-    """Return the number of processes killed since the container began; 0 where nobody counts."""
+    """Return the number of processes killed since the container started; 0 also when the kernel does not count."""
     for path in _COUNTERS:
         try:
             fields = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())

@@ -1,6 +1,6 @@
-"""Reading the projected volume of a container as one consistent state.
+"""Reads the projected volume of a container in one consistent state.
 
-The kubelet swaps the link `..data` to a new folder; all is read below the folder that the link named at the start.
+The kubelet switches the link `..data` to a new folder; all files are read below the folder that it named at first.
 """
 
 from __future__ import annotations
@@ -19,24 +19,33 @@ if TYPE_CHECKING:
 
 DATA = "..data"
 SHARDS = "tables/"
+"""Folder of the directory shards in the volume."""
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """The content of a projected volume: every file by its path as mounted, with the digests."""
+    """The content of a projected volume."""
 
     files: Mapping[str, bytes]
+    """The files by their path as mounted."""
     sha256: Mapping[str, str]
+    """The sha256 in hex of each file by the same path."""
     digest: str
+    """The digest of all of it, see `digest.content_digest`."""
 
     @property
     def shards(self) -> dict[str, bytes]:
-        """The table shards by their two digits."""
+        """Return the compressed directory shards by their two digits."""
         return {path[len(SHARDS) :]: content for path, content in self.files.items() if path.startswith(SHARDS)}
 
     def manifest(self) -> Manifest:
-        """Return the manifest; raise ActivationError (IncompleteMount) when it or a key that it names is not there."""
+        """Return the manifest.
+
+        Raises:
+            ActivationError: IncompleteMount when the manifest or a file in it is missing; InvalidConfiguration when it
+                cannot be read.
+        """
         if MANIFEST not in self.files:
             raise ActivationError(Failure.INCOMPLETE_MOUNT, f"no {MANIFEST} yet")
         manifest = parse(self.files[MANIFEST])
@@ -47,7 +56,16 @@ class Mount:
 
 
 def fingerprint(root: Path) -> object:
-    """Return a value that changes when the volume does, for the price of one or a few system calls."""
+    """Return a value that changes when the volume changes, at the cost of a few system calls.
+
+    The value is only to be compared.
+
+    Args:
+        root: Where the volume is mounted.
+
+    Returns:
+        None when it cannot be read.
+    """
     try:
         return os.readlink(root / DATA)  # noqa: PTH115  Path.readlink would build a path that nobody wants
     except OSError:
@@ -59,7 +77,14 @@ def fingerprint(root: Path) -> object:
 
 
 def read(root: Path) -> Mount:
-    """Read the volume; raise ActivationError (IncompleteMount) when it changes faster than it can be read."""
+    """Return the content of a volume.
+
+    Args:
+        root: Where the volume is mounted.
+
+    Raises:
+        ActivationError: IncompleteMount when it could not be read, or changed during each of five attempts.
+    """
     for _ in range(_ATTEMPTS):
         before = fingerprint(root)
         folder = root / DATA if (root / DATA).exists() else root

@@ -1,6 +1,7 @@
-"""All ports of a platform: listeners, probes, Services, network policies and statuses take them from here.
+"""All ports of a platform, for listeners, probes, Services, network policies and statuses.
 
-A daemon listens on `number`, above 1023, since it does not run as root; clients reach `public` through a Service.
+A daemon listens on `number`, which is above 1023, since it does not run as root; clients connect to `public` of a
+Service.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from typing import NamedTuple
 
 
 class Port(NamedTuple):
-    """One port: its name in Services and pods, where a daemon listens, and where clients reach it (0: nowhere)."""
+    """One TCP port.
+
+    Attributes:
+        name: Name in Services and pods.
+        number: Where the daemon listens.
+        public: Where clients connect; 0 when they do not.
+    """
 
     name: str
     number: int
@@ -26,24 +33,24 @@ POP3S = Port("pop3s", 10995, 995)
 SIEVE = Port("sieve", 14190, 4190)
 
 INNER = Port("inner", 10026)
-"""Stores send there what scripts redirect and answer."""
+"""Postfix accepts there what Sieve scripts on stores redirect and answer."""
 LMTP = Port("lmtp", 10024)
-"""Postfix delivers to a store there, for mailboxes in all domains: the store finds one by the local part alone."""
+"""A store accepts mail there for mailboxes in all domains: it finds the mailbox by the local part."""
 LMTP_ONE_DOMAIN = Port("lmtp-one-domain", 10027)
-"""Postfix delivers to a store there, for mailboxes in one domain: the store finds one by its whole address."""
+"""A store accepts mail there for mailboxes in one domain: it finds the mailbox by the whole address."""
 QUOTA = Port("quota", 12340)
-"""Postfix asks a store there whether a mailbox has room."""
+"""Policy service of a store: Postfix asks there whether a mailbox has room."""
 MILTER = Port("milter", 11332)
 CONTROLLER = Port("controller", 11334)
 VALKEY = Port("valkey", 6379)
 
 AGENT = Port("agent", 9100)
 EDGE_AGENT = Port("edge-agent", 9101)
-"""The agent of the second container in an smtp pod."""
+"""The agent of the sidecar in an smtp pod."""
 INVENTORY = Port("inventory", 9443)
-"""A store tells the operator there which mail it holds, over TLS and by a secret."""
+"""The operator reads there which mail a store holds, by TLS and a token."""
 
 CLIENTS = {"smtp": (SMTP, SUBMISSION, SUBMISSIONS), "imap": (IMAP, IMAPS), "pop3": (POP3, POP3S), "sieve": (SIEVE,)}
-"""What clients reach, by protocol."""
+"""What clients connect to, by protocol."""
 LOGINS = (IMAP, POP3, SIEVE)
-"""Where a store takes the sessions that edges lead on to it."""
+"""Where edges proxy sessions to on a store."""

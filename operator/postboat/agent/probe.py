@@ -1,6 +1,6 @@
-"""Asking a daemon whether it answers: a connection is not enough, since Postfix accepts while its smtpd is dead.
+"""Asks a daemon whether it answers; a connection is not enough, since Postfix accepts one while its smtpd is dead.
 
-Each probe reads the banner, or the answer to a ping, on a port without PROXY protocol; TLS is spoken where it says so.
+Each probe reads the banner or the answer to a ping, on a port without PROXY protocol, with TLS where it is configured.
 """
 
 from __future__ import annotations
@@ -20,15 +20,23 @@ _ANSWER = 512
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to speak TLS from the first byte: the name to call, the authority, the certificate to show (PEM files)."""
+    """TLS from the first byte of a connection. The files are PEM."""
 
     name: str
+    """Server name (SNI)."""
     authority: Path
+    """CA certificates that the server is verified with."""
     certificate: Path
+    """Client certificate."""
     key: Path
+    """Its private key; may be the same file."""
 
     def wrap(self, connection: socket.socket) -> ssl.SSLSocket:
-        """Return the connection after its handshake; raise OSError where the other end has no such certificate."""
+        """Return the connection after the handshake. The name in the certificate is not checked.
+
+        Raises:
+            OSError: The handshake failed, or the certificate of the server is not signed by the CA.
+        """
         context = ssl.create_default_context(cafile=self.authority)
         context.check_hostname = False  # the name is how stores are called, not whose certificate they have
         context.load_cert_chain(self.certificate, self.key)
@@ -37,17 +45,27 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Connect to a port of this pod, a unix socket or another host, send `ask`, expect an answer, send `farewell`."""
+    """Connects, sends `ask`, expects an answer, sends `farewell`."""
 
     address: int | str | tuple[str, int]
+    """Port of this pod, path of a unix socket, or host and port."""
     expected: tuple[bytes, ...]
+    """Beginnings of a good answer; b"" accepts any answer."""
     ask: bytes = b""
+    """Sent first; b"" waits for the banner."""
     farewell: bytes = b""
+    """Sent after a good or bad answer; b"" closes at once."""
     anywhere: bool = False
+    """Whether the expected text may be anywhere in the first 512 bytes."""
     tls: Tls | None = None
+    """None for a connection without TLS."""
 
     def answers(self, seconds: float = 3.0) -> bool:
-        """Return whether the expected answer came within `seconds`."""
+        """Return whether the expected answer came.
+
+        Args:
+            seconds: Limit for the connection, and for each read.
+        """
         try:
             with ExitStack() as open_ends:
                 connection = self._connected(seconds, open_ends)
@@ -83,13 +101,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """A part of a daemon that has to answer: a question, the programs that the answer comes from, seconds between two.
-
-    A `crowded` part can be kept from answering by its clients, or by a full disk, so its silence alone is no hang.
-    """
+    """A part of a daemon that must answer while the daemon runs."""
 
     part: str
+    """Its name, for logs."""
     probe: Probe
     programs: tuple[str, ...]
+    """Names of the processes that the answer depends on, or parts of their command lines."""
     every: float = 20.0
+    """Seconds between two questions."""
     crowded: bool = False
+    """Whether clients or a full disk can keep it from answering, so that silence alone is no hang."""

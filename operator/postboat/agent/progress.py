@@ -1,6 +1,6 @@
-"""Whether processes do anything at all, as /proc counts it (proc_pid_status(5)).
+"""Whether processes make progress, by their context switches in /proc (proc_pid_status(5)).
 
-Times on a processor are counted in hundredths of a second, which a probe does not take; turns are counted one by one.
+Processor time is counted in hundredths of a second, and a probe takes less; context switches are counted one by one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ _WAITS_FOR_DISK = "D"
 
 
 def progress(programs: Iterable[str]) -> object:
-    """Return a value that changes when a process of these programs takes a turn; None while one waits for a disk.
+    """Return a value that changes when one of the processes is scheduled; None while one waits for a disk.
 
-    A program is the name of a process, or a part of its command line.
+    Args:
+        programs: Names of processes, or parts of their command lines.
+
+    Returns:
+        Context switches by process id; the value is only to be compared.
     """
     names = tuple(programs)
     found: dict[int, int] = {}

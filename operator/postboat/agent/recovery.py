@@ -1,10 +1,10 @@
-"""Delivering at once when a store is back: Postfix by itself tries what it deferred again after up to ten minutes.
+"""Flushes the queue when a store is back; by itself Postfix waits up to ten minutes before it tries deferred mail.
 
-Where mail for mailboxes is deferred, flush(8) notes it in a file. Then the stores are asked for what a delivery needs,
-LMTP within TLS, until all of them answer. One that was away and is back means that all mail for mailboxes is tried now.
-A store may be back before it is asked the first time, so what defer(8) writes down counts too: mail that was deferred
-because a store did not answer is tried now if all of them answer. Mail for other servers keeps its own pace, and so
-does what a store itself puts off, like mail for a full mailbox.
+When mail for mailboxes is deferred, flush(8) writes it into a file. Then the stores are probed (LMTP with TLS) until
+all of them answer. When one that was away is back, all mail for mailboxes is tried again. A store may be back before it
+is probed first, so the records of defer(8) count too: mail that was deferred because a store did not answer is tried
+again when all of them answer. Mail for other servers is not flushed, and neither is what a store itself defers, such as
+mail for a full mailbox.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ _SETTING = re.compile(r"^(?P<name>lmtp_tls_servername|fast_flush_domains) = (?P<
 
 
 class Recovery:
-    """The stores of one platform as one Postfix sees them, by `main.cf` in the folder `active`.
+    """Watches the stores of one platform for one Postfix.
 
-    `notes` is the folder of flush(8), `records` that of defer(8), and `answers` tells whether a store answers.
+    Args:
+        active: Folder of the active configuration; `main.cf` has the names of the stores.
+        notes: Folder of flush(8).
+        records: Folder of defer(8).
+        answers: Returns whether a store answers a probe.
     """
 
     def __init__(
@@ -66,11 +70,17 @@ class Recovery:
         self._away: frozenset[str] = frozenset()
 
     def start(self) -> None:
-        """Look for ever, in a thread of its own."""
+        """Start the thread that looks every 2 s; it ends with the process."""
         threading.Thread(target=self._run, name="recovery", daemon=True).start()
 
     def look(self) -> None:
-        """Ask the stores if mail was deferred since the last look or waits for one; flush what can be delivered."""
+        """Probe the stores if mail was deferred since the last look or waits for one, and flush what can be delivered.
+
+        It blocks up to 5 s for each step of a probe.
+
+        Raises:
+            OSError: `main.cf` or a note cannot be read.
+        """
         noted = max((note.stat().st_mtime for note in self._notes.glob("*")), default=0.0)
         if noted <= self._noted and not self._away and not self._unreached:
             return

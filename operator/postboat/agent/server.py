@@ -1,4 +1,4 @@
-"""The agent's HTTP pages for probes, the operator and metrics: four of them, GET only, in plain text."""
+"""The agent's HTTP pages for probes, the operator and metrics: GET only, on plain sockets."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ _SECONDS = 5.0
 _CONNECTIONS = 16
 
 Page = tuple[int, str, bytes]
+"""HTTP status code, content type, and body."""
 
 
 class Server:
-    """Serves pages, each made by a function when it is asked for."""
+    """An HTTP server for a fixed set of pages.
+
+    Args:
+        port: TCP port; 0 takes a free one.
+        pages: For each path the function that makes the page; it is called for each request, on a thread of its own.
+
+    Attributes:
+        port: The port that is open.
+    """
 
     def __init__(self, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
         self._pages = pages
@@ -28,7 +37,7 @@ class Server:
         self.port = self._listener.port
 
     def start(self) -> None:
-        """Serve in a thread that ends with the process."""
+        """Start the thread that serves; it ends with the process."""
         self._listener.start()
 
     def _answer(self, connection: socket.socket) -> None:
@@ -53,5 +62,10 @@ class Server:
 
 
 def plain(code: int, text: str) -> Page:
-    """Return a page of one line of text."""
+    """Return a page with one line of text.
+
+    Args:
+        code: HTTP status code.
+        text: Without the line end.
+    """
     return code, "text/plain; charset=utf-8", f"{text}\n".encode()

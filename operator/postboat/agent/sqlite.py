@@ -1,6 +1,6 @@
-"""Tables in one SQLite file, changed in place in one transaction while Dovecot reads it.
+"""Tables in one SQLite file, changed in one transaction while Dovecot reads them.
 
-The file is in WAL mode: readers never wait for the writer nor it for them, and a new row counts with the next lookup.
+The file is in WAL mode: readers and the writer do not wait for each other, and the next look-up finds a new row.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ class _DamagedError(ValueError):
 
 
 class SqliteDriver:
-    """The tables of a container in the SQLite file `path`.
+    """The tables of a container in one SQLite file.
 
-    `before` hears the rows that are about to count, `on_removed` which keys a table has no more.
+    Args:
+        path: The file.
+        on_removed: Called after the transaction with a table's name and the keys that it has lost.
+        before: Called before the transaction with a table and the rows that are new or changed.
     """
 
     limit = sys.maxsize
@@ -47,7 +50,12 @@ class SqliteDriver:
         self._on_removed, self._before = on_removed, before
 
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
-        """Make the file hold these tables and no others; a reader sees the old ones until the transaction ends."""
+        """Replace all tables by these; readers see the old ones until the transaction ends.
+
+        Raises:
+            ValueError: The file cannot be written.
+            OSError: Its folder cannot be created.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         told = {table: tuple(rows) for table, rows in tables.items()}
         self._announce(told)
@@ -59,7 +67,14 @@ class SqliteDriver:
             self._replace(told)
 
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
-        """Apply all differences in one transaction."""
+        """Apply all differences in one transaction.
+
+        Returns:
+            False: readers need not open the tables again.
+
+        Raises:
+            ValueError: The file cannot be written.
+        """
         self._announce({table: tuple(delta.changed.values()) for table, delta in deltas.items()})
         with closing(self._connect()) as connection:
             try:

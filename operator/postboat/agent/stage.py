@@ -1,6 +1,6 @@
-"""The folders of configuration: every change is a new generation, put in force by swapping one link.
+"""The folders of configuration: every change is a new generation, activated by switching one link.
 
-A generation that did not pass validation is removed; the last one in force survives a restart of the container.
+A generation that does not pass validation is removed; the last active one survives a restart of the container.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ _AGE = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A folder of configuration files and what is in it: path -> (sha256, effect, mode); `digest` is the mount's."""
+    """A folder of configuration files."""
 
     folder: Path
     files: Mapping[str, tuple[str, Effect, int]]
+    """For each path below the folder: sha256 in hex, effect, and permission bits."""
     digest: str
+    """Digest of the mount that it was made from, sha256 in hex."""
 
     def effect_of_change(self, other: Generation) -> Effect | None:
-        """Return the strongest effect among the files that differ between two generations, None when none does."""
+        """Return the strongest effect among the files that differ between two generations; None when none differs."""
         return max(
             (
                 max(entry[1] for entry in (self.files.get(path), other.files.get(path)) if entry)
@@ -48,19 +50,32 @@ class Generation:
 
 
 class Stage:
-    """The generations below one folder; `active` in it is a link to the one in force."""
+    """The generations below one folder.
+
+    Args:
+        root: The folder; its entry `active` is a link to the active generation.
+    """
 
     def __init__(self, root: Path) -> None:
         self.active = root / ACTIVE
         self._generations = root / _GENERATIONS
 
     def plan(self, mount: Mount, manifest: Manifest) -> Generation:
-        """Return the generation that a mount asks for, without writing anything; its name is never used again."""
+        """Return the generation for a mount without writing it; its name is never used again.
+
+        Args:
+            mount: The content.
+            manifest: The manifest in it.
+        """
         files = {file.path: (mount.sha256[file.key], file.effect, file.mode) for file in manifest.files}
         return Generation(self._generations / str(time.time_ns()), files, mount.digest)
 
     def write(self, generation: Generation, mount: Mount, manifest: Manifest) -> None:
-        """Write the files of a generation."""
+        """Write the files of a generation.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
         generation.folder.mkdir(parents=True, mode=0o755)
         for file in manifest.files:
             _write(generation.folder / file.path, mount.files[file.key], file.mode)
@@ -68,9 +83,13 @@ class Stage:
         _write(generation.folder / _RECORD, json.dumps(record).encode(), 0o600)
 
     def write_rehearsal(self, generation: Generation) -> Path:
-        """Write a copy of a generation whose files refer to each other, not to the folder in force, and return it.
+        """Write a copy of a generation whose files refer to the copy instead of the active folder; return its folder.
 
-        Files name `.../active/`; a validator must see the new ones behind that name before the link is swapped.
+        Files refer to each other by `.../active/`; a validator must find the new ones there before the link is
+        switched.
+
+        Raises:
+            OSError: The folder cannot be written.
         """
         folder = generation.folder.with_name(f"{generation.folder.name}-rehearsal")
         folder.mkdir(mode=0o755)
@@ -80,14 +99,18 @@ class Stage:
         return folder
 
     def activate(self, generation: Generation) -> None:
-        """Put a generation in force by renaming a new link over the old one, which no reader can see half done."""
+        """Make a generation the active one by renaming a new link over the old one; readers see either of them.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
         link = self.active.with_name(f"{ACTIVE}.new")
         link.unlink(missing_ok=True)
         link.symlink_to(generation.folder)
         link.replace(self.active)
 
     def inherited(self) -> Generation | None:
-        """Return the generation that an earlier run of this container left in force, None when there is none."""
+        """Return the generation that an earlier run of this container left active; None when there is none."""
         try:
             folder = self.active.resolve(strict=True)
             record = json.loads((folder / _RECORD).read_bytes())
@@ -97,7 +120,11 @@ class Stage:
             return None
 
     def prune(self, *kept: Generation | None) -> None:
-        """Remove every generation but those to keep."""
+        """Remove all generations but those to keep; errors are ignored.
+
+        Args:
+            kept: The generations to keep; None is ignored.
+        """
         names = {generation.folder.name for generation in kept if generation}
         for folder in self._folders():
             if folder.name not in names:
@@ -118,9 +145,12 @@ def _write(path: Path, content: bytes, mode: int) -> None:
 
 
 def age(file: int | Path) -> None:
-    """Date a file back, always by the same time, so that later stays later.
+    """Set the modification time of a file to 10 s ago; later files still are newer.
 
-    Postfix reads a main.cf younger than about two seconds again and again until it is older (dict_load_file_xt).
+    Postfix reads a main.cf that is younger than about 2 s again and again (dict_load_file_xt).
+
+    Args:
+        file: A path, or a file descriptor.
     """
     then = time.time() - _AGE
     os.utime(file, (then, then))

@@ -1,6 +1,6 @@
 """What the agent knows of itself and of its daemon, as `/status` and `/metrics` show it.
 
-Nothing here names an address, a user or a secret: both pages can be read by every pod that may reach the port.
+No address, user or secret is in it: every pod that reaches the port can read both pages.
 """
 
 from __future__ import annotations
@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Values:
-    """The values of `/status`; `digest` is what is in force, `seen` what is mounted, both sha256 in hex or empty."""
+    """The values of `/status`."""
 
     daemon: str
+    """Name of the daemon."""
     digest: str = ""
+    """Digest of the content in force, sha256 in hex; "" before the first."""
     seen: str = ""
+    """Digest of the mounted content, sha256 in hex; "" before it was read."""
     error: str = ""
+    """A value of `errors.Failure`; "" when the mounted content is in force."""
     ready: bool = False
+    """Whether the daemon answers its probes."""
     restarts: int = 0
+    """Number of times that the daemon ended by itself."""
     activations: int = 0
+    """Number of contents that came into force."""
 
 
 class Status:
-    """The values above, written by the threads of the agent and read by its server, and some numbers more."""
+    """The values above and some counters; safe to use from many threads."""
 
     def __init__(self, daemon: str) -> None:
         self._lock = threading.Lock()
@@ -41,12 +48,17 @@ class Status:
         self._activated = 0.0
 
     def seen(self, digest: str) -> None:
-        """Note what is mounted."""
+        """Record the digest of the mounted content, sha256 in hex."""
         with self._lock:
             self._values.seen = digest
 
     def activated(self, digest: str, seconds: float) -> None:
-        """Note that a content is in force and how long it took since it was read."""
+        """Record that a content is in force.
+
+        Args:
+            digest: Its digest, sha256 in hex.
+            seconds: Time since it was read.
+        """
         with self._lock:
             if digest != self._values.digest:
                 self._values.activations += 1
@@ -54,39 +66,55 @@ class Status:
             self._values.digest, self._values.error = digest, ""
 
     def inherited(self, digest: str) -> None:
-        """Note that the content of an earlier run is in force, without touching the error that led to it."""
+        """Record that the content of an earlier run is in force; an error stays.
+
+        Args:
+            digest: Its digest, sha256 in hex.
+        """
         with self._lock:
             self._values.digest = digest
 
     def failed(self, error: str) -> None:
-        """Note that the mount is not in force, with a word of errors.Failure."""
+        """Record that the mounted content is not in force.
+
+        Args:
+            error: A value of `errors.Failure`.
+        """
         with self._lock:
             self._values.error = error
             self._failures += 1
 
     def restarted(self) -> None:
-        """Note that the daemon ended without being asked to."""
+        """Record that the daemon ended by itself."""
         with self._lock:
             self._values.restarts += 1
 
     def hung(self) -> None:
-        """Note that the daemon had to be ended since it did not answer."""
+        """Record that the daemon was killed because it did not answer."""
         with self._lock:
             self._hangs += 1
 
     def ready(self, ready: bool) -> None:  # noqa: FBT001  the value itself
-        """Note the result of a probe."""
+        """Record the result of a probe."""
         with self._lock:
             self._values.ready = ready
 
     def page(self, volume: Fill | None = None) -> bytes:
-        """Return `/status`, with how full the volume is where there is one."""
+        """Return `/status` as JSON.
+
+        Args:
+            volume: How full the volume is; None without one.
+        """
         with self._lock:
             values = asdict(self._values) | ({"volume": asdict(volume)} if volume is not None else {})
         return json.dumps(values, sort_keys=True).encode() + b"\n"
 
     def metrics(self, more: str = "") -> bytes:
-        """Return `/metrics` in the Prometheus text format, ending with the daemon's own lines."""
+        """Return `/metrics` in the Prometheus text format.
+
+        Args:
+            more: Further lines, which end with a line end; "" for none.
+        """
         with self._lock:
             values, label = self._values, f'{{daemon="{self._values.daemon}"}}'
             rows = (

@@ -1,4 +1,4 @@
-"""How full the volume of a container is, in bytes and in files, as statvfs(3) tells those who are not root."""
+"""How full the volume of a container is, in bytes and files, as statvfs(3) reports it for users other than root."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 def fill(path: Path | None, needed: int) -> Fill | None:
-    """Look at the file system of a folder; None where there is no volume, or it cannot be asked."""
+    """Return how full the file system of a folder is.
+
+    Args:
+        path: The folder; None when the container has no volume.
+        needed: Bytes without which the daemon accepts nothing more; 0 when it sets no limit.
+
+    Returns:
+        None without a volume, and when it cannot be read.
+    """
     if path is None:
         return None
     try:
@@ -26,7 +34,11 @@ def fill(path: Path | None, needed: int) -> Fill | None:
 
 
 def metrics(found: Fill | None, daemon: str) -> str:
-    """Return lines of the Prometheus text format, none without a volume."""
+    """Return the lines of a volume in the Prometheus text format; "" without a volume.
+
+    Args:
+        daemon: Name of the daemon, for the label.
+    """
     if found is None:
         return ""
     about = {

@@ -1,6 +1,6 @@
-"""Keeping one daemon alive: start it, start it again when it ends, stop it so that sessions in progress can end.
+"""Keeps one daemon running: starts it, restarts it when it ends, stops it so that open sessions can end.
 
-One thread does all of it in turn, so a daemon is never started while another one of it is still being stopped.
+One thread does all of this, so that a daemon is never started while an earlier one is being stopped.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.2
+"""Seconds before the first restart; twice as long after each further failure."""
 LONGEST_PAUSE = 5.0
+"""Seconds."""
 HEALTHY = 30.0  # seconds after which a daemon counts as having been well
 MANY = 10  # ends in a row without having been well, after which the container should be started anew
 
 
 class Supervisor:
-    """The life of the daemon."""
+    """Runs the daemon; its methods may be called from any thread.
+
+    Args:
+        grace: Seconds that sessions get to end when the daemon is stopped.
+    """
 
     def __init__(self, daemon: Daemon, children: Children, status: Status, grace: float) -> None:
         self._daemon = daemon
@@ -42,38 +48,50 @@ class Supervisor:
         self._thread.start()
 
     def begin(self) -> None:
-        """Start the daemon: its configuration is in force. Later calls change nothing."""
+        """Start the daemon, since its configuration is in force. Later calls do nothing."""
         self._set("_wanted")
 
     def restart(self, *, at_once: bool = False) -> None:
-        """Stop the daemon as at the end of the container and start it again; `at_once` ends one that hangs."""
+        """Stop the daemon as at the end of the container and start it again; the call does not block.
+
+        Args:
+            at_once: Kill it without waiting for sessions, since it hangs.
+        """
         self._at_once = self._at_once or at_once
         self._set("_restarting")
 
     def reload(self, number: int) -> None:
-        """Send the daemon the signal to read its configuration again; one that just ended will read it anyway."""
+        """Send the daemon the signal to reload; a daemon that has just ended reads its configuration when it starts.
+
+        Args:
+            number: Number of the signal.
+        """
         main = self._main
         if main:
             main.send(number)
 
     def stop(self) -> None:
-        """Stop the daemon for good; return at once."""
+        """Stop the daemon for good; the call does not block."""
         self._set("_stopping")
 
     def wait_stopped(self, seconds: float) -> bool:
-        """Wait until the daemon was stopped for good and return whether it was."""
+        """Wait until the daemon was stopped for good; return whether it was.
+
+        Args:
+            seconds: Longest wait; 0 only asks.
+        """
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     @property
     def process(self) -> int:
-        """The id of the daemon's main process, 0 when none runs or it was asked to stop."""
+        """Return the process id of the daemon; 0 when none runs, or it is being stopped."""
         main = self._main
         return main.pid if main and main.status is None and not (self._stopping or self._leaving) else 0
 
     @property
     def hopeless(self) -> bool:
-        """Whether the daemon ended so often in a row that only a new container may help."""
+        """Return whether the daemon has ended so often in a row that only a new container may help."""
         return self._failures >= MANY or not (self._thread.is_alive() or self._stopping)
 
     def _set(self, name: str) -> None:

@@ -1,6 +1,6 @@
-"""Emptying Junk of what has outlived its time, also for those who never log in and get no mail.
+"""Deletes expired mail from Junk, also of users who never log in and get no mail.
 
-Dovecot itself looks only when a session ends or mail comes. Each span of retention has a beat of its own.
+Dovecot itself deletes only when a session ends or mail arrives. Each retention time has an interval of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,13 @@ _HOURS = 6 * 3600.0
 
 
 class Sweep:
-    """The sweeps of one store: whose mail is how old is told by its table, and where mail lies by its volume."""
+    """Deletes expired mail from the Junk folders of one store.
+
+    Args:
+        table: The SQLite file with the retention of each user.
+        mail: Root of the mail volume.
+        clock: Returns seconds of a monotonic clock.
+    """
 
     def __init__(
         self,
@@ -46,11 +52,14 @@ class Sweep:
         self._due: dict[int, float] = {}
 
     def start(self) -> None:
-        """Sweep for ever, in a thread of its own."""
+        """Start the thread; it ends with the process."""
         threading.Thread(target=self._run, name="sweep", daemon=True).start()
 
     def look(self) -> None:
-        """Sweep the spans that are due, one after another."""
+        """Delete what has expired for each retention time that is due.
+
+        It blocks until doveadm has ended, up to 6 hours for each retention time.
+        """
         spans = {int(span) for (span,) in self._rows("SELECT DISTINCT retention FROM users") if int(span) > 0}
         now = self._clock()
         self._due = {span: self._due.get(span, now + min(beat(span), FIRST)) for span in spans}
@@ -96,5 +105,9 @@ class Sweep:
 
 
 def beat(span: int) -> float:
-    """Return the seconds between two sweeps of what is kept for `span` seconds."""
+    """Return the seconds between two sweeps for a retention time: a tenth of it, from 10 s to 6 hours.
+
+    Args:
+        span: Retention in seconds.
+    """
     return min(max(span / 10, SHORTEST), LONGEST)

@@ -1,6 +1,6 @@
-"""Telling a validator's verdict from an end that says nothing about the configuration, and how often to try again.
+"""Tells the verdict of a validator from an end that says nothing about the configuration, and when to try again.
 
-A busy node, a small limit of CPU or of memory kills or delays a validator: that is no reason to refuse anything.
+A busy node or small limits of CPU or memory kill or delay a validator: that is no reason to refuse a configuration.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ _LOW = 10
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long a validator may run, in seconds, and how much it gives way to the daemon, see nice(2)."""
+    """How much a validator may use."""
 
     seconds: float = _SHORT
+    """Time after which it is killed."""
     niceness: int = 0
+    """Increment of its niceness, see nice(2); 0 leaves it as it is."""
 
 
 def effort(interrupted: int, *, serving: bool) -> Effort:
-    """Give each try after one that came to no verdict twice the time, within 1 and 16 minutes.
+    """Return the effort for the next attempt.
 
-    While nothing serves there is nothing to give way to, and nothing better to do than wait.
+    It may take 1 minute while the daemon serves, else 4, twice as long after each interruption, and 16 at most. While
+    the daemon does not serve, the validator does not yield to it either.
+
+    Args:
+        interrupted: Number of attempts before that came to no verdict.
+        serving: Whether the daemon runs.
     """
     first = _SHORT if serving else _LONG
     return Effort(min(first * 2.0 ** min(interrupted, 10), _LONGEST), _LOW if serving else 0)
@@ -40,7 +47,17 @@ def effort(interrupted: int, *, serving: bool) -> Effort:
 def judged(
     program: str, outcome: Outcome, no_verdicts: frozenset[int] = frozenset(), *, out_of_memory: bool = False
 ) -> Outcome:
-    """Return an outcome that is a verdict, or raise ActivationError (OutOfMemory, NotValidated)."""
+    """Return the outcome of a validator if it is a verdict.
+
+    Args:
+        program: Name of the validator, for messages.
+        outcome: How it ended.
+        no_verdicts: Exit statuses of this program that say nothing about the configuration.
+        out_of_memory: Whether the kernel killed a process of the container for lack of memory meanwhile.
+
+    Raises:
+        ActivationError: OutOfMemory or NotValidated when it is no verdict.
+    """
     if out_of_memory and outcome.status:
         text = f"{program} ended with {outcome.status} while the kernel killed for want of memory; it is tried again"
         raise ActivationError(Failure.OUT_OF_MEMORY, text)
@@ -72,17 +89,22 @@ def _name(number: int) -> str:
 
 
 class Pauses:
-    """Pauses between tries that fail: `first` seconds, each time twice as long, `longest` at most."""
+    """Increasing pauses between failed attempts.
+
+    Args:
+        first: Seconds of the first pause; each further one is twice as long.
+        longest: Seconds of the longest pause.
+    """
 
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
         self._tries = 0
 
     def next(self) -> float:
-        """Give the pause before the next try."""
+        """Return the seconds to wait before the next attempt."""
         self._tries += 1
         return min(self._first * 2.0 ** min(self._tries - 1, 20), self._longest)
 
     def reset(self) -> None:
-        """Begin with the first pause again."""
+        """Start again with the first pause."""
         self._tries = 0

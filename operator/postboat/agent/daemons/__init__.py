@@ -1,4 +1,4 @@
-"""What the agent has to know of each daemon: how to start, check, reload, ask and stop it.
+"""What the agent has to know of each daemon: how to start, validate, reload, probe and stop it.
 
-Everything else is the same for all of them and lives beside this package.
+Everything that is the same for all daemons is beside this package.
 """

@@ -1,6 +1,6 @@
 """The questions that the agent asks about its daemon, with the answers that fit most of them.
 
-A daemon's own module answers the rest; no other module of the agent knows one daemon from another.
+The module of a daemon answers the others; no other module of the agent knows one daemon from another.
 """
 
 from __future__ import annotations
@@ -36,13 +36,22 @@ __all__ = ["Daemon", "Idle", "empty", "override"]
 
 
 class Daemon(ABC):
-    """One daemon: `name` on the agent's command line, `reload_signal` to its main process (None: a restart reloads)."""
+    """One daemon.
+
+    Args:
+        active: Folder of the active configuration.
+        state: Folder for tables.
+        children: Starts processes.
+    """
 
     name: ClassVar[str]
+    """Name on the command line of the agent."""
     reload_signal: ClassVar[int | None] = signal.SIGHUP
+    """Signal to the main process for a reload; None when only a restart reads the configuration."""
     stop_signals: ClassVar[tuple[int, ...]] = (signal.SIGTERM,)
+    """Signals that stop it, in this order, until it has ended."""
     no_verdicts: ClassVar[frozenset[int]] = frozenset()
-    """Exit statuses of the daemon's own tools that say nothing about a configuration."""
+    """Exit statuses of its own tools that say nothing about a configuration."""
 
     def __init__(self, active: Path, state: Path, children: Children) -> None:
         self.active = active
@@ -55,51 +64,64 @@ class Daemon(ABC):
 
     @abstractmethod
     def complaint(self, staged: Path, effort: Effort) -> str:
-        """Return why the configuration in the folder `staged` cannot be used, for the log; empty when it can.
+        """Return why a configuration cannot be used, for the log; "" when it can. It blocks until the validator ends.
 
-        Raises ActivationError (NotValidated) when that could not be found out.
+        Args:
+            staged: Folder with the configuration.
+            effort: How much the validator may use.
+
+        Raises:
+            ActivationError: OutOfMemory or NotValidated, when there was no verdict.
         """
 
     @abstractmethod
     def probes(self) -> tuple[Probe, ...]:
-        """Return what must answer for the daemon to be ready, by the active configuration."""
+        """Return the probes that must all succeed for the daemon to be ready, from the active configuration."""
 
     def prepare(self, folder: Path, effort: Effort) -> str:
-        """Make what the daemon needs beside its configuration, in `folder`, before its first start of this run.
+        """Create what the daemon needs beside its configuration, before its first start in this run.
 
-        Returns why that failed, empty when it did not; raises ActivationError (NotValidated) like `complaint`.
+        Args:
+            folder: Folder with the configuration.
+            effort: How much it may use.
+
+        Returns:
+            Why it failed; "" when it did not.
+
+        Raises:
+            ActivationError: OutOfMemory or NotValidated, as for `complaint`.
         """
         del folder, effort
         return ""
 
     def pulses(self) -> tuple[Pulse, ...]:
-        """Return the parts that have to answer as long as the daemon runs, by the active configuration."""
+        """Return the parts that must answer while the daemon runs, from the active configuration."""
         return tuple(Pulse(self.name, probe, (self.name,)) for probe in self.probes())
 
     def drivers(self) -> Mapping[str, Driver]:
-        """Return the kinds of tables that the daemon reads."""
+        """Return the drivers of the tables that the daemon reads, by name (`lmdb`, `sqlite`, `acl`)."""
         return {}
 
     def output(self) -> int | None:
-        """Return the descriptor that takes what the daemon writes; None is the output of the container itself."""
+        """Return the file descriptor for the output of the daemon; None for the output of the container."""
         return None
 
     def pages(self) -> Mapping[str, Callable[[], bytes]]:
-        """Return more pages of the agent, each as JSON, by its path."""
+        """Return further pages of the agent by path; each returns JSON."""
         return {}
 
     def begin(self) -> None:  # noqa: B027  most have nothing to do beside their daemon
-        """Begin what goes on for the whole life of the container beside the daemon."""
+        """Start what runs beside the daemon for the whole life of the container."""
 
     def clean(self) -> None:  # noqa: B027  most leave nothing behind
-        """Remove what a daemon that was killed left behind and that keeps the next one from starting."""
+        """Remove what a killed daemon left behind and what would keep the next one from starting."""
 
     def needed(self) -> int:
-        """Return the bytes that must be available on the volume for the daemon to take anything more."""
+        """Return the bytes on the volume without which the daemon accepts nothing more; 0 when it sets no limit."""
         return 0
 
     def metrics(self) -> str:
-        """Return lines of the Prometheus text format about the daemon."""
+        """Return the daemon's own lines in the Prometheus text format; "" for none."""
         return ""
 
     def serving(self) -> frozenset[int]:
@@ -107,11 +129,16 @@ class Daemon(ABC):
         return frozenset()
 
     def ready(self) -> bool:
-        """Return whether everything that should answer does."""
+        """Return whether all probes succeed. It blocks up to 3 s for each step of a probe."""
         return all(probe.answers() for probe in self.probes())
 
     def stop(self, main: Child, seconds: float) -> None:
-        """Stop taking sessions, let those in progress end within `seconds`, and leave no process behind."""
+        """Accept no new sessions, let open ones end, and leave no process behind. It blocks.
+
+        Args:
+            main: The main process.
+            seconds: Time for open sessions.
+        """
         for number in self.stop_signals:
             main.send(number)
             if wait_until(self.idle(main), seconds):
@@ -123,20 +150,35 @@ class Daemon(ABC):
         main.wait(2.0)
 
     def idle(self, main: Child) -> Idle:
-        """Return the condition that the daemon is gone, and every session of it."""
+        """Return the condition that the daemon and all its sessions are gone."""
         return Idle(main, self.children)
 
     def check(self, effort: Effort, *command: str, errors_only: bool = False) -> str:
-        """Run a validator and return its output when it refuses, the empty text when it passes.
+        """Run a validator; return its output when it refuses, and "" when it passes. It blocks.
 
-        With `errors_only` its standard output is thrown away.
-        Raises ActivationError (NotValidated) when it ended without a verdict.
+        Args:
+            effort: How much it may use.
+            command: Program and arguments.
+            errors_only: Discard its standard output, which may have secrets.
+
+        Raises:
+            ActivationError: OutOfMemory or NotValidated, when there was no verdict.
         """
         outcome = self.judge(effort, *command, errors_only=errors_only)
         return "" if outcome.status == 0 else f"{command[0]} ended with {outcome.status}: {outcome.output[-4000:]}"
 
     def judge(self, effort: Effort, *command: str, given: bytes = b"", errors_only: bool = False) -> Outcome:
-        """Run a validator to its own end; raise ActivationError (OutOfMemory, NotValidated) if it came to another."""
+        """Run a validator and return how it ended. It blocks.
+
+        Args:
+            effort: How much it may use.
+            command: Program and arguments.
+            given: Its input.
+            errors_only: Discard its standard output.
+
+        Raises:
+            ActivationError: OutOfMemory or NotValidated, when it did not end by itself.
+        """
         kills = oom_kills()
         seconds, niceness = effort.seconds, effort.niceness
         outcome = self.children.run(command, given=given, seconds=seconds, niceness=niceness, errors_only=errors_only)
@@ -144,19 +186,19 @@ class Daemon(ABC):
 
 
 class Idle:
-    """The condition that the main process and all others of its session and below are gone."""
+    """The condition that the main process, and all others below PID 1, are gone."""
 
     def __init__(self, main: Child, children: Children) -> None:
         self._main = main
         self._children = children
 
     def __call__(self) -> bool:
-        """Return whether nothing is left."""
+        """Return whether no process is left."""
         return self._main.status is not None and not self._children.others()
 
 
 def empty(folder: Path) -> None:
-    """Remove everything in a folder that may not exist, but not the folder: it may be a mount."""
+    """Remove the content of a folder, but not the folder itself, which may be a mount; a missing folder is no error."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Dovecot as an edge or as a store: the same program, told apart by its configuration only.
+"""Dovecot as an edge or as a store; only the configuration differs.
 
-Facts behind it: a pid file left by a killed container keeps Dovecot from starting when another process has that id by
-now, and with `shutdown_clients = no` sessions outlive their master, so its end is not the end of the service.
+A pid file left by a killed container keeps Dovecot from starting when another process has that id by now. With
+`shutdown_clients = no` sessions outlive the master process, so its end is not the end of the service.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Dovecot(Daemon):
 
     @override
     def drivers(self) -> Mapping[str, Driver]:
-        """Return SQLite, and the rights in public mailboxes, whose mail the first of the stores keeps."""
+        """Return SQLite, and the ACL files of public mailboxes, whose mail is on the first store."""
         tables = self.state / "tables"
         return {
             "acl": AclDriver(tables, _MAIL, keeps_mail=socket.gethostname().endswith("-store-0")),
@@ -83,7 +83,10 @@ class Dovecot(Daemon):
 
     @override
     def begin(self) -> None:
-        """Sweep old mail out of Junk, where there is mail: an edge has none, and a table without retention."""
+        """Start what runs beside Dovecot: expiry of Junk, ending of sessions, counting of crashes.
+
+        An edge has no mail and no retention, so there only crashes are counted.
+        """
         Sweep(self._directory, _MAIL, self.children).start()
         self._dismissal.start()
         self._crashes.start()
@@ -109,7 +112,7 @@ class Dovecot(Daemon):
 
     @override
     def metrics(self) -> str:
-        """Return how many processes were killed."""
+        """Return the number of killed processes."""
         return self._crashes.metrics()
 
     @override
@@ -132,7 +135,7 @@ class Dovecot(Daemon):
 
     @override
     def probes(self) -> tuple[Probe, ...]:
-        """Return the greetings to expect: one login protocol, LMTP and SASL, as far as the configuration has them."""
+        """Return the greetings to expect: one login protocol, LMTP and SASL, as far as they are configured."""
         configuration = (self.active / "dovecot.conf").read_text()
         there = listeners(configuration)
         login = [probe for probe in _LOGIN if probe.address in there][:1]
@@ -148,9 +151,9 @@ class Dovecot(Daemon):
 
     @override
     def pulses(self) -> tuple[Pulse, ...]:
-        """Return the master, the process that looks users up, and one that greets.
+        """Return the master process, the one that looks users up, and one that greets.
 
-        LMTP is left out: what waits for other servers there is no hang.
+        LMTP is left out: a delivery that waits for another server is no hang.
         """
         there = listeners((self.active / "dovecot.conf").read_text())
         logins = ("imap-login", "pop3-login", "managesieve-login")
@@ -162,7 +165,12 @@ class Dovecot(Daemon):
 
 
 def listeners(configuration: str, *, tls: bool = False) -> frozenset[int | str]:
-    """Return the ports and socket paths that a configuration listens on without TLS and PROXY, or those with TLS."""
+    """Return the ports and socket paths without PROXY protocol that a configuration listens on.
+
+    Args:
+        configuration: Content of dovecot.conf.
+        tls: Return those with TLS from the first byte instead of those without.
+    """
     found: set[int | str] = set()
     for listener in _LISTENER.finditer(configuration):
         settings = {setting["name"]: setting["value"] for setting in _SETTING.finditer(listener["settings"])}

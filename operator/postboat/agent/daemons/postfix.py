@@ -1,7 +1,7 @@
-"""Postfix: master is run directly, so that its signals are ours to send and no stale pid file is ever asked.
+"""Postfix: its master process is started directly, so that the agent sends its signals and no stale pid file matters.
 
-Facts behind it: `postfix check` passes values that kill smtpd, SIGTERM to master ends open sessions in mid-sentence,
-and so does a reload that disables a listener, whereas one that changes its options lets sessions end by themselves.
+`postfix check` accepts values that make smtpd fail. SIGTERM to master ends open sessions in the middle of a command,
+and so does a reload that removes a listener; a reload that changes its options lets sessions end.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class Postfix(Daemon):
 
     @override
     def output(self) -> int:
-        """Return a pipe: what Postfix logs goes on from there, and tells what became of mail to relay hosts.
+        """Return a pipe from which the log is copied on; deliveries to relay hosts are read from it.
 
-        It is one for the life of the container, so that a reader outlives the daemon and its next run.
+        There is one pipe for the life of the container, so that its reader outlives the daemon.
         """
         if self._log is None:
             receiving, sending = os.pipe2(os.O_CLOEXEC)
@@ -103,20 +103,20 @@ class Postfix(Daemon):
 
     @override
     def pages(self) -> Mapping[str, Callable[[], bytes]]:
-        """Return what became of the last deliveries through relay hosts."""
+        """Return `/deliveries`: the last deliveries through relay hosts."""
         return {"/deliveries": self._deliveries.page}
 
     @override
     def begin(self) -> None:
-        """Look after mail that waits for a store."""
+        """Start to look after mail that waits for a store."""
         Recovery(self.active, self.children, _QUEUE / "flush", _QUEUE / "defer").start()
 
     @override
     def pulses(self) -> tuple[Pulse, ...]:
-        """Return smtpd, and the services that every message passes, by the names that they give when one connects.
+        """Return smtpd, and the services that every message passes, by what they send when one connects.
 
-        `showq` ends when nobody has asked for 100 s, so that `master` has to start it for each question. A connection
-        to `cleanup` leaves a line in the log.
+        `showq` ends when nobody has asked for 100 s, so that `master` has to start it for each probe. A connection to
+        `cleanup` writes a line to the log.
         """
         (banner,) = self.probes()
         return (
@@ -129,21 +129,21 @@ class Postfix(Daemon):
 
     @override
     def clean(self) -> None:
-        """Give a new data folder its owner; the lock on `pid/master.pid` went with the process that held it."""
+        """Set the owner of a new data folder; the lock on `pid/master.pid` ended with the process that held it."""
         shutil.chown(_DATA, _OWNER, _OWNER)
         _DATA.chmod(0o700)
 
     @override
     def prepare(self, folder: Path, effort: Effort) -> str:
-        """Have `postfix check` make what an empty queue volume lacks: a hundred processes, too many for each change."""
+        """Run `postfix check`, which creates the folders of an empty queue volume; it is too slow for each change."""
         return self.check(effort, "postfix", "-c", str(folder), "check")
 
     @override
     def complaint(self, staged: Path, effort: Effort) -> str:
-        """Check master.cf and every smtpd in it.
+        """Check master.cf, and start each smtpd in it.
 
-        A real smtpd is started as `sendmail -bs` does, once plainly and once with the options of each listener:
-        `postfix check` judges no value of main.cf.
+        `postfix check` does not check values of main.cf, so a real smtpd is started as `sendmail -bs` does: once
+        without options, and once with those of each listener.
         """
         services = self.judge(effort, "postconf", "-c", str(staged), "-M")
         complaint = ""
@@ -155,7 +155,7 @@ class Postfix(Daemon):
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
-        """Refuse new sessions, wait until no client is connected or the time is over, then end everything."""
+        """Refuse new sessions, wait until no client is connected or the time is over, then end all processes."""
         deadline = time.monotonic() + seconds
         master = self.active / "master.cf"
         text = master.read_text()
@@ -169,7 +169,7 @@ class Postfix(Daemon):
 
     @override
     def needed(self) -> int:
-        """Return what smtpd wants to be free before it takes a message: one and a half of the largest (postconf(5))."""
+        """Return the bytes that smtpd wants to be free: one and a half times `message_size_limit`, see postconf(5)."""
         try:
             found = _LARGEST.search((self.active / "main.cf").read_text())
         except OSError:  # nothing is in force yet
@@ -213,7 +213,11 @@ class Postfix(Daemon):
 
 
 def listeners(master: str) -> Iterator[int]:
-    """Yield the ports of the smtpd listeners of a master.cf."""
+    """Yield the ports of the smtpd listeners.
+
+    Args:
+        master: Content of master.cf.
+    """
     for line in master.splitlines():
         fields = line.split()
         if _is_listener(line, fields):
@@ -223,7 +227,11 @@ def listeners(master: str) -> Iterator[int]:
 
 
 def refusing(master: str) -> str:
-    """Return a master.cf whose smtpd listeners refuse every new client with 421."""
+    """Return a master.cf whose smtpd listeners answer 421 to every new client (RFC 5321, 4.2.1).
+
+    Args:
+        master: Content of master.cf.
+    """
     lines: list[str] = []
     pending = False
     for line in master.splitlines():
@@ -236,7 +244,7 @@ def refusing(master: str) -> str:
 
 
 def connected(ports: frozenset[int]) -> bool:
-    """Return whether a client is connected to one of the ports of this pod, by /proc/net/tcp (proc_net_tcp.rst)."""
+    """Return whether a client is connected to one of these ports of the pod, from /proc/net/tcp (proc_net_tcp.rst)."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             rows = Path(table).read_text().splitlines()[1:]

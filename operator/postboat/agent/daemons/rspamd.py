@@ -1,6 +1,6 @@
-"""Rspamd: the filter, milter and controller in one main process.
+"""Rspamd: filter, milter and controller in one main process.
 
-Facts behind it: SIGTERM waits up to a minute for Postfix to let its idle milter connections go, SIGINT does not wait.
+SIGTERM waits up to a minute for Postfix to close its idle milter connections; SIGINT does not wait.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class Rspamd(Daemon):
 
     @override
     def complaint(self, staged: Path, effort: Effort) -> str:
-        """Ask configtest, which checks the syntax; values are the operator's to get right."""
+        """Run configtest, which checks the syntax but not the values."""
         configuration = str(staged / "rspamd.conf")
         return self.check(effort, "rspamadm", f"--var=LOCAL_CONFDIR={staged}", "configtest", "-c", configuration)
 
     @override
     def probes(self) -> tuple[Probe, ...]:
-        """Return the controller's ping, the one page that needs no password."""
+        """Return the ping of the controller, the one page without a password."""
         return (Probe(_CONTROLLER, (b"pong",), ask=b"GET /ping HTTP/1.0\r\n\r\n", anywhere=True),)
 
     @override
     def pulses(self) -> tuple[Pulse, ...]:
-        """Return the controller, and the milter workers by the beginning of a milter session."""
+        """Return the controller, and the milter workers by the start of a milter session."""
         (ping,) = self.probes()
         return (
             Pulse("controller", ping, ("controller process",)),
@@ -60,10 +60,10 @@ class Rspamd(Daemon):
 
     @override
     def serving(self) -> frozenset[int]:
-        """Return the milter workers: a reload leaves the old ones to their work and begins new ones."""
+        """Return the ids of the milter workers: a reload starts new ones, and the old ones finish their work."""
         return frozenset(process.pid for process in descendants() if _WORKER in command_line(process.pid))
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
-        """Let the messages in work end; what waits longer is only Postfix holding its connections open."""
+        """Let messages in work end, up to 10 s; Postfix keeps idle connections open for longer."""
         super().stop(main, min(seconds, _IN_WORK))

@@ -1,6 +1,6 @@
-"""Valkey: the memory of the filter, which saves what it has when it is asked to stop.
+"""Valkey: keeps what Rspamd has learned, and saves it when it is stopped.
 
-It has no reload: a changed configuration restarts it, which takes as long as reading its file.
+It cannot reload: a changed configuration restarts it, which takes as long as reading its file.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ class Valkey(Daemon):
 
     @override
     def complaint(self, staged: Path, effort: Effort) -> str:
-        """Nothing is checked: the server has no such mode, and its file is the operator's alone."""
+        """Return "": the server has no mode that checks its configuration, which the operator alone writes."""
         del staged, effort
         return ""
 
     @override
     def probes(self) -> tuple[Probe, ...]:
-        """Return the ping; the demand for a password is an answer too, `-LOADING` is not."""
+        """Return the ping; a demand for a password is a good answer too, `-LOADING` is not."""
         return (Probe(_PORT, (b"+PONG", b"-NOAUTH"), ask=b"PING\r\n"),)
 
     @override
     def pulses(self) -> tuple[Pulse, ...]:
-        """Return the server; one that is still loading its file says so."""
+        """Return the server; one that is still loading its file answers too."""
         return (Pulse("valkey", Probe(_PORT, (b"+", b"-"), ask=b"PING\r\n"), ("valkey-server",)),)
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
-        """Let it save, however short the grace for sessions is."""
+        """Let it save, for at least 60 s."""
         super().stop(main, max(seconds, _SAVING))

@@ -1,4 +1,4 @@
-"""What the agent of a store knows of its mailboxes, and the operator's port that tells it.
+"""The inventory of a store, and the port on which the operator reads it and orders mail to be erased.
 
-Nothing here is asked by anybody but the operator, which proves itself by a secret of its own.
+Only the operator has access, by a token of its own.
 """

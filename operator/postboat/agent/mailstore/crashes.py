@@ -1,8 +1,8 @@
-"""Processes of Dovecot that die: counted by service, and a Sieve script that killed a delivery is taken out of force.
+"""Counts Dovecot processes that die, by service, and deactivates a Sieve script that crashed a delivery.
 
-Pigeonhole 2.4.1 ends with an assertion when it matches some patterns, like `?` right before a last `*` (`"??*"`),
-against a text that ends there. The message would be tried again for ever; without the script it is delivered next time.
-The log process of Dovecot keeps the last errors in memory, each with the user it is about.
+Pigeonhole 2.4.1 fails an assertion when it matches some patterns, such as `?` right before a last `*` (`"??*"`), with a
+text that ends there. The message would be tried again for ever; without the script the next attempt succeeds. The log
+process of Dovecot keeps the last errors in memory, each with the user that it is about.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ like "??*", or after an asterisk, like "*?end". Write them in another way, for e
 
 
 class Line(NamedTuple):
-    """One line of the errors: when it was written, whom it is about, and what it says."""
+    """One line of Dovecot's errors: Unix time in seconds, prefix (service, user, process) and text."""
 
     time: float
     prefix: str
@@ -64,9 +64,9 @@ class Line(NamedTuple):
 
 
 class Death(NamedTuple):
-    """A process that was killed: which service, for which user, by which signal, and whether a script was running.
+    """A process that a signal killed: service, user, number of the signal, and whether a Sieve script was running.
 
-    The user may be called by the address that mail came to, until Dovecot has looked it up.
+    The user may be the address that mail came to, until Dovecot has looked it up, and is "" when it is not known.
     """
 
     service: str
@@ -76,7 +76,11 @@ class Death(NamedTuple):
 
 
 def lines(content: str) -> Iterator[Line]:
-    """Read what the log process answers: kind, seconds, prefix and text, separated by tabs."""
+    """Yield the lines that the log process answers; malformed ones are skipped.
+
+    Args:
+        content: Lines of kind, Unix time, prefix and text, separated by tabs.
+    """
     for line in content.splitlines():
         fields = line.split("\t", 3)
         if len(fields) == len(Line._fields) + 1:
@@ -87,7 +91,11 @@ def lines(content: str) -> Iterator[Line]:
 
 
 def deaths(told: Iterable[Line]) -> Iterator[Death]:
-    """Find the processes that were killed."""
+    """Yield the processes that were killed.
+
+    Args:
+        told: Lines in the order of the log: a backtrace comes before the end of its process.
+    """
     scripts: set[str] = set()
     for line in told:
         about = _PREFIX.match(line.prefix)
@@ -100,7 +108,13 @@ def deaths(told: Iterable[Line]) -> Iterator[Death]:
 
 
 class Crashes:
-    """Follows the errors behind the socket `errors`; scripts lie below `mail`, users stand in `directory`."""
+    """Follows the errors of Dovecot.
+
+    Args:
+        errors: The socket of Dovecot's log process.
+        mail: Root of the mail volume.
+        directory: The SQLite file in which Dovecot looks up users.
+    """
 
     def __init__(self, errors: Path, mail: Path, directory: Path, children: Children) -> None:
         self._errors, self._mail, self._directory, self._children = errors, mail, directory, children
@@ -108,17 +122,17 @@ class Crashes:
         self._counts: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Follow in a thread that ends with the process."""
+        """Start the thread that looks every 2 s; it ends with the process."""
         threading.Thread(target=self._run, name="crashes", daemon=True).start()
 
     def metrics(self) -> str:
-        """Return how many processes were killed, by service, in the Prometheus text format."""
+        """Return the number of killed processes by service, in the Prometheus text format."""
         name = "postboat_dovecot_crashes_total"
         rows = "".join(f'{name}{{service="{service}"}} {count}\n' for service, count in sorted(self._counts.items()))
         return f"# HELP {name} Processes that a signal killed.\n# TYPE {name} counter\n{rows}"
 
     def look(self) -> None:
-        """Take in what is new."""
+        """Read the errors and handle new ones. It blocks for up to 2 s between two parts of the answer."""
         new = [line for line in lines(self._read()) if line.time > self._seen]
         if not new or any(_unfinished(line, new) for line in new):
             return

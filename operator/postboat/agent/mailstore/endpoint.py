@@ -1,6 +1,6 @@
-"""The operator's port of a store: HTTPS with the store's own certificate, for whoever shows the operator's secret.
+"""The operator's port of a store: HTTPS with the store's own certificate, for clients with the operator's token.
 
-What it says names people, so nothing is answered before that.
+Answers contain user names, so nothing is answered without the token.
 """
 
 from __future__ import annotations
@@ -39,7 +39,15 @@ Reply = tuple[int, dict[str, object]]
 
 
 class Endpoint:
-    """Answers the operator, and nobody else."""
+    """The HTTPS server for the operator.
+
+    Args:
+        port: TCP port; 0 takes a free one.
+        active: Folder of the active configuration, with `operator.token`, `store.crt` and `store.key`.
+
+    Attributes:
+        port: The port that is open.
+    """
 
     def __init__(self, port: int, active: Path, ledger: Ledger, eraser: Eraser) -> None:
         self._active, self._ledger, self._eraser = active, ledger, eraser
@@ -49,7 +57,7 @@ class Endpoint:
         self.port = self._listener.port
 
     def start(self) -> None:
-        """Serve in a thread that ends with the process."""
+        """Start the thread that serves; it ends with the process."""
         self._listener.start()
 
     def _answer(self, plain: socket.socket) -> None:

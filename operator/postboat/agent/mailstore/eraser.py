@@ -1,6 +1,6 @@
-"""Erasing the mail of one mailbox: out of sight by a rename, then deleted in the background, even after a kill.
+"""Erases the mail of one mailbox: a rename hides it at once, then it is deleted in the background, even after a kill.
 
-Only a name that is a user's and that the directory does not have is ever touched, and nothing outside the volume.
+Only mail is erased whose user name is valid and not in the directory, and nothing outside of the volume.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ _MARKS = {Kind.PERSONAL: "@", Kind.PUBLIC: "@public@"}
 
 
 class Answer(Enum):
-    """What becomes of an order to erase."""
+    """The result of an order to erase.
+
+    DONE: no mail of that name is left. ERASING: deletion is in progress. LIVING: the directory has the user. INVALID:
+    the name is no user name.
+    """
 
     DONE = "done"
     ERASING = "erasing"
@@ -42,7 +46,12 @@ class Answer(Enum):
 
 
 class Eraser:
-    """Erases below `root`; `trash` is a folder of the same volume."""
+    """Erases mail on one volume.
+
+    Args:
+        root: Root of the mail volume.
+        directory: The SQLite file in which Dovecot looks up users.
+    """
 
     def __init__(self, root: Path, directory: Path, ledger: Ledger, children: Children) -> None:
         self._roots = {Kind.PERSONAL: (seen(root), root), Kind.PUBLIC: (public(root), public_homes(root))}
@@ -52,13 +61,30 @@ class Eraser:
         self._due = threading.Event()
 
     def start(self) -> None:
-        """Delete what lies in the trash, also what an earlier run left, in a thread that ends with the process."""
+        """Create the trash, and start the thread that deletes its content, also that of earlier runs.
+
+        The thread ends with the process.
+
+        Raises:
+            OSError: The trash cannot be created.
+        """
         self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._due.set()
         threading.Thread(target=self._work, name="eraser", daemon=True).start()
 
     def erase(self, user: str, kind: Kind) -> Answer:
-        """Take an order; repeating it is harmless, and tells how far it is."""
+        """Erase the mail of a user or of a public mailbox; to repeat the call is harmless and returns the progress.
+
+        It ends sessions of the user first, which blocks for up to 10 s.
+
+        Args:
+            user: User name, or name of a public mailbox.
+            kind: Which of the two; exactly one flag.
+
+        Raises:
+            OSError: The directory cannot be read, or the volume cannot be written.
+            sqlite3.Error: The ledger cannot be written.
+        """
         if not valid(user):
             return Answer.INVALID
         with self._ordering:

@@ -1,6 +1,6 @@
-"""Which mailboxes have a folder on the volume: looked up whole at the start and now and then, followed by inotify.
+"""Which mailboxes have a folder on the volume: read at the start and every 10 minutes, followed by inotify.
 
-A name that no user can have (a trash, lost+found, a file) is nobody's folder.
+Entries whose name no user can have (a trash, lost+found, a file) are ignored.
 """
 
 from __future__ import annotations
@@ -33,39 +33,62 @@ _SETTLE = 0.2
 
 
 def valid(user: str) -> bool:
-    """Tell whether a name is that of a user, as the operator has them: a local part or an address, never a path."""
+    """Return whether a name is a user name: a local part, or `local@domain`, in lower case and up to 200 characters.
+
+    A user name is never a path: it has no slash and begins with no dot. It is the same form as `model.names.mailbox`.
+    """
     return len(user) <= _LONGEST and len(user.partition("@")[0]) <= _LONGEST_LOCAL and _USER.fullmatch(user) is not None
 
 
 def public(mail: Path) -> Path:
-    """Give the folder in which the public mailboxes of a volume lie."""
+    """Return the folder with the public mailboxes of a volume.
+
+    Args:
+        mail: Root of the mail volume.
+    """
     return mail / ".public" / "mail"
 
 
 def public_homes(mail: Path) -> Path:
-    """Give the folder with a home for each public mailbox that is or was declared; those of clients have none."""
+    """Return the folder with a home for each public mailbox that is or was declared; those that clients make have none.
+
+    Args:
+        mail: Root of the mail volume.
+    """
     return mail / ".public" / "home"
 
 
 def seen(mail: Path) -> Path:
-    """Give the folder with what each person has read in public mailboxes."""
+    r"""Return the folder with the \Seen flags of each user in public mailboxes.
+
+    Args:
+        mail: Root of the mail volume.
+    """
     return mail / ".public" / "seen"
 
 
 def present(root: Path) -> frozenset[str]:
-    """Give the users that have a folder."""
+    """Return the names of the mailboxes that have a folder.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     with os.scandir(root) as entries:
         return frozenset(entry.name for entry in entries if valid(entry.name) and entry.is_dir(follow_symlinks=False))
 
 
 class Folders:
-    """Keeps the ledger's word about the folders of one kind true; all of them lie in `root`."""
+    """Keeps the ledger up to date with the folders of one kind.
+
+    Args:
+        root: The folder that contains them.
+    """
 
     def __init__(self, root: Path, kind: Kind, ledger: Ledger) -> None:
         self._root, self._kind, self._ledger = root, kind, ledger
 
     def start(self) -> None:
-        """Follow the volume in a thread that ends with the process."""
+        """Start the thread that follows the volume; it ends with the process."""
         threading.Thread(target=self._follow, name="folders", daemon=True).start()
 
     def _follow(self) -> None:
@@ -88,13 +111,26 @@ class Folders:
                 due = 0.0
 
     def look(self) -> None:
-        """Compare everything."""
+        """Compare all folders with the ledger.
+
+        Raises:
+            OSError: The folder cannot be read.
+            sqlite3.Error: The ledger cannot be read or written.
+        """
         there, known = present(self._root), self._ledger.folders(self._kind)
         if there != known:
             self._ledger.note(self._kind, {user: user in there for user in there ^ known})
 
     def look_at(self, names: Iterable[str]) -> None:
-        """Look at single names again."""
+        """Update single folders in the ledger.
+
+        Args:
+            names: Entries of the folder; those that are no user name are ignored.
+
+        Raises:
+            OSError: The folder cannot be read.
+            sqlite3.Error: The ledger cannot be written.
+        """
         users = [name for name in names if valid(name)]
         if users:
             self._ledger.note(self._kind, {user: self._there(user) for user in users})

@@ -1,6 +1,6 @@
-"""The rights that people gave to somebody whose mail was erased: taken away, so that the next of that name has none.
+"""Removes the rights that others gave to a user whose mail was erased, so that the next user of that name has none.
 
-They stand in files of Dovecot beside the mail. Such a file is replaced whole, under the very lock that Dovecot takes.
+The rights are in ACL files of Dovecot beside the mail. A file is replaced as a whole, under the lock that Dovecot uses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ _STALE = 120.0
 
 
 def revoke(root: Path, user: str) -> None:
-    """Take all rights from a user in folders of this store; raise OSError when that has to be tried again."""
+    """Remove all rights of a user in folders of this store.
+
+    Args:
+        root: Root of the mail volume.
+        user: User name, with its domain if it is bound to one.
+
+    Raises:
+        OSError: A file is locked or cannot be written; the call has to be repeated.
+    """
     entry = re.compile(rb"-?user=" + re.escape(user.encode()) + rb"(?=\s|$)")
     for folder in (*_shared(root, user), *_public(root)):
         path = folder / _FILE

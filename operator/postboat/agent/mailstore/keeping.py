@@ -1,6 +1,6 @@
-"""Starting what a store keeps beside Dovecot: the ledger of its mailboxes, the eraser, and the operator's port.
+"""Starts what a store runs beside Dovecot: the ledger of its mailboxes, the eraser, and the operator's port.
 
-A full or damaged volume must not keep Dovecot from serving mail, so what fails here is tried again beside it.
+A full or damaged volume must not keep Dovecot from serving mail, so what fails here is repeated in the background.
 """
 
 from __future__ import annotations
@@ -27,23 +27,30 @@ _AGAIN = 20.0
 
 
 class Places(Protocol):
-    """What is needed of the agent's settings."""
+    """The part of the agent's settings that is needed here."""
 
     @property
     def state(self) -> Path:
-        """The folder of the tables."""
+        """Return the folder of the tables."""
 
     @property
     def run(self) -> Path:
-        """The folder with the files in force."""
+        """Return the folder with the active configuration."""
 
     @property
     def operator_port(self) -> int:
-        """The port for the operator."""
+        """Return the TCP port for the operator."""
 
 
 def keep(mail: Path, places: Places, children: Children) -> None:
-    """Make the ledger, which has to be there before Dovecot is, and start everything that lives by it."""
+    """Create the ledger, which must exist before Dovecot starts, and start all that uses it.
+
+    What fails is tried again every 20 s in a thread.
+
+    Args:
+        mail: Root of the mail volume.
+        places: Folders and port.
+    """
     if not _begin(mail, places, children):
         threading.Thread(target=_begin_later, args=(mail, places, children), name="keeping", daemon=True).start()
 

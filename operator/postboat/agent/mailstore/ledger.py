@@ -1,7 +1,7 @@
-"""How much each mailbox holds and whether its folder is there, in one SQLite file on the volume of the mail.
+"""Usage of each mailbox, and whether its folder exists, in one SQLite file on the mail volume.
 
-Dovecot writes the usage (quota_clone), the agent the folders, and a trigger numbers every real change, so that the
-operator asks only for what is new.
+Dovecot writes the usage (quota_clone), the agent the folders. A trigger numbers every change, so that the operator
+reads only what is new.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PAGE = 2000
+"""Mailboxes in one answer, at most."""
 _SECONDS = 10
 _DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 # Dovecot inserts and updates `bytes` and `messages` by `user` and knows nothing of the other columns.
@@ -51,14 +52,21 @@ _SET_FOLDER = (
 
 
 class Kind(IntFlag):
-    """Whose mail is kept under a name: a person's, or that of a public mailbox; the operator reads the numbers."""
+    """What is kept under a name: mail of a user, or of a public mailbox; the numbers go to the operator."""
 
     PERSONAL = 1
     PUBLIC = 2
 
 
 class Entry(NamedTuple):
-    """One mailbox: bytes and messages are None until Dovecot has told them."""
+    """One mailbox in the ledger.
+
+    Attributes:
+        user: User name, or name of a public mailbox.
+        bytes: Bytes in use; None until Dovecot has counted them.
+        messages: Number of messages; None until Dovecot has counted them.
+        folder: Which folders of that name exist.
+    """
 
     user: str
     bytes: int | None
@@ -67,7 +75,13 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Changes since a number, and the number to ask for next; `more` says that there are others right now."""
+    """One page of changes.
+
+    Attributes:
+        entries: The mailboxes that have changed.
+        number: The number of the last change in the page, from which to continue.
+        more: Whether there are further changes already.
+    """
 
     entries: tuple[Entry, ...]
     number: int
@@ -75,7 +89,15 @@ class Page(NamedTuple):
 
 
 class Ledger:
-    """The file `path`; `epoch` names this run of the agent, for numbers of another run may mean something else."""
+    """The usage and the folders of all mailboxes on a volume; safe to use from many threads.
+
+    Args:
+        path: The SQLite file.
+
+    Attributes:
+        epoch: 16 hex digits that name this run of the agent; change numbers of another run are not comparable.
+        volume: Name of the volume, 16 hex digits; "" before `open`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -85,7 +107,15 @@ class Ledger:
         """The name of the volume, given to it once: another one, or one that is empty, has another."""
 
     def open(self, folders: Mapping[Kind, AbstractSet[str]]) -> None:
-        """Make the file as it must be before Dovecot starts, with these folders and no others."""
+        """Create or repair the file, as it must be before Dovecot starts. A damaged file is created again.
+
+        Args:
+            folders: For each kind the user names that have a folder now; other users are removed.
+
+        Raises:
+            sqlite3.Error: The file cannot be written, or is locked for 10 s.
+            OSError: The folder of the file cannot be created.
+        """
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._open(folders)
@@ -116,7 +146,11 @@ class Ledger:
             self.volume = str(named[0])
 
     def note(self, kind: Kind, folders: Mapping[str, bool]) -> None:
-        """Note which folders of a kind came (True) or went."""
+        """Record which folders of a kind exist (True) or do not exist any more (False).
+
+        Raises:
+            sqlite3.Error: The file cannot be written, or is locked for 10 s.
+        """
         with self._writing, closing(self._connect()) as connection:
             connection.execute("BEGIN IMMEDIATE")
             rows = (_folder(user, kind, kept=there) for user, there in folders.items())
@@ -124,13 +158,25 @@ class Ledger:
             connection.execute("COMMIT")
 
     def forget(self, user: str, kind: Kind) -> None:
-        """Note that mail was erased."""
+        """Record that the mail of a user or of a public mailbox was erased.
+
+        Raises:
+            sqlite3.Error: The file cannot be written, or is locked for 10 s.
+        """
         erased = "UPDATE mailbox SET bytes = NULL, messages = NULL, folder = folder & ~? WHERE user = ?"
         with self._writing, closing(self._connect()) as connection:
             connection.execute(erased, (int(kind), user))
 
     def changes(self, since: int, limit: int = PAGE) -> Page:
-        """Give what has changed after a number."""
+        """Return the changes after a number, oldest first.
+
+        Args:
+            since: Number of the last change that is known; 0 for all mailboxes.
+            limit: Mailboxes at most.
+
+        Raises:
+            sqlite3.Error: The file cannot be read.
+        """
         query = "SELECT user, bytes, messages, folder, number FROM mailbox WHERE number > ? ORDER BY number LIMIT ?"
         with closing(self._connect()) as connection:
             rows = connection.execute(query, (since, limit)).fetchall()
@@ -138,7 +184,11 @@ class Ledger:
         return Page(entries, rows[-1][-1] if rows else since, len(rows) == limit)
 
     def folders(self, kind: Kind) -> frozenset[str]:
-        """Give the names whose folders of a kind are known to be there."""
+        """Return the user names whose folders of a kind exist, as far as the ledger knows.
+
+        Raises:
+            sqlite3.Error: The file cannot be read.
+        """
         with closing(self._connect()) as connection:
             found = connection.execute("SELECT user FROM mailbox WHERE folder & ?", (int(kind),))
             return frozenset(user for (user,) in found)
@@ -152,12 +202,28 @@ def _folder(user: str, kind: Kind, *, kept: bool) -> dict[str, str | int]:
 
 
 def listed(directory: Path, user: str) -> bool:
-    """Tell whether a name is in the directory that Dovecot looks up; raise OSError when nobody can tell."""
+    """Return whether a user is in the directory that Dovecot looks up.
+
+    Args:
+        directory: The SQLite file of the tables.
+        user: User name.
+
+    Raises:
+        OSError: There is no directory yet, or it cannot be read.
+    """
     return bool(_look_up(directory, "SELECT 1 FROM users WHERE user = ?", user))
 
 
 def address(directory: Path, user: str) -> str:
-    """Give the address under which a user is written to, the name alone when there is none; raise OSError as above."""
+    """Return the address of a user; the user name when he has none, or is not in the directory.
+
+    Args:
+        directory: The SQLite file of the tables.
+        user: User name.
+
+    Raises:
+        OSError: There is no directory yet, or it cannot be read.
+    """
     found = _look_up(directory, "SELECT email FROM users WHERE user = ?", user)
     return str(found[0]) if found else user
 

@@ -1,7 +1,7 @@
-"""Whose mailbox it is, by the uid of its Mailbox object: the next owner of a name runs no script of the former one.
+"""Which Mailbox object owns each mailbox, by uid: the next owner of a name must not run scripts of the former one.
 
-Mail is kept for whoever gets the name next, and its scripts with it, as `former-owner-NAME`; none of them is active any
-more, so nothing that they redirected leaves. Any ManageSieve client, or `doveadm sieve activate`, brings one back.
+Mail stays for the next owner of the name. Scripts stay too, renamed to `former-owner-NAME`, but none is active, so
+nothing is redirected. Any ManageSieve client, or `doveadm sieve activate`, activates one again.
 """
 
 from __future__ import annotations
@@ -28,17 +28,27 @@ _SECONDS = 10
 
 
 class Owners:
-    """Knows who has each mailbox below `root`, in a file of its own on the same volume."""
+    """The owners of the mailboxes below a folder, in a SQLite file on the same volume.
+
+    Args:
+        root: Root of the mail volume.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._path = root / ".postboat" / "owners.sqlite"
 
     def settle(self, uids: Mapping[str, str]) -> frozenset[str]:
-        """Take who has which mailbox from now on; give those that went from one owner to another.
+        """Record the owners of mailboxes, and deactivate the scripts of mailboxes that have changed hands.
 
-        A name that nobody is known to have had is taken as it is. What fails is logged and tried again with the next
-        call that names the user.
+        A mailbox without a known owner only gets one. What fails is logged, and tried again with the next call that has
+        the user.
+
+        Args:
+            uids: The uid of the Mailbox object by user name; "" means unknown and is ignored.
+
+        Returns:
+            The users whose mailbox had another owner before.
         """
         try:
             with closing(self._connect()) as connection:
@@ -73,7 +83,17 @@ class Owners:
 
 
 def deactivate(home: Path) -> str:
-    """Take the active script of a home out of force; give its name, empty when there is none."""
+    """Deactivate the active Sieve script of a user; it is kept under a name.
+
+    Args:
+        home: Home of the user on the mail volume.
+
+    Returns:
+        The name of the script; "" when none was active.
+
+    Raises:
+        OSError: The volume cannot be written.
+    """
     active = home / ACTIVE
     if active.is_symlink():
         name = active.readlink().name.removesuffix(_SUFFIX)
@@ -89,9 +109,18 @@ def deactivate(home: Path) -> str:
 
 
 def set_aside(home: Path) -> tuple[str, ...]:
-    """Take all scripts of a home out of force and give them names that say whose they were; give these names.
+    """Deactivate all Sieve scripts of a user and rename them to `former-owner-NAME`.
 
-    The active script comes first, so that a failure later on leaves none in force.
+    The active script is the first, so that a failure leaves none active.
+
+    Args:
+        home: Home of the user on the mail volume.
+
+    Returns:
+        The new names; those that were renamed before are left out.
+
+    Raises:
+        OSError: The volume cannot be written.
     """
     deactivate(home)
     folder = home / _FOLDER

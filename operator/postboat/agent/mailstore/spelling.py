@@ -1,7 +1,7 @@
-"""Names of people's folders on the volume, as Dovecot spells them since dots may be in a name.
+"""Renames mail folders whose names Dovecot spells differently since dots are allowed in names.
 
-Of the names that it had let in before, those with a tilde at the beginning of a lower level are spelled otherwise now.
-They are renamed once, before Dovecot starts: what is in a folder stays, its number included.
+These are folders with a tilde at the beginning of a lower level. They are renamed once, before Dovecot starts; their
+content stays, UIDVALIDITY included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _ESCAPED = "\x017e"  # mailbox_list_storage_escape_char of the store, and the le
 
 
 def respell(mail: Path) -> None:
-    """Rename all folders on a volume that need it, if that was not done yet; what fails is tried at the next start."""
+    """Rename the folders of all users on a volume, unless that was done before. What fails is tried at the next start.
+
+    Args:
+        mail: Root of the mail volume.
+    """
     done = mail / ".postboat" / "folder-names"
     if done.exists():
         return
