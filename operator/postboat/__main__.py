@@ -1,6 +1,6 @@
-"""The command `postboat`: run the operator, render offline, write the CRDs, release Mailboxes, tell the version.
+"""The command `postboat`: run the operator, render offline, write the CRDs, release Mailboxes, print the version.
 
-Each verb imports only what it needs, so that rendering does not load the machinery of a running operator.
+Each verb imports only what it needs, so that rendering does not load a running operator.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from postboat.settings import from_environment
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb and give the exit status."""
+    """Run one verb and return the exit status.
+
+    Args:
+        arguments: The command line without the program; None for that of the process.
+    """
     options = parser().parse_args(arguments)
     status: int = options.verb(options)
     return status
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     top = argparse.ArgumentParser(
         prog="postboat", description="Run a mail platform from Kubernetes resources.", allow_abbrev=False
     )
@@ -70,7 +74,7 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def hide_client_library() -> None:
-    """Let kopf not find the client library: it would load all of it, 60 MiB, for two names that are not used here."""
+    """Keep kopf from importing the client library: it would load all of it, 60 MiB, for two names that are not used."""
     sys.modules["kubernetes"] = None  # type: ignore[assignment]  # no import gets past it
 
 

@@ -1,6 +1,6 @@
-"""Everything the environment may tell the operator, read once at the start.
+"""The settings of the operator process, read from the environment once at the start.
 
-No other module looks at environment variables, so this page is the whole list of them.
+No other module reads environment variables.
 """
 
 from __future__ import annotations
@@ -15,38 +15,58 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 IMAGES = ("postfix", "dovecot", "rspamd", "valkey")
-"""The images a platform needs; POSTBOAT_IMAGE_POSTFIX and its like override the defaults."""
+"""Names of the images of a platform; POSTBOAT_IMAGE_POSTFIX and the like set them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The operator's own settings; what a mail platform is set to stands in its resources."""
+    """The operator's own settings; those of a mail platform are in its resources."""
 
     namespaces: tuple[str, ...] = ()
+    """Namespaces to serve; empty for all."""
     operator_namespace: str = "postboat-system"
+    """Namespace of the operator and its Lease."""
     identity: str = "postboat"
+    """`holderIdentity` in the Lease, unique among processes."""
     lease_name: str = "postboat"
     cluster_domain: str = "cluster.local"
     images: Mapping[str, str] = field(default_factory=dict)
+    """Image references by name, see IMAGES."""
     image_pull_secrets: tuple[str, ...] = ()
-    """Secrets to pull these images with, by name, in the namespace of each platform."""
+    """Names of Secrets, in the namespace of each platform, for pulling these images."""
     cluster_networks: tuple[str, ...] = ()
-    """Networks in CIDR notation that no pod reaches as if it were the internet: nodes, pods, Services, API server."""
+    """Networks that pods must not reach as if they were the internet, in CIDR notation.
+
+    They are those of nodes, pods, Services and API server.
+    """
     kubeconfig: str = ""
+    """Path of a file; "" for the service account of the pod."""
     api_server: str = ""
-    """The URL of the API server as Kubernetes tells it to every pod; a kubeconfig goes before it."""
+    """URL of the API server, from the environment of the pod; a kubeconfig has precedence."""
     log_level: str = "INFO"
     log_format: str = "json"
+    """`json` or `text`."""
     probe_port: int = 8080
+    """TCP port of the probes; 0 for none."""
     metrics_port: int = 8081
+    """TCP port of the metrics; 0 for none."""
     watch_silence: float = 70.0
+    """Seconds without an event or bookmark after which a watch counts as broken."""
     resync: float = 600.0
+    """Seconds between two reconciles without a change, about."""
     touch_pods: bool = True
-    """Whether pods are annotated so that their kubelets look at once; off, they look when they do by themselves."""
+    """Whether pods are annotated so that their kubelets refresh files at once; else they do at their own interval."""
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the process environment, or from a mapping in tests."""
+    """Return the settings from environment variables.
+
+    Args:
+        environment: None for the environment of the process.
+
+    Raises:
+        ValueError: A number, switch or network cannot be read.
+    """
     known = os.environ if environment is None else environment
     return Settings(
         namespaces=_names(known, "POSTBOAT_NAMESPACES"),

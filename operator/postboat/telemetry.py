@@ -1,6 +1,6 @@
-"""Metrics and logs of the operator: Prometheus series and one JSON object a line.
+"""Metrics and logs of the operator: Prometheus series, and one JSON object for each log line.
 
-Nothing that a Secret holds is ever given to either of them.
+No content of a Secret is ever in either of them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _OF_ONE_SERVER = (RECONCILES, RECONCILE_ERRORS, LAST_SUCCESS, AGENTS_BEHIND, LAR
 
 
 def forget(namespace: str, name: str) -> None:
-    """Drop the series of a MailServer that is gone, so that no alert about it stays."""
+    """Remove the series of a MailServer that was deleted, so that no alert about it stays."""
     for metric in _OF_ONE_SERVER:
         with contextlib.suppress(KeyError):
             metric.remove(namespace, name)
@@ -65,7 +65,7 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON."""
+    """Formats a log record as one line of JSON."""
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -87,7 +87,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(level: str, style: str) -> None:
-    """Send all logs to stderr, as JSON or as plain text."""
+    """Send all logs to stderr.
+
+    Args:
+        level: Name of a level of the module logging, in upper case.
+        style: `json` for JSON; anything else for plain text.
+    """
     handler = logging.StreamHandler(sys.stderr)
     if style == "json":
         handler.setFormatter(JsonFormatter())

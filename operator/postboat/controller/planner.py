@@ -1,6 +1,6 @@
-"""From a snapshot to a plan; the page to read first.
+"""From a snapshot to a plan; the module to read first.
 
-`desired` is the whole decision. A `Planner` gives the same result from one change to the next, for less work.
+`desired` is the whole decision. A `Planner` returns the same result from one change to the next, for less work.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from postboat.model.verdict import Key
 
 NO_CLAIMS: Final[Mapping[str, Volume]] = MappingProxyType({})
+"""The volumes of no StatefulSets."""
 
 
 def desired(snapshot: Snapshot, claims: Mapping[str, Volume] = NO_CLAIMS) -> Plan:
-    """Decide what shall exist in the cluster, and what to tell about every object."""
+    """Return the plan for a snapshot: what should exist in the cluster, and the verdict about each object.
+
+    Args:
+        claims: Volumes of the StatefulSets that exist, by name of the StatefulSet.
+    """
     resolution = resolve(snapshot)
     files = render(resolution.platform) if resolution.platform is not None else None
     return plan(resolution, files, claims=claims)
@@ -34,16 +39,22 @@ def desired(snapshot: Snapshot, claims: Mapping[str, Volume] = NO_CLAIMS) -> Pla
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A plan with the decision that it follows from."""
+    """A plan with the decision that it was made from."""
 
     plan: Plan
     resolution: Resolution
 
 
 class Planner:
-    """Keeps what was decided, so that one Mailbox costs one decision and one shard.
+    """Keeps earlier decisions, so that one changed Mailbox costs one decision and one shard.
 
-    `sign` is called now and then as a sign of life.
+    Only the worker of the MailServer may use it.
+
+    Args:
+        sign: Called now and then during long work, as a heartbeat.
+
+    Attributes:
+        claims: Volumes of the StatefulSets that exist, by name of the StatefulSet; set before `begin` and `update`.
     """
 
     def __init__(self, sign: Callable[[], None] = lambda: None) -> None:
@@ -60,14 +71,23 @@ class Planner:
         return self._planned(self._resolver)
 
     def update(self, changes: Iterable[Change], now: datetime, *, dates: bool = False) -> Decided | None:
-        """Decide about what has changed, and with `dates` about certificates; None when there has been no beginning."""
+        """Decide about what has changed.
+
+        Args:
+            changes: In any order.
+            now: In UTC.
+            dates: Whether to check certificates too, whose validity depends on the time.
+
+        Returns:
+            None before `begin`.
+        """
         if self._resolver is None:
             return None
         self._resolver.apply(changes, now, dates=dates)
         return self._planned(self._resolver)
 
     def take_touched(self) -> set[Key]:
-        """Give the objects that were judged anew since this was last asked."""
+        """Return the objects that were decided about since the last call of this method."""
         touched, self._touched = self._touched, set()
         return touched
 

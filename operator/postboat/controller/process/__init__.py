@@ -1,1 +1,1 @@
-"""The process of the operator: its start on kopf, its health, who leads, and the hook that uninstalls it."""
+"""The process of the operator: start on kopf, health, leader election, and the uninstall hook."""

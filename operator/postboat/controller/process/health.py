@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FROZEN = 180.0
-"""Seconds without a sign of life after which a thread counts as frozen."""
+"""Seconds without a heartbeat after which a thread counts as frozen."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What the probes ask: the last sign of life of each part, and whether the copies are complete."""
+    """What the probes ask."""
 
     beats: dict[str, Callable[[], float | None]] = field(default_factory=dict)
+    """For each thread its last heartbeat, in seconds of the monotonic clock; None for one that is idle on purpose."""
     ready: Callable[[], bool] = lambda: False
+    """Returns whether the informers are in sync."""
     refresh: Callable[[], None] = lambda: None
+    """Called before metrics are returned."""
 
     def frozen(self) -> list[str]:
-        """Give the names of the parts that have shown no life for too long; None means at rest by intention."""
+        """Return the names of the threads whose last heartbeat is older than FROZEN, sorted."""
         now = time.monotonic()
         beats = {name: beat() for name, beat in list(self.beats.items())}
         return sorted(name for name, beat in beats.items() if beat is not None and now - beat > FROZEN)
@@ -85,7 +88,14 @@ class _Server(ThreadingHTTPServer):
 
 
 def serve(health: Health, ports: Iterable[int]) -> list[ThreadingHTTPServer]:
-    """Answer probes and metrics on these ports, each in a thread."""
+    """Start an HTTP server on each port, on a thread of its own.
+
+    Args:
+        ports: TCP ports.
+
+    Raises:
+        OSError: A port is in use.
+    """
     handler = type("Handler", (_Handler,), {"health": health})
     servers: list[ThreadingHTTPServer] = []
     for port in ports:

@@ -1,6 +1,6 @@
-"""Starts and stops one reconciler for each MailServer, and passes each change to those that it concerns.
+"""Starts and stops one reconciler for each MailServer, and routes each change to those that it concerns.
 
-Without the Lease the informers stay in sync and nothing is written; with it, each MailServer has a worker, an observer
+Without the Lease the informers stay in sync and nothing is written. With it, each MailServer has a worker, an observer
 and a monitor.
 """
 
@@ -48,13 +48,20 @@ log = logging.getLogger(__name__)
 
 
 LAST_WORDS = 4.0
-"""Seconds for all threads together to end what they do: the Lease is given back while there is time to."""
+"""Seconds that all threads together have to end, so that there is time to release the Lease."""
 STRAY_PATIENCE = 2.0
-"""Seconds that an object waits for its MailServer before its status says that there is none: order never matters."""
+"""Seconds that an object waits for its MailServer before its status says that there is none.
+
+So the order of creation does not matter.
+"""
 
 
 class Operator:
-    """Everything that runs, and how changes find their way."""
+    """All parts of the operator process; as a `Listener` it routes the changes that informers report.
+
+    Args:
+        connection: None makes one from the settings.
+    """
 
     def __init__(self, settings: Settings, connection: Connection | None = None) -> None:
         self.settings = settings
@@ -98,7 +105,7 @@ class Operator:
         self.health = Health(ready=lambda: self.informers.synced, refresh=self._refresh_metrics)
 
     def start(self) -> None:
-        """Start the watches and the election; the work begins when both are ready."""
+        """Start informers and leader election; reconciling starts when the informers are in sync."""
         self.informers.start()
         self.events.start()
         self.writer.start()
@@ -111,7 +118,7 @@ class Operator:
         self.health.beats["statuses"] = lambda: self.writer.heartbeat if len(self.writer) else None
 
     def stop(self) -> None:
-        """Stop working, then give the Lease back."""
+        """Stop all threads, then release the Lease. It blocks for up to about 10 s."""
         self.memory.stop()
         self._stopping.set()
         self.client.stop()
@@ -189,7 +196,7 @@ class Operator:
             return [control for key, control in self._servers.items() if key.namespace == namespace]
 
     def resource_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """Route a resource; what changed only in its status wakes nobody."""
+        """Route a resource to the reconcilers of its namespace; a change of status alone wakes none."""
         known = new or old
         if known is None:
             return
@@ -259,12 +266,12 @@ class Operator:
         self.writer.judge(judgement, after=STRAY_PATIENCE)
 
     def secret_changed(self, content: SecretContent) -> None:
-        """Route a Secret to the MailServers of its namespace."""
+        """Route a Secret to the reconcilers of its namespace."""
         for control in self._of_namespace(content.namespace):
             control.hear(content, wake=True)
 
     def child_changed(self, kind: ResourceType, key: Key, old: Child | None, new: Child | None) -> None:
-        """Have a platform looked at again when one of its objects was changed, deleted or restored by somebody else."""
+        """Wake the reconciler of a platform when somebody else has changed, deleted or restored one of its objects."""
         child = new or old
         if child is None or not self._running:
             return
@@ -291,7 +298,7 @@ class Operator:
         return server is not None and bool(adoption(family_of(server), kind, child))
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        """Have the pods of a platform looked at."""
+        """Wake the observer of the platform."""
         pod = new or old
         if pod is None:
             return
@@ -301,7 +308,7 @@ class Operator:
             control.observer.wake()
 
     def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
-        """Have it told where a claim has no pod."""
+        """Wake the observer of the platform when a claim was created or deleted."""
         claim = new or old
         if claim is None or (old is not None and new is not None):
             return

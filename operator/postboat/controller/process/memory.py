@@ -1,6 +1,7 @@
-"""How much memory the operator uses of what it may, and a word of it before the kernel ends the process.
+"""Watches the memory of the operator, and warns before the kernel kills the process.
 
-A thread reads the control group, as kubelets do, and keeps the collector of cycles from looking at what stays.
+A thread reads the control group, as kubelets do. It also freezes objects that stay (`gc.freeze`), so that the garbage
+collector does not traverse them.
 """
 
 from __future__ import annotations
@@ -25,33 +26,42 @@ log = logging.getLogger(__name__)
 PERIOD: Final = 10.0
 """Seconds between two looks."""
 NEAR: Final = 0.85
-"""The part of the limit above which the operator says that it needs more."""
+"""Part of the limit from which on the operator warns."""
 RELIEVED: Final = 0.8
-"""The part below which it may say so again."""
+"""Part of the limit below which it may warn again."""
 GROWN: Final = 1.25
-"""By this factor more objects than before: then those that are there are not looked at any more."""
+"""Factor by which the number of objects must have grown before they are frozen again."""
 FEW: Final = 5_000
-"""So many objects cost the collector no time that anybody notices."""
+"""Number of objects below which the garbage collector costs no noticeable time."""
 UNLIMITED: Final = 1 << 60
-"""A limit of version 1 above this, in bytes, is none: it has no word for that."""
+"""Bytes; a limit of cgroup version 1 above this means that there is none."""
 ROOT: Final = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes in use without the files that the kernel can drop, and the limit in bytes; 0 where there is none."""
+    """Memory of the container."""
 
     used: int
+    """Bytes in use, without files that the kernel can drop."""
     limit: int = 0
+    """Bytes; 0 means no limit."""
 
     @property
     def part(self) -> float:
-        """The part of the limit that is in use; 0 without a limit."""
+        """Return the part of the limit that is in use, from 0 to 1; 0 without a limit."""
         return self.used / self.limit if self.limit else 0.0
 
 
 def usage(root: Path = ROOT) -> Usage | None:
-    """Read the control group of the container, of version 2 or 1; None where there is neither."""
+    """Return the memory of the container, from a control group of version 2 or 1.
+
+    Args:
+        root: Where the control groups are mounted.
+
+    Returns:
+        None when there is neither version.
+    """
     names = ("memory.current", "memory.max", "memory.stat", "inactive_file")
     if not (root / names[0]).exists():
         root /= "memory"
@@ -66,13 +76,13 @@ def usage(root: Path = ROOT) -> Usage | None:
 
 
 class Alarm:
-    """Says once that memory runs short, and again only after it has not for a while."""
+    """Warns once when memory runs short, and again after it was below RELIEVED."""
 
     def __init__(self) -> None:
         self._said = False
 
     def warning(self, now: Usage) -> str:
-        """Give what to say of this usage; mostly nothing."""
+        """Return the warning for a usage; "" when there is none to give."""
         if now.part < RELIEVED:
             self._said = False
         if self._said or now.part <= NEAR:
@@ -85,7 +95,14 @@ class Alarm:
 
 
 class MemoryWatch(threading.Thread):
-    """The thread; `objects` counts what the informers hold, and `warn` hears that memory runs short."""
+    """The thread that watches.
+
+    Args:
+        objects: Returns the number of objects in the informers.
+        warn: Called with a warning.
+        read: Returns the memory of the container.
+        period: Seconds between two looks.
+    """
 
     def __init__(
         self,
@@ -103,7 +120,7 @@ class MemoryWatch(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Ask the thread to end."""
         self._stopping.set()
 
     @override

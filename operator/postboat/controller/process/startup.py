@@ -1,4 +1,4 @@
-"""Runs the process on kopf: start-up, shutdown, login and signals. Objects come from informers of our own.
+"""Runs the process on kopf: start, stop, login and signals. Objects come from the operator's own informers.
 
 kopf's watches, finalizers and peering are off; docs/decisions/0001-one-reflector.md has the measurements.
 """
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOGIN_COUNTS_FOR = dt.timedelta(minutes=10)
+"""After this time kopf logs in again."""
 
 
 def run(settings: Settings) -> None:
-    """Run the operator until the process is told to end."""
+    """Run the operator until SIGTERM or SIGINT. It blocks."""
     telemetry.configure_logging(settings.log_level, settings.log_format)
     operator = Operator(settings)
     asyncio.run(
@@ -41,7 +42,7 @@ def run(settings: Settings) -> None:
 
 
 def configured() -> kopf.OperatorSettings:
-    """Give kopf the settings of a mere host."""
+    """Return the settings of kopf, which only hosts the process."""
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
     settings.posting.enabled = False
@@ -53,7 +54,7 @@ def configured() -> kopf.OperatorSettings:
 
 
 def registry(operator: Operator) -> kopf.OperatorRegistry:
-    """Register what kopf does for us, in a registry of our own."""
+    """Return a registry with the handlers of kopf: login, start, stop."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -72,7 +73,10 @@ def registry(operator: Operator) -> kopf.OperatorRegistry:
 
 
 def connection_info(operator: Operator) -> kopf.ConnectionInfo:
-    """Log in as our own client does; the fresh expiration makes kopf take an unchanged token again after a refusal."""
+    """Return the login of the operator's own client for kopf.
+
+    With a new expiration kopf accepts an unchanged token again after a 401.
+    """
     operator.connection.reread()
     known = operator.connection.credentials()
     return kopf.ConnectionInfo(
@@ -88,7 +92,7 @@ def connection_info(operator: Operator) -> kopf.ConnectionInfo:
 
 
 def begin(operator: Operator) -> None:
-    """Answer probes, start the threads, and let kopf's loop show that it turns."""
+    """Start the HTTP servers and all threads; kopf's event loop must be running, which gets a heartbeat."""
     settings = operator.settings
     serve(operator.health, sorted({settings.probe_port, settings.metrics_port} - {0}))  # 0 is no port
     operator.start()

@@ -1,6 +1,6 @@
-"""The pre-delete hook of the chart: removes the finalizer from all Mailboxes, since no operator will be there to do it.
+"""The pre-delete hook of the chart: removes the finalizer from all Mailboxes, since no operator will be left to do it.
 
-It holds the Lease for longer than it runs, so that no operator adds a finalizer again.
+It holds the Lease while it runs and for 30 s after, so that no operator adds a finalizer again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,34 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOLDER = "uninstall"
+"""`holderIdentity` in the Lease."""
 KEPT = 30
-"""Seconds for which no operator acts after the last look; one that is not uninstalled after all goes on then."""
+"""Seconds that the Lease is held after the last renewal; if the operator is not uninstalled, it goes on then."""
 RENEWED = 10.0
+"""Seconds between two renewals of the Lease."""
 WRITERS = 12
+"""Mailboxes that are written at the same time."""
 PAGE = 500
+"""Mailboxes between two checks of the Lease."""
 ATTEMPTS = 20
+"""Attempts for one object, while others change it."""
 
 
 def run(settings: Settings, connection: Connection | None = None, *, settle: float = Terms().deadline) -> int:
-    """Let go of every Mailbox; the result is the exit status."""
+    """Remove the finalizer from every Mailbox. It blocks.
+
+    Args:
+        settings: From the environment.
+        connection: None makes one from the settings.
+        settle: Seconds to wait after the Lease was taken: a former holder may write until then.
+
+    Returns:
+        Exit status: 1 when a Mailbox still has the finalizer, else 0.
+
+    Raises:
+        ApiError: The API server refused a request.
+        ConnectionFailedError: The API server did not answer.
+    """
     telemetry.configure_logging(settings.log_level, settings.log_format)
     client = Client(connection or Connection(settings.kubeconfig, settings.api_server))
     if seize(client, settings):
@@ -65,7 +83,14 @@ def _held(client: Client, settings: Settings) -> Iterator[Json]:
 
 
 def seize(client: Client, settings: Settings) -> bool:
-    """Take the Lease from whoever holds it; False when there is none, so that no operator has ever run."""
+    """Take the Lease from its holder.
+
+    Returns:
+        False when there is no Lease, so that no operator has ever run.
+
+    Raises:
+        ConflictError: Another process wrote the Lease during each of 20 attempts.
+    """
     path = LEASE.path(settings.operator_namespace, settings.lease_name)
     for _ in range(ATTEMPTS):
         try:
@@ -89,6 +114,10 @@ def seize(client: Client, settings: Settings) -> bool:
 
 
 def let_go(client: Client, raw: Json) -> bool:
-    """Take the finalizer from one Mailbox."""
+    """Remove the finalizer from one Mailbox; return whether it is gone.
+
+    Args:
+        raw: The Mailbox as JSON.
+    """
     key = Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
     return any(set_finalizer(client, key, raw["metadata"]["uid"], wanted=False) for _ in range(ATTEMPTS))

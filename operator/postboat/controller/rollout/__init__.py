@@ -1,1 +1,1 @@
-"""What the pods run: which plan is in force in which container, and why a pod is not there."""
+"""What the pods run: which plan each container has loaded, and why a pod is missing."""

@@ -1,4 +1,4 @@
-"""Follows the rollout of a plan: annotates pods so that kubelets sync them, and asks agents which digest is loaded.
+"""Follows the rollout of a plan: annotates pods so that kubelets refresh their files, and asks agents what is loaded.
 
 It polls quickly during a rollout and rarely at rest.
 """
@@ -33,18 +33,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """How often to ask and to touch, in seconds."""
+    """How often to look at pods and to touch them; all values are seconds."""
 
     fast: float = 0.12
+    """Between two looks while a container has not loaded its desired content."""
     slow: float = 2.0
+    """Between two looks when waiting longer does no harm."""
     rest: float = 15.0
+    """Between two looks at all agents when nothing is to be done."""
     touch: float = 0.5
+    """Between two touches of a pod at first."""
     touch_fast_for: float = 10.0
+    """For so long after a new desired digest `touch` applies."""
     touch_slow: float = 5.0
+    """Between two touches of a pod later."""
     touch_for: float = 60.0
+    """For so long after a new desired digest a pod is touched at all."""
     echo: float = 2.0
+    """For so long the watch may not show an annotation that was just written."""
     unready: float = 5.0
+    """Between two looks while a pod is not ready, at most."""
     deliveries: float = 5.0
+    """Between two questions for deliveries while there are relay hosts."""
 
 
 @dataclass(slots=True)
@@ -55,7 +65,21 @@ class _Demand:
 
 
 class Observer(threading.Thread):
-    """The thread that follows the plans of one MailServer."""
+    """The thread that follows the plans of one MailServer.
+
+    Args:
+        key: Namespace and name of the MailServer.
+        pods: Returns all pods of the platform.
+        advance: Called after each look with the number of the plan that all containers have loaded (NEVER for none) and
+            the state of each workload. It returns the seconds until the next look, None for no wish.
+        allowed: Returns whether this process holds the Lease.
+        inquiry: Reads Warnings about missing pods; None asks for none.
+        claims: Returns all claims of the platform.
+        deliveries: Called with the last deliveries by transport; returns whether there are relay hosts.
+
+    Attributes:
+        heartbeat: Start of the last look, in seconds of the monotonic clock.
+    """
 
     def __init__(  # noqa: PLR0913 - what to follow, by which means, whom to tell
         self,
@@ -93,28 +117,34 @@ class Observer(threading.Thread):
         self._stopping = False
 
     def stop(self) -> None:
-        """End the thread."""
+        """Ask the thread to end."""
         self._stopping = True
         self._woken.set()
 
     def wake(self) -> None:
-        """Look at once: a pod has changed, or a plan has."""
+        """Look at once, since a pod or the plan has changed. Any thread may call it."""
         self._woken.set()
 
     def hold(self) -> None:
-        """Go on looking, but write to no pod until the next plan to follow."""
+        """Write to no pod until the next call of `follow`, but go on looking. Any thread may call it."""
         with self._lock:
             self._hands_off = True
 
     @property
     def sequence(self) -> int:
-        """The number of the newest plan."""
+        """Return the number of the newest plan; 0 before the first."""
         return self._ledger.sequence
 
     def follow(
         self, digests: Mapping[ContainerKey, str], targets: Mapping[str, Target], *, hands_off: bool = False
     ) -> int:
-        """Take a plan that has been applied, and give its number; with hands off, only look and write nothing."""
+        """Record a plan that was applied and return its number. Any thread may call it.
+
+        Args:
+            digests: Desired digest of each container, sha256 in hex.
+            targets: What each workload should become, by name of the StatefulSet.
+            hands_off: Write to no pod, only look.
+        """
         with self._lock:
             sequence = self._ledger.record(digests)
             self._targets, self._hands_off = targets, hands_off

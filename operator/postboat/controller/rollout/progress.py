@@ -1,4 +1,4 @@
-"""Which plan each container has loaded: plans are numbered, and a reported digest maps back to those numbers.
+"""Which plan each container has loaded: plans are numbered, and a reported digest maps back to a number.
 
 An object is Ready when every replica has loaded a plan whose number is at least that of the last plan that changed it.
 """
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
     from postboat.objects.plan import ContainerKey
 
 REMEMBERED = 256
+"""Digests of each container whose plans are known."""
 NEVER = -1
+"""The number of no plan: nothing that is known is loaded. Plans are numbered from 1."""
 AFTER_ALL = maxsize
-"""The number of a plan that is not in force before another number is told."""
+"""The number of a plan that is not loaded before another number replaces it."""
 
 
 class Ledger:
-    """The history of digests of one platform, and the number of the newest plan."""
+    """The history of digests of one platform.
+
+    Attributes:
+        sequence: Number of the newest plan; 0 before the first.
+        digests: Its desired digests, sha256 in hex.
+    """
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -34,7 +41,11 @@ class Ledger:
         self._history: dict[ContainerKey, OrderedDict[str, int]] = {}
 
     def record(self, digests: Mapping[ContainerKey, str]) -> int:
-        """Number a plan; digests that stay the same carry the new number too."""
+        """Record a plan and return its number; a digest that stays the same gets the new number too.
+
+        Args:
+            digests: Desired digest of each container, sha256 in hex.
+        """
         self.sequence += 1
         self.digests = digests
         for container in self._history.keys() - digests.keys():
@@ -48,41 +59,57 @@ class Ledger:
         return self.sequence
 
     def number(self, container: ContainerKey, digest: str) -> int:
-        """Give the newest plan that demanded this digest of the container."""
+        """Return the number of the newest plan with this digest of a container; NEVER when it is not known.
+
+        Args:
+            container: Name of the StatefulSet and of the container.
+            digest: sha256 in hex.
+        """
         history = self._history.get(container)
         return NEVER if history is None else history.get(digest, NEVER)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one workload shall become: so many pods, made from the template of this digest."""
+    """What one workload should become."""
 
     replicas: int
+    """Number of pods."""
     template: str
+    """Digest of the pod template."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one workload is."""
+    """The state of one workload."""
 
     workload: str
+    """Name of the StatefulSet."""
     desired: int
+    """Number of pods that the plan wants."""
     ready: int
+    """Number of pods that are ready."""
     current: int
+    """Number of pods that are ready, made from the newest template, and have loaded the newest plan."""
     lowest: int
+    """Number of the oldest plan that any of its containers has loaded.
+
+    NEVER while a pod is missing or an agent is silent.
+    """
     error: str
+    """Why an agent has not loaded its content, a value of `agent.errors.Failure`; "" without an error."""
     rolled: bool
-    """Every pod is made from the template of the newest plan."""
+    """Whether every pod is made from the newest template."""
     goes_on: bool = True
-    """Whoever told the error has an earlier configuration in force."""
+    """Whether the container with that error still runs an earlier configuration."""
     volumes: tuple[Volume, ...] = ()
-    """The volumes of its pods."""
+    """The volumes of its pods, as far as agents have reported them."""
     present: int = 0
-    """How many pods there are, whatever they do."""
+    """Number of pods, in any state."""
     trouble: str = ""
-    """Why one of them does not serve, or is not there."""
+    """Why a pod is missing or does not serve; "" when nothing is known."""
     unserved: tuple[str, ...] = ()
-    """The claims of pods that are gone and are not to come back."""
+    """Names of the claims of pods that are gone and not planned any more."""
 
 
 def workload_progress(
@@ -92,7 +119,15 @@ def workload_progress(
     pods: Iterable[Pod],
     reports: Mapping[tuple[str, str], AgentReport],
 ) -> Progress:
-    """Judge one workload by its pods; a pod that is missing or silent has nothing in force."""
+    """Return the state of one workload; a pod that is missing or silent has loaded nothing.
+
+    Args:
+        ledger: The numbers of plans.
+        workload: Name of the StatefulSet.
+        target: What it should become.
+        pods: Pods of the platform; those of other workloads are ignored.
+        reports: The last report of each agent, by names of pod and container.
+    """
     containers = [container for name, container in ledger.digests if name == workload]
     numbers: list[int] = []
     ready = current = rolled = 0
@@ -135,7 +170,12 @@ def workload_progress(
 
 
 def unserved(workload: str, target: Target, claims: Iterable[Claim], pods: Iterable[Pod]) -> tuple[str, ...]:
-    """Name the claims of a workload whose pods are beyond the number that is wanted, and have ended."""
+    """Return the names of claims whose pods have a higher number than the wanted ones and have ended.
+
+    Args:
+        workload: Name of the StatefulSet.
+        pods: All pods of the platform, those that are ending too.
+    """
     there = {pod.name for pod in pods}
     found = []
     for claim in claims:
@@ -168,7 +208,11 @@ def _error(
 def lagging(
     ledger: Ledger, pods: Iterable[Pod], reports: Mapping[tuple[str, str], AgentReport]
 ) -> list[tuple[Pod, str, str]]:
-    """Give pod, container and digest where the demanded digest is not in force and was not refused."""
+    """Return pod, container and desired digest of each container that has not loaded its desired digest.
+
+    Args:
+        reports: The last report of each agent, by names of pod and container.
+    """
     behind = []
     for pod in pods:
         if pod.deleting:

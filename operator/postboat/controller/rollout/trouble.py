@@ -1,6 +1,6 @@
-"""Finds out why pods are missing: Warning Events about the StatefulSet or its claims tell what no pod does.
+"""Finds out why pods are missing, from Warnings about the StatefulSet or its claims.
 
-They are read only while a pod is missing, and at most every few seconds.
+They are read only while a pod is missing, and every few seconds at most.
 """
 
 from __future__ import annotations
@@ -20,18 +20,29 @@ if TYPE_CHECKING:
     from postboat.controller.rollout.progress import Progress
 
 PAUSE = 5.0
-"""Seconds between two looks, and for which something must be missing before the first one: pods come one by one."""
+"""Seconds between two looks; also how long a pod must be missing before the first one, since pods start one by one."""
 
 
 class Inquirer:
-    """Explains the progress of one MailServer."""
+    """Explains the progress of one MailServer.
+
+    Args:
+        key: Namespace and name of the MailServer.
+    """
 
     def __init__(self, key: Key, inquiry: Inquiry) -> None:
         self._key, self._inquiry = key, inquiry
         self._known: dict[str, tuple[float, str]] = {}
 
     def explained(self, progress: Sequence[Progress], pods: Sequence[Pod]) -> tuple[Progress, ...]:
-        """Say of each workload that lacks something why it does."""
+        """Return the progress, with the reason in `trouble` where a pod is missing or its claim is unbound.
+
+        The call blocks while it reads Events.
+
+        Args:
+            progress: The state of each workload.
+            pods: All pods of the platform.
+        """
         return tuple(self._explained(part, pods) for part in progress)
 
     def _explained(self, part: Progress, pods: Sequence[Pod]) -> Progress:

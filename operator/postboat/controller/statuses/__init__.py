@@ -1,1 +1,1 @@
-"""The statuses of all objects: when they are Ready, what is written, and how a write is tried again."""
+"""The statuses of all objects: when they are Ready, what is written, and how writes are repeated."""

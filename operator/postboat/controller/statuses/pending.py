@@ -1,6 +1,6 @@
-"""Statuses that were written and that the informers do not show yet (read your writes): nothing is written twice.
+"""Statuses that were written and that the informers do not show yet, so that nothing is written twice.
 
-A failed write is dropped: the informer's copy counts again, and the next attempt sees the difference.
+A failed write is dropped: the copy of the informer counts again, and the next attempt sees the difference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PendingStatuses:
-    """The newest status of each object whose write is under way or on its way back."""
+    """The newest status of each object that is being written or not shown yet; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,12 +28,22 @@ class PendingStatuses:
         return len(self._written)
 
     def wrote(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Remember what is being written."""
+        """Record a status that is being written.
+
+        Args:
+            status: The merge patch for the status; None removes a field.
+        """
         with self._lock:
             self._written[resource.kind, Key(resource.namespace, resource.name)] = (resource.uid, status)
 
     def shown(self, old: Resource | None, new: Resource | None, fields: Iterable[str]) -> bool:
-        """Take in what the watch shows, and tell whether all that differs in these fields was written here."""
+        """Record what the watch shows, and return whether it changed these fields only as written here.
+
+        Args:
+            old: None for a new object.
+            new: None for a deleted object.
+            fields: Top-level fields of the status that the operator writes.
+        """
         known = new or old
         if known is None:
             return True
@@ -48,12 +58,12 @@ class PendingStatuses:
         )
 
     def forget(self, kind: str, key: Key) -> None:
-        """Forget it, now that the write has failed."""
+        """Drop a status, since its write has failed."""
         with self._lock:
             self._written.pop((kind, key), None)
 
     def newest(self, resource: Resource) -> Resource:
-        """Give the resource with the status it has or will have in a moment; a field written as None is taken away."""
+        """Return the resource with the status that it will have after the writes that are under way."""
         with self._lock:
             written = self._written.get((resource.kind, Key(resource.namespace, resource.name)))
         if written is None or written[0] != resource.uid:

@@ -1,6 +1,6 @@
-"""When the status of an object is due: a refusal at once, Ready when it is loaded everywhere, Pending after a delay.
+"""When the status of an object is due: a refusal at once, Ready when all replicas have loaded it, Pending later.
 
-A bulk import costs one write an object, and an equal status costs none.
+So a bulk import costs one write for each object.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ if TYPE_CHECKING:
     from postboat.model.verdict import Key, Verdict
 
 PATIENCE = 15.0
-"""Seconds without any progress of the pods after which an object says that it is not in force yet."""
+"""Seconds without progress of the pods after which an object is written as Pending."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A status to judge and, if it differs, to write."""
+    """A status to compute and, if it differs, to write."""
 
     key: Key
+    """Kind and name."""
     uid: str
+    """Uid of the object that it is about; a successor of the same name gets another status."""
     generation: int
+    """`metadata.generation` that the verdict is about."""
     verdict: Verdict
     in_force: bool
+    """Whether every replica has loaded that generation."""
     anew: bool = False
-    """What the status says so far counts for nothing: these pods never served the object."""
+    """Whether to ignore a written Ready=True, since these pods never served the object."""
 
 
 @dataclass(slots=True)
@@ -46,7 +50,11 @@ class _Waiting:
 
 
 class ReadyTracker:
-    """The objects of one MailServer whose acceptance waits for the pods."""
+    """The objects of one MailServer that wait for the pods. It has no lock of its own: the reporter holds one.
+
+    Args:
+        patience: Seconds, see PATIENCE.
+    """
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
@@ -58,15 +66,21 @@ class ReadyTracker:
         return len(self._waiting)
 
     def waits(self, key: Key) -> bool:
-        """Tell whether an object waits for the pods."""
+        """Return whether an object waits for the pods."""
         return key in self._waiting
 
     def changed(  # noqa: PLR0913, PLR0917 - an object, what became of it, in which plan and when
         self, key: Key, uid: str, generation: int, verdict: Verdict, sequence: int, now: float, *, anew: bool = False
     ) -> Due | None:
-        """Take in an object that a plan changed; what is refused as a whole need not wait for anybody.
+        """Record an object that a plan has changed.
 
-        `anew` says that its status claims what these pods never served, so that it is told at once that it waits.
+        Args:
+            sequence: Number of that plan, from 1; AFTER_ALL for one that was not written.
+            now: Seconds of the monotonic clock.
+            anew: Whether a written Ready=True is wrong, so that Pending is due at once.
+
+        Returns:
+            The status that is due now; None while the object waits.
         """
         if not verdict.effective:
             self._waiting.pop(key, None)
@@ -82,12 +96,18 @@ class ReadyTracker:
         return waiting.due(key, in_force=False) if told else None
 
     def gone(self, keys: Iterable[Key]) -> None:
-        """Forget objects that exist no more."""
+        """Forget objects that were deleted."""
         for key in keys:
             self._waiting.pop(key, None)
 
     def advance(self, in_force: int, now: float, most: int | None = None) -> list[Due]:
-        """Take in how far the pods are, and give the statuses that follow from it, so many of Ready ones at most."""
+        """Record which plan the pods have loaded, and return the statuses that are due now.
+
+        Args:
+            in_force: Number of the plan that all containers have loaded; NEVER for none.
+            now: Seconds of the monotonic clock.
+            most: How many statuses that become Ready are returned at most; None for all.
+        """
         if in_force > self._in_force:
             self._moved = now
         self._in_force = in_force

@@ -42,20 +42,23 @@ if TYPE_CHECKING:
     from postboat.objects.plan import Plan
 
 SLICE = 2000
-"""So many statuses wait to be written at most: each costs memory, and making them all at once holds up other work."""
+"""Statuses that may wait to be written: each costs memory, and computing all at once delays other work."""
 SLICE_SECONDS = 0.5
+"""Seconds before the observer looks again when there were more statuses than SLICE."""
 SERVER_PAUSE = 1.0
-"""Seconds between two statuses of a MailServer: its counters change with every object."""
+"""Seconds between two statuses of a MailServer, since its counters change with every object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the MailServer's own status is made from, as of the last plan and the last look at the pods."""
+    """What the status of the MailServer is made of, as of the last plan and the last look at the pods."""
 
     plan: Plan | None = field(default=None, compare=False)
+    """None before the first plan."""
     revision: int = 0
-    """Counts the plans, so that two of them need not be compared."""
+    """Number of plans so far, so that plans need not be compared."""
     sync_error: str = ""
+    """As in `status.observation.Observation`, like the fields below."""
     held: tuple[str, ...] | None = None
     progress: tuple[Progress, ...] = ()
     in_force: bool = False
@@ -66,7 +69,12 @@ class Facts:
 
 
 class Reporter:
-    """The statuses of one MailServer and of everything that belongs to it."""
+    """The statuses of one MailServer and of all objects that belong to it; safe to use from many threads.
+
+    Args:
+        key: Namespace and name of the MailServer.
+        begun: Whether the MailServer is new, so that its pods cannot have served any object before.
+    """
 
     def __init__(  # noqa: PLR0913 - what a status is made from, and who takes it
         self,
@@ -109,7 +117,14 @@ class Reporter:
         sync_error: str = "",
         held: tuple[str, ...] | None = None,
     ) -> None:
-        """Take in a plan under a number, the objects that it judged anew, and what kept it from being applied."""
+        """Record a plan that was applied.
+
+        Args:
+            touched: The objects that it decided about; None for one that was deleted.
+            sequence: Number of the plan, from 1.
+            sync_error: Why an object was not applied, a sentence without values of Secrets; "" when all were.
+            held: While `spec.paused` is set, the objects that differ from the plan; None when it is not set.
+        """
         with self._lock:
             self._sequence = sequence
             self._planned(decided)
@@ -119,13 +134,17 @@ class Reporter:
         self._server_due()
 
     def take_over(self) -> None:
-        """Begin to write: another operator may have had everything in force until now."""
+        """Record that this process now leads: another one may have brought plans into force until now."""
         with self._lock:
             self._begun = False
             self._members.clear()
 
     def unwritten(self, decided: Decided, waiting: Mapping[ObjectKey, Resource | None]) -> None:
-        """Take in objects of which something could not be written: they are not in force until they are judged."""
+        """Record objects of which something could not be written: they are not Ready before `judged` gets them again.
+
+        Args:
+            waiting: The objects; None for one that was deleted.
+        """
         with self._lock:
             self._judge(decided.plan, waiting, AFTER_ALL)
 
@@ -146,7 +165,15 @@ class Reporter:
                     self._put(due)
 
     def restore(self, old: Resource, new: Resource) -> bool:
-        """Put right a status that somebody else has written, and tell whether its lasting facts are as planned."""
+        """Write a status again that somebody else has changed.
+
+        Args:
+            old: The object before.
+            new: The object with the changed status.
+
+        Returns:
+            Whether the lasting fields of the status (`model.kinds.LASTING`) are still right.
+        """
         key = (new.kind, new.name)
         with self._lock:
             if new.kind == "MailServer":
@@ -172,7 +199,11 @@ class Reporter:
         return Due(key, new.uid, new.generation, verdict, in_force, anew=True)
 
     def deliveries(self, told: Mapping[str, Deliveries]) -> bool:
-        """Take in what became of the last deliveries, by transport; the result is whether there are relay hosts."""
+        """Record the last deliveries; return whether there are relay hosts.
+
+        Args:
+            told: The deliveries by transport.
+        """
         with self._lock:
             plan = self._facts.plan
             hosts = plan.platform.relay_hosts if plan is not None and plan.platform is not None else ()
@@ -188,7 +219,12 @@ class Reporter:
         return bool(hosts)
 
     def failed(self, decided: Decided | None, sentence: str) -> None:
-        """Take in that a plan could not be made or applied."""
+        """Record that a plan could not be made or applied.
+
+        Args:
+            decided: The plan; None when there is none.
+            sentence: Why, without values of Secrets.
+        """
         with self._lock:
             if decided is not None:
                 self._planned(decided)
@@ -196,7 +232,15 @@ class Reporter:
         self._server_due()
 
     def advance(self, in_force: int, progress: tuple[Progress, ...]) -> float | None:
-        """Take in how far the pods are; the result is when to look again, if it must be soon."""
+        """Record which plan the pods have loaded, and queue the statuses that are due.
+
+        Args:
+            in_force: Number of the plan that all containers have loaded; NEVER for none.
+            progress: The state of each workload.
+
+        Returns:
+            Seconds until the pods should be looked at again; None for no wish.
+        """
         room = max(0, SLICE - len(self._writer))
         with self._lock:
             due = self._board.advance(in_force, time.monotonic(), room)
@@ -212,19 +256,24 @@ class Reporter:
         return 5.0 if waiting else None
 
     def endpoints(self, found: Mapping[str, str]) -> None:
-        """Take in where clients reach the platform."""
+        """Record host name or IP address of the client Services, by name (`smtp`, `imap`)."""
         with self._lock:
             self._facts = replace(self._facts, endpoints=dict(found))
         self._server_due()
 
     def orphans(self, first: tuple[Orphan, ...], count: int) -> None:
-        """Take in which mail has no Mailbox."""
+        """Record mail without a Mailbox.
+
+        Args:
+            first: As much of it as the status lists.
+            count: How much there is.
+        """
         with self._lock:
             self._facts = replace(self._facts, orphans=first, orphan_count=count)
         self._server_due()
 
     def volumes(self, known: tuple[StoreVolume, ...]) -> None:
-        """Take in which volumes the stores should have, and what is missing on others."""
+        """Record which volumes the stores should have."""
         with self._lock:
             self._facts = replace(self._facts, volumes=known)
         self._server_due()
@@ -318,7 +367,10 @@ class Reporter:
 def unowned_status(
     informers: Informers, pending_statuses: PendingStatuses, events: EventRecorder, resource: Resource
 ) -> Callable[[], StatusPatch | None]:
-    """Make the status of an object that belongs to no MailServer."""
+    """Return the function that computes the status of an object that belongs to no MailServer.
+
+    It returns None when the object has changed or belongs to one by now.
+    """
 
     def status() -> StatusPatch | None:
         newest = informers.get(resource.kind, Key(resource.namespace, resource.name))
@@ -336,7 +388,15 @@ def unowned_status(
 def told(
     resource: Resource, status: Mapping[str, Any] | None, events: EventRecorder, pending_statuses: PendingStatuses
 ) -> StatusPatch | None:
-    """Pass a status on to be written, and tell of conditions that turn with it once it is."""
+    """Return the patch for a status, which tells Events about changed conditions after it was written.
+
+    Args:
+        resource: The object with the status before.
+        status: The merge patch for the status; None when it need not change.
+
+    Returns:
+        None when nothing has to be written.
+    """
     if status is None:
         return None
     before = {condition["type"]: condition for condition in resource.status.get("conditions") or ()}

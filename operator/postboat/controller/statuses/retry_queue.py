@@ -1,6 +1,6 @@
-"""A queue of writes to single objects, served by a few threads: the newest write of an object replaces the older one.
+"""A queue of writes to single objects, served by a few threads: a newer write of an object replaces an older one.
 
-A failed write is tried again with back-off, while other objects go on.
+A failed write is repeated with back-off (0.5 to 30 s), while other objects go on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ _BACKOFF = Backoff(base=0.5, cap=30.0)
 
 
 class RetryQueue(Generic[Name, Wish]):
-    """A queue by name; `write` gives False, or raises, for what has to be tried again."""
+    """A queue by name of the object; safe to use from many threads.
+
+    Args:
+        title: For logs and names of threads.
+        writers: Number of threads.
+        write: Called on one of these threads, never twice at once for one name. It blocks; False or an exception
+            repeats it.
+
+    Attributes:
+        heartbeat: When a thread last looked for work, in seconds of the monotonic clock.
+    """
 
     def __init__(self, title: str, writers: int, write: Callable[[Name, Wish], bool]) -> None:
         self.heartbeat = time.monotonic()
@@ -41,25 +51,29 @@ class RetryQueue(Generic[Name, Wish]):
         ]
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Write no more."""
+        """Ask the threads to end; what waits is lost."""
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
 
     def forget(self) -> None:
-        """Drop what waits."""
+        """Drop all that waits, since this process has lost the Lease."""
         with self._condition:
             self._due.clear()
             self._failures.clear()
             self._held.clear()
 
     def put(self, name: Name, wish: Wish, *, after: float = 0.0) -> None:
-        """Take a wish, to be fulfilled after so many seconds; an older one of the same name is superseded."""
+        """Queue a write; it replaces one of the same name that waits.
+
+        Args:
+            after: Seconds before it may be written; 0 writes it as soon as a thread is free, or its back-off is over.
+        """
         with self._condition:
             self._due[name] = wish
             if after:

@@ -1,1 +1,1 @@
-"""What the API server tells: informers, the changes that wait for a reconcile, and the snapshot that it begins with."""
+"""Informers, the changes that wait for a reconcile, and the snapshot that a reconcile starts with."""

@@ -1,6 +1,6 @@
-"""The changes that wait for the next reconcile of one MailServer, and the copy of its namespace that the worker reads.
+"""The changes that wait for the next reconcile of one MailServer, and the worker's cache of its namespace.
 
-Changes come from many threads; the worker takes all at once, and only the worker changes its copy.
+Changes come from many threads. The worker takes all of them at once, and only the worker changes the cache.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ChangeBuffer:
-    """Changes that wait, the newest of each object only."""
+    """Changes that wait, the newest of each object only; safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._changes: dict[tuple[str, str], Change] = {}
 
     def put(self, change: Change) -> None:
-        """Take a change."""
+        """Insert a change; it replaces an older one of the same object."""
         with self._lock:
             self._changes[_key(change)] = change
 
@@ -36,14 +36,18 @@ class ChangeBuffer:
         return len(self._changes)
 
     def take(self) -> tuple[Change, ...]:
-        """Give all changes and keep none."""
+        """Return all changes and empty the buffer."""
         with self._lock:
             changes, self._changes = self._changes, {}
         return tuple(changes.values())
 
 
 class NamespaceCache:
-    """The resources of a namespace as the worker knows them, and the Secrets that they name."""
+    """The resources of a namespace as the worker knows them; only the worker may use it.
+
+    Attributes:
+        resources: All resources, by kind and name.
+    """
 
     def __init__(self) -> None:
         self.resources: dict[Key, Resource] = {}
@@ -51,7 +55,11 @@ class NamespaceCache:
         self._referenced: frozenset[str] | None = frozenset()
 
     def update(self, changes: Iterable[Change]) -> set[Key]:
-        """Take in changes and give the keys of the resources among them that differ in more than their status."""
+        """Apply changes.
+
+        Returns:
+            The keys of resources that differ in more than their status.
+        """
         touched = set()
         for change in changes:
             if not isinstance(change, Resource | Gone):
@@ -68,18 +76,22 @@ class NamespaceCache:
         return touched
 
     def missed(self, there: Iterable[Resource]) -> list[Change]:
-        """Give what differs from the informers, in more than facts that no decision is made from."""
+        """Return the changes that lead to the state of the informers; differences in status alone are left out.
+
+        Args:
+            there: All resources of the namespace in the informers.
+        """
         known = {(resource.kind, resource.name): resource for resource in there}
         gone: list[Change] = [Gone(*key) for key in self.resources.keys() - known.keys()]
         return gone + [one for key, one in known.items() if _differs(self.resources.get(key), one)]
 
     def of_kind(self, kind: str) -> tuple[Resource, ...]:
-        """Give the resources of a kind."""
+        """Return the resources of a kind."""
         return tuple(resource for (known, _), resource in self.resources.items() if known == kind)
 
     @property
     def referenced(self) -> frozenset[str]:
-        """The names of all Secrets that any of the resources names."""
+        """Return the names of all Secrets that any of the resources references."""
         if self._referenced is None:
             self._referenced = frozenset(self._uses)
         return self._referenced

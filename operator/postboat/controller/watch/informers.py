@@ -1,6 +1,6 @@
-"""The informers: the operator's copy of resources of the seven kinds, user Secrets, pods, claims and children.
+"""The informers: copies of the resources of the seven kinds, of user Secrets, pods, claims and children.
 
-They name the MailServers that a change concerns, and decide nothing else.
+They report changes, and decide nothing.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ log = logging.getLogger(__name__)
 RESOURCES: dict[str, ResourceType] = {
     kind.kind: ResourceType(GROUP, VERSION, kind.plural, kind.kind) for kind in KINDS.values()
 }
+"""The resource type of each kind."""
 
 
 class Listener(Protocol):
-    """Who wants to hear what changes in the informers."""
+    """Receives the changes that informers report; its methods run on the threads of the reflectors."""
 
     def resource_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """Hear of a resource that came, changed or went."""
+        """Handle a changed resource; `old` is None for a new one, `new` for a deleted one."""
 
     def secret_changed(self, content: SecretContent) -> None:
-        """Hear of a Secret that a MailServer refers to."""
+        """Handle a changed Secret that a MailServer references."""
 
     def child_changed(self, kind: ResourceType, key: Key, old: Child | None, new: Child | None) -> None:
-        """Hear of an object of a platform."""
+        """Handle a changed child; `old` is None for a new one, `new` for a deleted one."""
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
-        """Hear of a pod of a platform."""
+        """Handle a changed pod; `old` is None for a new one, `new` for a deleted one."""
 
     def claim_changed(self, old: Claim | None, new: Claim | None) -> None:
-        """Hear of a claim of a platform."""
+        """Handle a changed claim; `old` is None for a new one, `new` for a deleted one."""
 
 
 def resource_of(kind: str) -> Callable[[Json], Resource]:
-    """Make the function that turns raw objects of a kind into resources; the definitions may be newer than this."""
+    """Return the function that parses objects of a kind; fields of newer CRDs are allowed."""
 
     def read(raw: Json) -> Resource:
         raw.setdefault("kind", kind)
@@ -60,7 +61,7 @@ def resource_of(kind: str) -> Callable[[Json], Resource]:
 
 
 class Informers:
-    """All reflectors, by namespace when the operator serves only some."""
+    """All reflectors, one set for each namespace when the operator serves only some."""
 
     def __init__(self, client: Client, settings: Settings, listener: Listener) -> None:
         namespaces = settings.namespaces or ("",)
@@ -106,47 +107,55 @@ class Informers:
 
     @property
     def reflectors(self) -> list[Reflector[Any]]:
-        """All reflectors."""
+        """Return all reflectors."""
         flat: list[Reflector[Any]] = [one for of_kind in self.resources.values() for one in of_kind]
         return [*flat, *self.pods, *self.claims, *self.children.reflectors, *self.labelled]
 
     def start(self) -> None:
-        """Begin to mirror everything."""
+        """Start all reflectors and the polling of Secrets."""
         for reflector in self.reflectors:
             reflector.start()
         self.secrets.start()
 
     def stop(self) -> None:
-        """End all watches."""
+        """Stop all reflectors and the polling of Secrets."""
         for reflector in self.reflectors:
             reflector.stop()
         self.secrets.stop()
 
     @property
     def synced(self) -> bool:
-        """Whether every type has been listed once, so that nothing is missing."""
+        """Return whether every type has been listed once, so that no object is missing."""
         return all(reflector.synced.is_set() for reflector in self.reflectors)
 
     def of_namespace(self, kind: str, namespace: str) -> tuple[Resource, ...]:
-        """Give the resources of one kind in a namespace."""
+        """Return the resources of one kind in a namespace."""
         return _joined(reflector.store.namespace(namespace) for reflector in self.resources[kind])
 
     def get(self, kind: str, key: Key) -> Resource | None:
-        """Give one resource, or None."""
+        """Return one resource, or None."""
         found = (reflector.store.get(key) for reflector in self.resources[kind])
         return next((resource for resource in found if resource is not None), None)
 
     def servers(self, namespace: str) -> tuple[str, ...]:
-        """Give the names of the MailServers of a namespace, the oldest first."""
+        """Return the names of the MailServers of a namespace, oldest first."""
         return tuple(server.name for server in sorted(self.of_namespace("MailServer", namespace), key=age))
 
     def pods_of(self, server: Key) -> list[Pod]:
-        """Give the pods of a platform."""
+        """Return the pods of a platform.
+
+        Args:
+            server: Namespace and name of the MailServer.
+        """
         pods = _joined(reflector.store.namespace(server.namespace) for reflector in self.pods)
         return [pod for pod in pods if pod.instance == server.name]
 
     def claims_of(self, server: Key) -> list[Claim]:
-        """Give the claims of a platform, those that have no pod any more as well."""
+        """Return the claims of a platform, those without a pod too.
+
+        Args:
+            server: Namespace and name of the MailServer.
+        """
         claims = _joined(reflector.store.namespace(server.namespace) for reflector in self.claims)
         return [claim for claim in claims if claim.instance == server.name]
 

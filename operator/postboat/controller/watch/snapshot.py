@@ -1,4 +1,4 @@
-"""Assembles the snapshot of one MailServer: everything of its namespace at one moment."""
+"""Makes the snapshot of one MailServer: everything of its namespace at one moment."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The ingredients of a snapshot."""
+    """What a snapshot is made of; the fields are as in `model.snapshot.Snapshot`."""
 
     cache: NamespaceCache
     secrets: Mapping[str, SecretContent]
+    """Contents of Secrets by name."""
     environment: Environment
     now: datetime
     homes: Mapping[str, int] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Assembly:
 
 
 def surroundings(settings: Settings) -> Environment:
-    """Give what is true of the cluster, as far as the operator was told."""
+    """Return the properties of the cluster, from the settings of the operator."""
     return Environment(
         settings.operator_namespace,
         settings.cluster_domain,
@@ -46,7 +47,7 @@ def surroundings(settings: Settings) -> Environment:
 
 
 def assemble(server: Resource, assembly: Assembly) -> Snapshot:
-    """Freeze everything that a decision about one MailServer may depend on."""
+    """Return a frozen snapshot of all that a decision about one MailServer may depend on."""
     cache = assembly.cache
     return Snapshot(
         server=server,

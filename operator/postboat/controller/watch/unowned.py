@@ -1,6 +1,6 @@
 """Objects that belong to no MailServer: their status says what is missing.
 
-Once a MailServer owns them, its reconciler reports them.
+Once a MailServer owns them, its reconciler writes their status.
 """
 
 from __future__ import annotations
@@ -17,19 +17,31 @@ if TYPE_CHECKING:
 
 
 def is_unowned(resource: Resource, servers: Sequence[str]) -> bool:
-    """Tell whether an object belongs to no MailServer; other refusals are told by the MailServers of its namespace."""
+    """Return whether an object belongs to no MailServer; MailServers of the namespace report other faults themselves.
+
+    Args:
+        servers: Names of the MailServers of its namespace, oldest first.
+    """
     where = belonging(resource, servers)
     return isinstance(where, Verdict) and (where.reason is Reason.SERVER_NOT_FOUND or not servers)
 
 
 class UnownedObjects:
-    """Judges the objects that no MailServer claims."""
+    """Finds objects that belong to no MailServer.
+
+    Args:
+        judge: Called with each of them.
+    """
 
     def __init__(self, judge: Callable[[Resource], None]) -> None:
         self._judge = judge
 
     def look(self, resources: Iterable[Resource], servers: Sequence[str]) -> None:
-        """Judge those of the resources that belong nowhere."""
+        """Pass on the objects that belong to no MailServer.
+
+        Args:
+            servers: Names of the MailServers of their namespace, oldest first.
+        """
         for resource in resources:
             if resource.kind == "MailServer" or resource.deleting:
                 continue
