@@ -1,4 +1,4 @@
-"""The API of postboat: seven kinds of objects as pydantic models, and the way from a raw object to one of them."""
+"""The API of postboat: seven kinds as pydantic models, and the parsing of raw objects."""
 
 from postboat.api.duration import parse_duration
 from postboat.api.fields import fields_in_use

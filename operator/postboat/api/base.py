@@ -1,6 +1,6 @@
-"""The base of every model of the API, and the rules that a model carries beside the types of its fields.
+"""The base of every model of the API, and rules between fields.
 
-A rule is stated once: as CEL for the API server, as Python for offline use, with one message for both.
+A rule exists once: as CEL for the API server, as Python for use without one, with one message for both.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,26 @@ INITIALISMS = {"ca": "CA", "dn": "DN", "dns": "DNS", "ip": "IP", "sts": "STS", "
 
 
 def camel(name: str) -> str:
-    """Turn a Python field name into the name it has in YAML: `implicit_tls` is `implicitTLS`."""
+    """Return the name in YAML of a Python field: `implicit_tls` is `implicitTLS`."""
     first, *rest = name.split("_")
     return first + "".join(INITIALISMS.get(word, word.capitalize()) for word in rest)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold between fields of one model; without `holds` only the API server can judge (old against new)."""
+    """A condition on the fields of one model."""
 
     cel: str
+    """CEL expression for `x-kubernetes-validations`."""
     message: str
+    """What to write, for people."""
     holds: Callable[[Any], bool] | None = None
+    """Returns whether a value obeys the rule; None when only the API server can tell, which knows the old object."""
     field: str = ""
+    """Path of the field below the model; "" for the model itself."""
 
     def as_validation(self) -> dict[str, str]:
-        """Write the rule as one entry of `x-kubernetes-validations`."""
+        """Return the rule as an entry of `x-kubernetes-validations`."""
         validation = {"rule": self.cel, "message": self.message}
         if self.field:
             validation["fieldPath"] = "." + self.field

@@ -1,7 +1,4 @@
-"""Spans of time as people write them.
-
-`4d` is four days, `1h30m` an hour and a half; the units are s, m, h, d and w.
-"""
+"""Durations as people write them: `4d` is four days, `1h30m` an hour and a half; the units are s, m, h, d and w."""
 
 import re
 from typing import Final
@@ -12,7 +9,11 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def parse_duration(text: str) -> int:
-    """Count the seconds; raise ValueError for anything that is no duration."""
+    """Return the seconds of a duration, at least 1.
+
+    Raises:
+        ValueError: The text is no duration; a number is 0 or has more than six digits.
+    """
     if _FORM.fullmatch(text) is None:
         raise ValueError("not a duration: write numbers with units, like 30s, 15m, 4d or 1h30m")
     return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))

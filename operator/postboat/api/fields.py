@@ -1,6 +1,6 @@
-"""The fields of a spec by their dotted paths, as people write them in YAML.
+"""The fields of a spec by their dotted paths, as in YAML.
 
-Used to say which fields an object sets that are not in force yet, and to suggest a field for a misspelt one.
+They are used to report fields without effect, and to suggest a field for a misspelt one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ _MOST_LISTED: Final = 20
 
 
 def fields_in_use(spec: Model) -> tuple[str, ...]:
-    """List the paths of all leaves that the spec sets, sorted, like `smtp.queue.size`; lists have no index."""
+    """Return the sorted paths of all fields that a spec sets, such as `smtp.queue.size`; lists have no index."""
     return tuple(sorted(set(_leaves(spec, ""))))
 
 
@@ -35,13 +35,17 @@ def _leaves(model: Model, prefix: str) -> Iterator[str]:
 
 
 def listed(paths: Sequence[str]) -> str:
-    """Write paths into a sentence: the first ones, and how many more there are."""
+    """Return up to 20 paths as part of a sentence, and how many more there are."""
     more = len(paths) - _MOST_LISTED
     return ", ".join(paths[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def fields_at(model: type[Model], location: tuple[int | str, ...]) -> frozenset[str]:
-    """Name the fields that are known at a place in a model, given as pydantic gives places of errors."""
+    """Return the names of the fields at a place in a model, as they are written in YAML.
+
+    Args:
+        location: Names and list indexes from the spec on, as in the errors of pydantic.
+    """
     for step in location:
         inner = _model_of(model, step)
         if inner is not None:

@@ -1,7 +1,4 @@
-"""The seven kinds of the API: what each is called, how it is modelled, and what `kubectl get` shows of it.
-
-`KINDS` is the one list that all other parts of the operator go by.
-"""
+"""The seven kinds of the API: names, models, and the columns of `kubectl get`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,17 +23,20 @@ VERSION: Final = "v1alpha1"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of `kubectl get`; a wide one shows with `-o wide` only."""
+    """One column of `kubectl get`."""
 
     name: str
     path: str
+    """JSON path in the object."""
     type: str = "string"
+    """`string`, `integer`, `number`, `boolean` or `date`."""
     wide: bool = False
+    """Whether it is shown with `-o wide` only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: its names, its models, and the rules that tie its fields to the name of the object."""
+    """One kind."""
 
     kind: str
     plural: str
@@ -46,8 +46,11 @@ class Kind:
     spec_model: type[Model]
     status_model: type[Status]
     columns: tuple[Column, ...]
+    """In the order of `kubectl get`."""
     selectable: tuple[str, ...] = ()
+    """Names of fields of the spec, in YAML, for field selectors."""
     name_rules: tuple[Rule, ...] = ()
+    """Rules between the name of an object and its fields."""
 
 
 def _condition(kind: str, field: str) -> str:
@@ -199,3 +202,4 @@ _KINDS: Final = (
 )
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType({kind.kind: kind for kind in _KINDS})
+"""All kinds by name."""

@@ -1,6 +1,6 @@
-"""How the entries of a list are told apart: by themselves, or by some of their fields.
+"""How the entries of a list are identified: as a whole, or by some of their fields.
 
-One marker says it twice: in the schema, for server-side apply, and as a check that no entry stands there twice.
+One marker writes this into the schema, for server-side apply, and checks that no entry is there twice.
 """
 
 from collections.abc import Hashable
@@ -16,13 +16,12 @@ from postboat.api.base import camel
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A marker of a tuple: its entries are unique, by these fields or, without any, as they are.
-
-    `whole` lists belong to one manager: server-side apply cannot merge a set of objects, and fails on one (500).
-    """
+    """A marker for a field that is a tuple: its entries are unique."""
 
     keys: tuple[str, ...] = ()
+    """Python names of the fields that identify an entry; empty for entries that are compared as a whole."""
     whole: bool = False
+    """Whether one manager owns the list as a whole (`atomic`): server-side apply fails on a set of objects (500)."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the entries after everything else about them is known to be right."""
@@ -52,5 +51,9 @@ AS_WHOLE: Final = Listing(whole=True)
 
 
 def keyed_by(*keys: str) -> Listing:
-    """Mark a list whose entries are told apart by these fields."""
+    """Return a marker for a list whose entries are identified by some fields.
+
+    Args:
+        keys: Python names of the fields.
+    """
     return Listing(keys)

@@ -1,6 +1,6 @@
-"""Rules that tie the name of an object to its fields, because a name stands in for a field that is left out.
+"""Rules between the name of an object and its fields, since the name replaces a field that is left out.
 
-They look at the whole object: `self.metadata.name` beside `self.spec`.
+They need the whole object: `self.metadata.name` and `self.spec`.
 """
 
 import re
@@ -15,7 +15,7 @@ from postboat.api.maildomain import MailDomainSpec
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A name and a spec, as the rules of this module see an object."""
+    """The name and the spec of an object, for these rules."""
 
     name: str
     spec: Model

@@ -1,6 +1,6 @@
 """From a raw object, as the API server or a file has it, to a `Resource`.
 
-Nothing here raises: whatever is wrong with an object becomes a `Refusal` that names the field and the cure.
+Nothing here raises: what is wrong with an object becomes a `Refusal` that names the field and the cure.
 """
 
 import re
@@ -48,11 +48,13 @@ _NOTHING: Final[Mapping[Any, Any]] = {}
 
 
 def parse(raw: Mapping[str, Any], *, strict: bool = True) -> Resource:
-    """Turn a raw object into a resource; a spec that does not validate becomes a refusal.
+    """Return the resource for a raw object; a spec that does not validate becomes a Refusal.
 
-    A field without a model is refused like any other fault, which suits files, where it is a typo. An API server lets
-    no typo through: what it serves is in its definitions, so these are newer than the models. Then `strict=False` sets
-    such fields aside, names them in `unknown`, and takes the rest, since a living object must not go for one of them.
+    Args:
+        raw: The object as JSON or YAML has it.
+        strict: Whether a field without a model is a fault, as a typo in a file is. The API server drops typos, so a
+            field that it returns belongs to newer CRDs; without `strict` it is left out and listed in
+            `Resource.unknown`, since a live object must not be refused because of it.
     """
     raw = _mapping(raw)
     metadata = _mapping(raw.get("metadata"))

@@ -1,6 +1,6 @@
-"""Amounts as Kubernetes writes them; they are compared by what they mean, since `1024Mi` is `1Gi`.
+"""Quantities as Kubernetes writes them; they are compared by value, since `1024Mi` is `1Gi`.
 
-`20Mi` is 20 * 1024 * 1024 bytes, `20M` is 20,000,000, and a bare number counts bytes.
+`20Mi` is 20 * 1024 * 1024 bytes, `20M` is 20,000,000, and a number without a unit counts bytes.
 """
 
 import re
@@ -39,7 +39,14 @@ _ALL_UNITS: Final = {
 
 
 def parse_quantity(text: str) -> int:
-    """Count the bytes, rounding a fraction of a byte up; raise ValueError for anything that is no quantity."""
+    """Return the bytes of a size, 0 or more; a fraction of a byte is rounded up.
+
+    Args:
+        text: Up to 15 digits, up to three decimals, and one of the units Ki, Mi, Gi, Ti, Pi, k, M, G, T, P.
+
+    Raises:
+        ValueError: The text is no such size.
+    """
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError("not an amount of bytes: write a number and a unit, like 20Mi or 1Gi")
@@ -48,13 +55,24 @@ def parse_quantity(text: str) -> int:
 
 
 def write_quantity(amount: int) -> str:
-    """Write bytes in the shortest way that is exact: `2Gi`, `1500k`, or a bare number."""
+    """Return the shortest text for a number of bytes that is exact: `2Gi`, `1500k`, or a number without a unit.
+
+    Args:
+        amount: Bytes, 0 or more.
+    """
     exact = (f"{amount // size}{unit or ''}" for unit, size in reversed(_UNITS.items()) if amount % size == 0)
     return min(exact, key=len) if amount else "0"
 
 
 def amount(value: int | str) -> Fraction:
-    """Read any quantity of Kubernetes (`500m`, `0.5`, `1.5Gi`, `1e3`); raise ValueError for what is none."""
+    """Return the value of any quantity of Kubernetes: `500m`, `0.5`, `1.5Gi`, `1e3`.
+
+    Args:
+        value: A number or text; negative ones are not accepted.
+
+    Raises:
+        ValueError: The text is no quantity.
+    """
     match = _ANY_FORM.fullmatch(str(value))
     if match is None:
         raise ValueError("not an amount: write a number and a unit, like 500m or 1Gi")
@@ -65,7 +83,11 @@ def amount(value: int | str) -> Fraction:
 
 
 def canonical(value: int | str) -> str:
-    """Write an amount in its shortest exact form, the same for all that are equal: `0.5` and `500m` are `500m`."""
+    """Return the shortest exact text of a quantity, the same for equal ones: `0.5` and `500m` become `500m`.
+
+    Raises:
+        ValueError: The text is no quantity.
+    """
     total = amount(value)
     if not total:
         return "0"

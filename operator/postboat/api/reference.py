@@ -1,6 +1,6 @@
-"""The tables of `docs/kinds/`: every field of a kind with its type and its meaning, and the rules between fields.
+"""The tables in `docs/kinds/`: every field of a kind with type and meaning, and the rules between fields.
 
-They are made from the schema, so that a page never says less or else than the API server does.
+They are made from the schema, so that a page agrees with what the API server accepts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _LARGE: Final = 2**31 - 1
 
 
 def reference(kind: Kind) -> str:
-    """Write the tables of one kind as Markdown."""
+    """Return the tables of one kind as Markdown."""
     schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     parts = ["## Fields", "", _FORCE, "", *_table(schema["properties"]["spec"], "spec")]
     rules = sorted({rule["message"] for _, node in _nodes(schema, "") for rule in node.get(_RULES, ())})

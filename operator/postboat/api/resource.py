@@ -1,6 +1,6 @@
-"""An object of the API as the rest of the operator sees it: frozen, and no larger than it must be.
+"""A custom resource as the rest of the operator sees it: frozen, and with the needed fields only.
 
-A spec that does not validate is a `Refusal`: a value like any other, never an exception.
+A spec that does not validate is a `Refusal`: a value, never an exception.
 """
 
 from collections.abc import Mapping
@@ -22,29 +22,42 @@ Spec: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a spec is not valid: the field, and a sentence with the cure and without the value."""
+    """Why a spec is not valid."""
 
     path: str
+    """Path of the field, such as `spec.domain`."""
     message: str
+    """What to write instead, without the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One object: what it is called, what it wants, what its status says so far."""
+    """One custom resource."""
 
     kind: str
     namespace: str
     name: str
     uid: str
+    """Empty for an object that is in no cluster."""
     generation: int
+    """`metadata.generation`; 0 for an object that is in no cluster."""
     created: str
-    """RFC 3339 in UTC, so that strings compare like times; empty for an object that is in no cluster."""
+    """`metadata.creationTimestamp`, RFC 3339 in UTC, so that strings compare like times.
+
+    Empty for an object that is in no cluster.
+    """
     deleting: bool
+    """Whether it has a deletion timestamp."""
     spec: Spec | Refusal
+    """The validated spec, or why it is not valid."""
     status: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The status as JSON; {} when there is none."""
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Only those of `postboat.dev`."""
+    """Only those that begin with `postboat.dev/`."""
     finalizers: tuple[str, ...] = ()
-    """Only those of `postboat.dev`."""
+    """Only those that begin with `postboat.dev/`."""
     unknown: tuple[str, ...] = ()
-    """Paths of fields like `spec.forward.when` that are set and have no model here, sorted; lists have no index."""
+    """Paths of fields that are set and have no model in this version, such as `spec.forward.when`.
+
+    They are sorted; list entries have no index.
+    """

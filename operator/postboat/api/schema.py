@@ -1,7 +1,7 @@
 """From the models to CustomResourceDefinitions with structural schemas.
 
-A schema is written inline, without null, without defaults in a spec, and in the same order each time, so that `crds/`
-can be compared byte by byte with what the models say.
+A schema is inline, without null, without defaults in a spec, and always in the same order, so that `crds/` can be
+compared byte by byte with the models.
 """
 
 from collections.abc import Mapping
@@ -49,12 +49,12 @@ Schema = dict[str, Any]
 
 
 def crds() -> Mapping[str, str]:
-    """Write the definitions of all kinds: file name to YAML."""
+    """Return the CustomResourceDefinitions of all kinds: name of the file and YAML."""
     return {f"{GROUP}_{kind.plural}.yaml": _yaml(definition(kind)) for kind in KINDS.values()}
 
 
 def definition(kind: Kind) -> dict[str, Any]:
-    """Write the CustomResourceDefinition of one kind."""
+    """Return the CustomResourceDefinition of one kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -113,7 +113,11 @@ def _object_schema(kind: Kind) -> Schema:
 
 
 def model_schema(model: type[BaseModel]) -> Schema:
-    """Write the structural schema of one model."""
+    """Return the structural schema of one model.
+
+    Raises:
+        ValueError: The model uses something that a structural schema cannot express.
+    """
     schema = model.model_json_schema(by_alias=True, mode="validation")
     return _structural(schema, schema.get("$defs", {}))
 
