@@ -169,7 +169,7 @@ class Children:
         return Outcome(status, output.decode(errors="replace").strip(), late)
 
     def reap(self) -> None:
-        """Take the exit status of every process that ended, whether it was started here or inherited."""
+        """Reap every process that has ended, started here or inherited. It does not block; PID 1 calls it."""
         while True:
             with self._lock:
                 try:

@@ -125,7 +125,7 @@ class Daemon(ABC):
         return ""
 
     def serving(self) -> frozenset[int]:
-        """Return the processes that serve with the configuration they began with; none where a reload reaches all."""
+        """Return the ids of processes that keep the configuration of their start; empty when a reload reaches all."""
         return frozenset()
 
     def ready(self) -> bool:

@@ -117,7 +117,7 @@ class Dovecot(Daemon):
 
     @override
     def clean(self) -> None:
-        """Remove pid file and sockets, and close a door; nothing runs any more when this is called."""
+        """Remove pid file and sockets, and make the folder for unknown users unwritable. No process runs meanwhile."""
         empty(_RUN)
         _NOWHERE.mkdir(mode=0o500, parents=True, exist_ok=True)
         if os.environ.get("POSTBOAT_MAIL"):
@@ -125,12 +125,12 @@ class Dovecot(Daemon):
 
     @override
     def stop(self, main: Child, seconds: float) -> None:
-        """Let sessions end; a store waits for commands and deliveries only, since nobody gets in until it is back."""
+        """Let sessions end; a store waits only 6 s, for commands and deliveries, since clients cannot log in."""
         super().stop(main, min(seconds, _STORE_SECONDS) if self._keeps_mail() else seconds)
 
     @override
     def complaint(self, staged: Path, effort: Effort) -> str:
-        """Ask doveconf, which refuses unknown settings and bad values; only its complaint is kept, not the secrets."""
+        """Run doveconf, which refuses unknown settings and bad values; its standard output has secrets."""
         return self.check(effort, "doveconf", "-n", "-c", str(staged / "dovecot.conf"), errors_only=True)
 
     @override
