@@ -96,7 +96,7 @@ class AclDriver:
         self._owners = owners
 
     def _prepare(self, owners: Iterable[str]) -> None:
-        """Make what declared mailboxes need, and keep mail to which nobody has a right like that of a deleted one."""
+        """Create what declared mailboxes need, and treat unreachable mail like that of a deleted mailbox."""
         with _going_on():
             _make(self._mail, _TAKEN)
         for mailbox in owners:
@@ -111,7 +111,7 @@ class AclDriver:
 
 @contextlib.contextmanager
 def _going_on() -> Iterator[None]:
-    """Go on after a full volume, or something that is in the way: all other changes count nevertheless."""
+    """Log an OSError and continue: a full volume or a file in the way must not block other changes."""
     try:
         yield
     except OSError:
@@ -119,7 +119,7 @@ def _going_on() -> Iterator[None]:
 
 
 def _make(folder: Path, files: Iterable[str]) -> None:
-    """Make a folder for mail, with empty files where Dovecot has none yet."""
+    """Create a Maildir, with empty files where Dovecot has none yet."""
     for part in _MAILDIR:
         (folder / part).mkdir(parents=True, exist_ok=True)
     for name in files:
@@ -128,7 +128,7 @@ def _make(folder: Path, files: Iterable[str]) -> None:
 
 
 def _unreachable(folder: Path) -> bool:
-    """Tell whether a folder holds mail but gives no rights: it came here from below a mailbox whose owners had them."""
+    """Return whether a folder holds mail but grants no rights: it was moved here from below a mailbox with owners."""
     given = folder / _GIVEN
     try:
         if not (folder / "cur").is_dir() or (given.is_file() and given.stat().st_size):
@@ -156,7 +156,7 @@ def _closed(mailboxes: Iterable[str], prefix: str) -> Iterable[str]:
 
 
 def _replace(path: Path, content: str) -> None:
-    """Swap a file whole; its time differs from the last one's by seconds, which is all that Dovecot compares."""
+    """Replace a file as a whole, with a modification time that differs by at least a second, as Dovecot compares."""
     new = path.with_name(f"{path.name}.new")
     new.write_text(content)
     if path.exists():

@@ -134,13 +134,16 @@ class SqliteDriver:
         return connection
 
     def _failure(self, error: sqlite3.Error) -> ValueError:
-        """Tell damage from a full disk or a lock: to remove the file then would leave Dovecot reading a ghost."""
+        """Return the error to raise: _DamagedError only for a damaged file.
+
+        A file must not be removed because of a full disk or a lock, since Dovecot would go on with the removed one.
+        """
         kind = _DamagedError if error.sqlite_errorname in _DAMAGES else ValueError
         return kind(f"{self._path.name}: {error}")
 
 
 def _keys(connection: sqlite3.Connection, table: Table) -> set[str]:
-    """Give the keys of a table; one that is not there yet has none."""
+    """Return the keys of a table; a missing table has none."""
     there = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
     if connection.execute(there, (table.name, table.columns[0])).fetchone() is None:
         return set()

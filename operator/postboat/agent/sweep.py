@@ -84,11 +84,11 @@ class Sweep:
             log.warning("expunging Junk ended with %d: %s", outcome.status, outcome.output[-2000:])
 
     def _junk_of(self, user: str) -> tuple[Path, Path]:
-        """Give where the Junk of a person or of a public mailbox of that name lies."""
+        """Return the Junk folders of a user and of a public mailbox of that name."""
         return self._mail / user / "Maildir" / ".Junk", public(self._mail) / user / "Junk"
 
     def _rows(self, query: str, *values: str) -> Iterable[tuple[str, ...]]:
-        """Ask the table; one that is not there yet, or is being built, has no rows."""
+        """Return rows of the table; one that is missing or being built has none."""
         try:
             with closing(sqlite3.connect(f"file:{self._table}?mode=ro", uri=True, timeout=5)) as connection:
                 return connection.execute(query, values).fetchall()

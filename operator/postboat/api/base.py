@@ -45,7 +45,7 @@ class Rule:
 
 @lru_cache(maxsize=1024)
 def _same(fields: frozenset[str]) -> set[str]:
-    """Give one set for all values that set the same fields: thousands do, and no value ever changes."""
+    """Return one set for all values that set the same fields: thousands do, and no value changes."""
     return set(fields)
 
 

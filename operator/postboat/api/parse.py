@@ -87,7 +87,7 @@ def _own_annotations(listed: Mapping[Any, Any]) -> Mapping[str, str]:
 
 
 def _status(raw: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """Share what the statuses of thousands of objects have in common: words, and conditions of one moment."""
+    """Return a status with shared strings and conditions: those of thousands of objects are equal."""
     status = _lean(raw, _DEEPEST)
     if not status:
         return _NOTHING
@@ -140,7 +140,7 @@ def _validated(kind: Kind, values: Mapping[str, Any]) -> Model | list[ErrorDetai
 
 
 def _set_aside(values: Any, faults: list[ErrorDetails]) -> tuple[str, ...]:  # noqa: ANN401 -- any JSON
-    """Take the fields without a model out of a spec, and give their paths; a field of list entries has one path."""
+    """Remove the fields without a model from a spec, and return their paths; list entries have no index in them."""
     paths = set()
     for fault in faults:
         if fault["type"] == "extra_forbidden":
@@ -206,7 +206,7 @@ def _without_nulls(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
 
 
 def _lean(value: Any, depth: int) -> Any:  # noqa: ANN401 -- any JSON
-    """Share the words that the statuses of thousands of objects have in common."""
+    """Return a JSON value with interned strings."""
     if isinstance(value, str):
         return intern(value)
     if depth and isinstance(value, Mapping):

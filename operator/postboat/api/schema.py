@@ -142,13 +142,13 @@ def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
 
 
 def _entries(schema: Schema) -> Schema:
-    """Find what the entries of a map are; the form of its keys cannot be said, so `parse` alone judges them."""
+    """Return the schema of the entries of a map; a schema cannot restrict the keys, so only `parse` checks them."""
     entries: list[Schema] = list(schema.get("patternProperties", {}).values())
     return entries[0] if entries else schema["additionalProperties"]
 
 
 def _flat(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
-    """Resolve a reference, and leave null out of a choice; what stands beside them wins over what they say."""
+    """Resolve a reference, and remove null from a choice; what is beside them has precedence."""
     beside = {key: value for key, value in schema.items() if key not in {"$ref", "anyOf", "allOf"}}
     if "$ref" in schema:
         return _flat(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions) | beside

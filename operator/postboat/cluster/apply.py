@@ -155,7 +155,7 @@ class Applier:
         return True
 
     def _standing(self, item: KubeObject) -> Standing:
-        """Tell what the cluster has of an object: what the watch shows, or what was applied and is not shown yet."""
+        """Return what the cluster has of an object, from the watch or from a newer apply."""
         kind, key = identity(item.body)
         child = self._children.get(kind, key)
         with self._lock:
@@ -232,7 +232,11 @@ class Applier:
         return None
 
     def _refuse_foreign(self, kind: ResourceType, key: Key, item: KubeObject) -> None:
-        """Look before a name is taken for the first time: what somebody else put there must not be overwritten."""
+        """Check that an object to create does not exist already without belonging to this platform.
+
+        Raises:
+            ForeignObjectError: It does.
+        """
         with self._lock:
             known = (kind, key) in self._applied
         if known or self._children.get(kind, key) is not None:
@@ -344,13 +348,13 @@ def adoption(family: Family, kind: ResourceType, child: Child) -> Json:
 
 
 def _of_everybody(failure: Exception) -> bool:
-    """Whether a failure says nothing about the object that was sent, so that all others would fail as well."""
+    """Return whether a failure says nothing about the object that was sent, so that all others would fail too."""
     if isinstance(failure, ApiError):
         return failure.ending or failure.status in EVERYBODYS
     return isinstance(failure, ConnectionFailedError | FencedError)
 
 
 def _substance(raw: Json) -> Json:
-    """Leave out of an object what changes with every write, and who wrote what."""
+    """Return an object without what changes with every write."""
     meta = {name: value for name, value in raw["metadata"].items() if name not in {"managedFields", "resourceVersion"}}
     return {**raw, "metadata": meta}

@@ -78,7 +78,7 @@ _HARMLESS = re.compile(
 
 
 class Fence(Protocol):
-    """Tells for how long this process may still write."""
+    """Says for how long this process may still write."""
 
     def remaining(self) -> float:
         """Return the seconds left; 0 or less means: do not write."""
@@ -336,7 +336,11 @@ class Client:
                     raise
 
     def _allowed(self, timeout: float) -> float:
-        """Cut the timeout of a write to what the Lease still grants."""
+        """Return the timeout of a write, cut to the time that the Lease leaves.
+
+        Raises:
+            FencedError: No time is left.
+        """
         left = timeout if self.fence is None else min(timeout, self.fence.remaining())
         if left <= 0:
             raise FencedError("this process does not hold the Lease")
@@ -371,7 +375,7 @@ class Client:
 
 
 def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
-    """Read what the server says about a failure, but nothing that may quote a Secret."""
+    """Return the error for a response, without text that may quote a Secret."""
     answer: Any = {}
     try:
         answer = json.loads(response.read())
@@ -392,7 +396,7 @@ def _error(request: str, response: urllib3.BaseHTTPResponse) -> ApiError:
 
 
 def _told(request: str, message: str) -> str:
-    """Give what the server said; about a Secret only what cannot quote its content, like which quota is used up."""
+    """Return the message of the server; about a Secret only parts that cannot quote its content."""
     if "/secrets" not in request:
         return message[:500]
     found = _HARMLESS.search(message)

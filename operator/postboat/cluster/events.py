@@ -120,7 +120,7 @@ class EventRecorder:
             self._unsaid(notice)
 
     def _unsaid(self, notice: Notice) -> None:
-        """Forget a notice that did not get out, so that it is taken when it comes again."""
+        """Forget an Event that was dropped, so that it is written when it comes again."""
         log.debug("the queue of Events is full: dropped one")
         with self._lock:
             self._said.pop(notice.mark, None)

@@ -152,7 +152,10 @@ def named(operations: Iterable[Json]) -> list[str]:
 
 
 def _lasting(entry: Json) -> Json | None:
-    """Let others manage metadata only; whatever else they own would be looked at again with each apply."""
+    """Return an entry of the managed fields, that of another manager reduced to metadata; None for nothing.
+
+    Otherwise each apply would find the object suspicious again.
+    """
     if entry.get("subresource") or (entry.get("manager") == MANAGER and entry.get("operation") == "Apply"):
         return entry
     fields = {name: value for name, value in (entry.get("fieldsV1") or {}).items() if name == "f:metadata"}
@@ -177,7 +180,7 @@ def _differences(kind: ResourceType, live: Json, wanted: Json) -> Iterator[Json]
 
 
 def _entries(path: str, live: Json, wanted: Json) -> Iterator[Json]:
-    """Take away what is too much; what is lacking or differs was applied before."""
+    """Yield removals of keys that are not wanted; missing and different ones were applied before."""
     return ({"op": "remove", "path": f"{path}/{_escaped(name)}"} for name in sorted(live.keys() - wanted.keys()))
 
 
@@ -198,13 +201,13 @@ def _ports(service: Json) -> list[Json]:
 
 
 def _with_node_ports(live: Json, wanted: Json) -> list[Json]:
-    """Keep the node ports that the server has given out: clients know them."""
+    """Return the wanted ports with the node ports that the server has assigned, since clients use them."""
     known = {port["name"]: port["nodePort"] for port in live["spec"].get("ports") or () if "nodePort" in port}
     return [port | ({"nodePort": known[port["name"]]} if port["name"] in known else {}) for port in _ports(wanted)]
 
 
 def _escaped(name: str) -> str:
-    """Write a name as a step of a JSON pointer (RFC 6901, 3)."""
+    """Return a name as a token of a JSON pointer (RFC 6901, 3)."""
     return name.replace("~", "~0").replace("/", "~1")
 
 

@@ -145,7 +145,15 @@ class Lease(threading.Thread):
             log.exception("the leader election callback failed")
 
     def _attempt(self, now: float) -> bool:
-        """Read the Lease and, if it is free or ours, write our name on it; the version guards against a race."""
+        """Read the Lease and write it if it is free or ours; the resource version prevents a race.
+
+        Returns:
+            Whether this process holds it.
+
+        Raises:
+            ApiError: The server refused; ConflictError when another process was faster.
+            ConnectionFailedError: The server did not answer.
+        """
         patience = max(0.5, min(self.terms.period * 2, self.terms.deadline / 2))
         path = LEASE.path(self._namespace, self._name)
         try:
@@ -181,7 +189,7 @@ class Lease(threading.Thread):
         return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": meta, "spec": spec}
 
     def _release(self) -> None:
-        """Give the Lease back, so that a successor need not wait for its end."""
+        """Release the Lease, so that a successor need not wait until it expires."""
         was_held, self._until = self.held, 0.0
         self._notice()
         if not was_held:

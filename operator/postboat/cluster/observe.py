@@ -228,7 +228,7 @@ class Agents:
 
 
 def _deliveries(raw: Mapping[str, Mapping[str, Any]]) -> Deliveries:
-    """Read what one agent tells of one transport; what it tells beyond that is of a later version."""
+    """Return the deliveries in the answer of one agent; fields of later versions are ignored."""
     return Deliveries(
         **{
             outcome: Delivery(

@@ -164,7 +164,7 @@ class Reflector(threading.Thread, Generic[R]):
         self._stopping.wait(pause)
 
     def _list(self) -> None:
-        """Read everything anew; what is known and no longer listed has been deleted meanwhile."""
+        """Read the whole list; what is known and not listed was deleted meanwhile."""
         listed: set[Key] = set()
         token = ""
         while True:
@@ -225,7 +225,7 @@ class Reflector(threading.Thread, Generic[R]):
             raise ConnectionFailedError(f"watch of {source} ended at once")
 
     def _lines(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-        """Yield complete lines; a last line without its end is no line. Bytes without a line are silence too."""
+        """Yield complete lines; an incomplete last line is dropped. Bytes without a line end count as silence."""
         rest = b""
         last = time.monotonic()
         for chunk in response.stream(65536, decode_content=False):

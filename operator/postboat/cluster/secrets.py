@@ -57,14 +57,14 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Turns:
-    """Two queues by time, served in turn while both have something due."""
+    """Two queues by time, served alternately while both have something due."""
 
     urgent: list[tuple[float, Key]] = field(default_factory=list)
     ordinary: list[tuple[float, Key]] = field(default_factory=list)
     after_urgent: bool = False
 
     def order(self) -> tuple[list[tuple[float, Key]], list[tuple[float, Key]]]:
-        """Give the queues, the one whose turn it is first."""
+        """Return the queues, the one to serve next first."""
         return (self.ordinary, self.urgent) if self.after_urgent else (self.urgent, self.ordinary)
 
 
@@ -204,7 +204,7 @@ class SecretCache:
         return content_of(raw)
 
     def _keep(self, content: SecretContent, *, tell: bool, watched: bool = False) -> SecretContent:
-        """Store a content and give the newest; an equal one keeps its identity; no read overtakes the watch."""
+        """Store a content and return the newest; a read never overwrites a newer content of the watch."""
         key = Key(content.namespace, content.name)
         with self._lock:
             entry = self._entries.get(key)
@@ -242,7 +242,7 @@ class SecretCache:
             self._important.discard(key)
 
     def _due(self, now: float) -> Key | None:
-        """Take the next Secret to read again; entries of the queues that were overtaken are skipped."""
+        """Return the next Secret to read, or None; outdated entries of the queues are skipped."""
         with self._lock:
             for queue in self._turns.order():
                 while queue and queue[0][0] <= now:

@@ -182,7 +182,11 @@ class Stores:
         body: object,
         accepted: set[int],
     ) -> dict[str, Any]:
-        """Make one request on a connection of its own."""
+        """Send one request on a connection of its own and return the answer.
+
+        Raises:
+            StoreError: No answer, no JSON object, or a status code that is not accepted.
+        """
         host = access.host(store)
         pool = urllib3.HTTPSConnectionPool(
             pod.ip,

@@ -97,7 +97,7 @@ def of_warning(message: str, component: str) -> str:
 
 
 def _plain(message: str) -> str:
-    """Leave out what changes from one look to the next, and what is too long."""
+    """Return a message without the parts that change from one look to the next, cut to LONGEST."""
     first = re.split(r"\. (?:preemption|no new claims|not found)|, used: |; try again", message, maxsplit=1)[0]
     return first.rstrip(". ")[:LONGEST]
 

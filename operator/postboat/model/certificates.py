@@ -255,9 +255,9 @@ def out_of_date(chain: bytes, now: datetime) -> str:
 
 @lru_cache(maxsize=64)
 def _unusable(chain: bytes) -> str:
-    """Say why no client would finish a handshake, whatever the date: OpenSSL's level 2, or what clients know at all.
+    """Return why no client accepts a chain, whatever the date (OpenSSL's security level 2); "" when clients do.
 
-    A root at the end is not looked at by clients, so its signature may be of any kind.
+    Clients do not check the signature of a root at the end, so it may be of any kind.
     """
     for number, one in enumerate(_parsed(chain)):
         which = _which(number, one)

@@ -117,7 +117,11 @@ class _Claims:
 def _claims(
     name: str, domains: Iterable[str], holders: Mapping[str, Node], book: AddressBook, reading: Reading
 ) -> _Claims:
-    """Judge the MailAddresses of a local part; `holders` are the mailboxes that have it, by domain, "" for all."""
+    """Decide about the MailAddresses of a local part.
+
+    Args:
+        holders: The mailboxes that have the address, by domain; "" for all local domains.
+    """
     claims = _Claims({}, {}, [])
     for domain in domains:
         claims.verdicts.update(book.verdicts(name, domain))
@@ -136,7 +140,7 @@ def _claims(
 
 
 def _taken(rival: Node, domains: Iterable[str], reading: Reading) -> Iterator[str]:
-    """Name the addresses of a mailbox in all domains that others have, and who they are."""
+    """Yield the addresses of a mailbox in all domains that other objects have, with these objects."""
     for domain in sorted(domains):
         address = names.bound(rival.user, domain)
         holder, other = reading.node(address), reading.address(rival.user, domain)
@@ -245,9 +249,10 @@ def _route(
 
 
 def _owner(starts: Iterable[Stop | Unknown], reading: Reading) -> str:
-    """Name the user whom an address belongs to: it leads to his mailbox and to nobody else, by itself or by others.
+    """Return the user whose own address it is, since it leads to his mailbox only; "" for none.
 
-    The postmaster's belongs to an office; what a user forwards to is his own matter.
+    It may lead there through other addresses. The address of the postmaster belongs to nobody. Where a user forwards
+    his mail to does not matter.
     """
     seen: list[Stop | Unknown] = []
     waiting = list(starts)

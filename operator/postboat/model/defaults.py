@@ -182,7 +182,7 @@ def _scheduling(given: PodSettings | None) -> Scheduling:
 
 
 def _resources(given: Mapping[str, Mapping[str, int | str]] | None) -> Mapping[str, Mapping[str, str]] | None:
-    """Write each amount in one form, so that another spelling of it restarts no pod."""
+    """Return each quantity in one form, so that another spelling of it restarts no pod."""
     if given is None:
         return None
     return {part: {name: canonical(value) for name, value in amounts.items()} for part, amounts in given.items()}

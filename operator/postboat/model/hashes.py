@@ -180,7 +180,7 @@ def _of_scheme(scheme: str, body: str) -> str | Unusable:
 
 
 def _lower_case(scheme: str, body: str) -> str:
-    """Write the digits of a hexadecimal digest as Dovecot compares them."""
+    """Return a hash whose hexadecimal digits are in lower case, as Dovecot compares them."""
     head, dollar, digest = body.rpartition("$")
     return head + dollar + digest.lower() if scheme in {"PBKDF2", "CRAM-MD5"} else body
 
@@ -213,7 +213,7 @@ def _scram(scheme: str, body: str) -> str | Unusable:
 
 
 def _bare_digest(scheme: str, body: str) -> str | Unusable:
-    """Read a digest that does not say how it is encoded: base64, and for one without a salt hexadecimal as well."""
+    """Return a digest without a named encoding: base64, or hexadecimal for one without a salt."""
     size, salted = _DIGESTS[scheme]
     digits = _hexadecimal(body)
     if digits is not None and len(digits) >= size:

@@ -24,7 +24,7 @@ from postboat.model.verdict import Key, Verdict, Verdicts
 
 
 class _Group:
-    """The objects of one kind that are decided about together, and the Secrets that any of them names."""
+    """The objects of one kind that are decided about together, and the Secrets that they reference."""
 
     def __init__(self, rules: KindRules, resources: Iterable[Resource]) -> None:
         self.rules = rules
@@ -34,7 +34,7 @@ class _Group:
         """How many objects name each Secret."""
 
     def put(self, change: Resource | Gone) -> None:
-        """Take an object as it is now."""
+        """Insert, replace or remove an object."""
         old = self._resources.pop(change.name, None)
         self._secrets.subtract(self.rules.secrets(old) if old is not None else ())
         if isinstance(change, Resource):
@@ -42,15 +42,19 @@ class _Group:
             self._secrets.update(self.rules.secrets(change))
 
     def reads(self, secret: str, server: str) -> bool:
-        """Tell whether a decision about the objects may read a Secret."""
+        """Return whether the decision about the objects may read a Secret."""
         return self._secrets[secret] > 0 or secret in self.rules.platform_secrets(server)
 
     def moved(self, old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-        """Tell whether any of them belongs elsewhere with these MailServers than with those."""
+        """Return whether one of them belongs to another MailServer after MailServers were created or deleted."""
         return any(moved(self._resources.values(), old, new))
 
     def settle(self, around: Around) -> dict[Key, Verdict | None]:
-        """Decide about all of them; give a verdict for each, None for those that belong to another MailServer."""
+        """Decide about all of them.
+
+        Returns:
+            A verdict for each object; None for one that belongs to another MailServer.
+        """
         told: dict[Key, Verdict | None] = {}
         mine: list[Resource] = []
         for resource in self._resources.values():
@@ -150,7 +154,7 @@ class Resolver:
         return self.resolution
 
     def _take(self, change: Change) -> Iterable[str]:
-        """Take one change; give the kinds that are to be decided about again, besides single names."""
+        """Apply one change; return the kinds to decide about as a whole."""
         match change:
             case SecretContent():
                 return self._take_secret(change)
@@ -174,7 +178,7 @@ class Resolver:
         return ()
 
     def _serve(self, servers: tuple[str, ...]) -> list[str]:
-        """Judge anew what belongs to another MailServer now that there are these, or is told something else."""
+        """Handle created or deleted MailServers; return the kinds to decide about as a whole."""
         old, self._servers = self._servers, servers
         self._directory.reframe(self._frame(), policy(self._server.spec))
         return [kind for kind, group in self._groups.items() if group.moved(old, servers)]

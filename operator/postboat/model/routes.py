@@ -203,9 +203,9 @@ def faults(destinations: Iterable[Destination], path: str, key: bool, reading: R
 
 
 def _gets(user: Node, reading: Reading) -> bool:
-    """Tell whether mail stays in the mailbox of a user who was reached.
+    """Return whether mail stays in the mailbox of a user who was reached.
 
-    Everything that this looks at was seen on the way, so an answer may be remembered without what it has read.
+    All that the answer depends on was recorded on the way, so it may be cached without its own record.
     """
     if user.keep_copy or not user.forward:
         return True

@@ -118,7 +118,7 @@ def settle_site(
 def _master_password(
     name: str, spec: MailServerSpec, secrets: Mapping[str, SecretContent], key: bytes
 ) -> str | Verdict:
-    """Find the password of the master user, which has to fit into a line of a passwd file."""
+    """Return the password hash of the master user; a colon in it is a fault, since it is a field of a passwd file."""
     reference = spec.master_user.password_secret if spec.master_user is not None else None
     place = replace(_MASTER_PLACE, servers=(name,))
     password = referenced_password(reference, names.MASTER_USER, secrets, key, place)
@@ -196,7 +196,7 @@ def _internal(data: Mapping[str, bytes]) -> InternalSecrets:
 
 
 def _word(content: bytes) -> str:
-    """Read a password of our own; only letters and digits are ever made, so nothing else is let through."""
+    """Return a generated password without characters other than letters and digits, since none are generated."""
     return "".join(character for character in content.decode("ascii", "ignore") if character.isalnum())
 
 

@@ -136,7 +136,7 @@ def _lack(secret: SecretContent | None, name: str, chosen: str) -> _Lack:
 
 
 def _lost(domain: str, lack: _Lack, shown: Dkim, held: SecretContent | None, server: str) -> Signing:
-    """Go on with the key that the filter has, if it is the one whose record was shown."""
+    """Return the key that Rspamd has, if its record is the one that was shown."""
     content = held.data.get(f"{rendered_stem(domain)}.key", b"") if held is not None else b""
     if content and _record(content) == shown.record:
         message = f"{lack.message}, or state another selector for a new key; the key in force goes on signing"
@@ -155,7 +155,7 @@ def rendered_stem(domain: str) -> str:
 
 
 def _shown(domain: str, resource: Resource, secret: str, chosen: str) -> str:
-    """Give the record that the status shows of this very key, or nothing."""
+    """Return the record that the status shows for this selector, Secret and domain; "" when it shows none."""
     told = resource.status.get("dkim")
     told = told if isinstance(told, Mapping) else {}
     same = (told.get("selector"), told.get("secretName"), told.get("name")) == (

@@ -80,10 +80,10 @@ def policies(platform: Platform) -> Iterable[Body]:
 
 
 def _outside(platform: Platform) -> Iterator[Body]:
-    """Let Postfix reach other mail servers: port 25 anywhere, other ports for the relays that use them.
+    """Yield the egress rules to other mail servers: port 25 anywhere, and the ports of relays.
 
-    A relay that is named by its address is the only one reached on its port. One that is named by host name may be
-    anywhere but in the cluster, whose API server would otherwise be reached by a relay with the port 6443.
+    A relay with an IP address is reached at that address only. One with a host name may be anywhere but in the cluster:
+    otherwise a relay with the port 6443 would open the API server.
     """
     literal = {(address, port) for host, port in platform.next_hops if (address := _literal(host))}
     named = {ports.SMTP.public} | {port for host, port in platform.next_hops if not _literal(host)}
@@ -93,7 +93,7 @@ def _outside(platform: Platform) -> Iterator[Body]:
 
 
 def _world(platform: Platform) -> list[Body]:
-    """Give every address of the internet: all but those of the cluster and of the link (RFC 3927, RFC 4291 2.5.6)."""
+    """Return all addresses but those of the cluster and link-local ones (RFC 3927; RFC 4291, 2.5.6)."""
     closed = [ip_network(network) for network in (*platform.environment.cluster_networks, *_LINK)]
     blocks: list[Body] = []
     for cidr, version in (("0.0.0.0/0", 4), ("::/0", 6)):
@@ -103,7 +103,7 @@ def _world(platform: Platform) -> list[Body]:
 
 
 def _literal(host: str) -> str:
-    """Write a host that is an address as a network of one; empty for a name."""
+    """Return an IP address as a network of one address; "" for a host name."""
     try:
         return str(ip_network(ip_address(host)))
     except ValueError:
@@ -121,7 +121,7 @@ def _imap_ports(platform: Platform) -> tuple[Port, ...]:
 
 
 def _offered(inside: Iterable[Port]) -> tuple[Port, ...]:
-    """Offer ports inside the cluster under the numbers that the daemons listen on."""
+    """Return ports for use inside of the cluster, under the numbers that the daemons listen on."""
     return tuple(port._replace(public=port.number) for port in inside)
 
 

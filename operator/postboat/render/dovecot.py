@@ -173,10 +173,10 @@ def _port(port: Port) -> Block:
 
 
 def _deliveries(platform: Platform) -> Service:
-    """Make the service that takes mail: processes stay for the next connection, and there is one for all that come.
+    """Return the LMTP service: processes stay for the next connection, and there are enough for all connections.
 
-    No connection ever waits for a process: each deliverer has one open, and may have given one up that still occupies
-    a process. What was given up never stands before what is tried now.
+    Each delivery process of Postfix has one connection, and may have given up another one that still occupies a
+    process.
     """
     settings = (
         f"process_limit = {2 * LMTP_CONCURRENCY * platform.smtp.replicas + 10}",
@@ -323,7 +323,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
 
 
 def _store_query(platform: Platform) -> str:
-    """Write how a store finds a user, with all settings that are the user's own."""
+    """Return the userdb query of a store, with all settings that differ between users."""
     return _STORE_QUERY.format(
         fields=public.fields(platform),
         postmaster=_POSTMASTER,

@@ -176,28 +176,28 @@ def files(platform: Platform) -> tuple[File, ...]:
 
 
 def _hidden(listener: Listener) -> Listener:
-    """Let a port that users submit to say nothing of where they are."""
+    """Return a submission port that removes the client from `Received`; other ports are unchanged."""
     if listener.name not in _SUBMISSION_PORTS:
         return listener
     return replace(listener, options=(*listener.options, f"mail_name = {_SUBMITTED_NAME}"))
 
 
 def _without_client(program: str) -> str:
-    """Give the table that writes the `Received` of a port anew, without what it says before its own name."""
+    """Return a header check that rewrites the `Received` of a port without what it says about the client."""
     pattern = rf"/^Received: from .*[[:space:]]by ([^[:space:]]+) \({program}\) with (.*)/"
     return f"{{ {{ {pattern} REPLACE Received: by $$1 (Postfix) with $$2 }} }}"
 
 
 def _store(platform: Platform) -> str:
-    """Give a pattern of whatever Postfix calls a store; its first group is the number."""
+    """Return a pattern for every name that Postfix uses for a store; its first group is the number."""
     dots = platform.fqdn("store").replace(".", r"\.")
     return rf"{platform.name}-store-([0-9]+)\.{dots}(\[[0-9a-f.:]+\])?(:[0-9]+)?"
 
 
 def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
-    """Give patterns and replacements for what became of a delivery to a store, as queue, log and notices say it.
+    """Yield patterns and replacements for the result of a delivery to a store, in queue, log and notices.
 
-    Whom we took mail for exists: a store that says otherwise has not heard yet, and one without an address is away.
+    A recipient that was accepted exists, so 5.1.1 of a store becomes a temporary error.
     """
     ours = r"\.(1\.1|4\.[0-9]+)"
     yield rf"/^[45]({ours}) (.*[ =])?{_store(platform)}(.*)/", "4$$(1) $$(3)store $$(4)$$(7)"
@@ -206,9 +206,9 @@ def _outcomes(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
-    """Give patterns and replacements for lines of notices: one may name a mailbox, its store, or both.
+    """Yield patterns and replacements for lines of bounce messages, which may name a mailbox, its store, or both.
 
-    A mailbox in one domain is called by its address, which its name within the platform has in it.
+    A mailbox in one domain is called by its address, which is part of its name inside the platform.
     """
     inner = names.MAILBOX_DOMAIN.replace(".", r"\.")
     mailbox, address = rf"([^@<> ]+)@{inner}", "@$myhostname"
@@ -222,10 +222,10 @@ def _notices(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _conversions(platform: Platform) -> Iterator[tuple[str, str]]:
-    """Give patterns and replacements for commands with a domain that Postfix would take for another one.
+    """Yield patterns and replacements for SMTP commands with a domain that Postfix would take for another one.
 
-    Only here is an address as the client wrote it. One of our own goes on in ASCII; another one gets a domain that is
-    refused, since Postfix cannot write it in ASCII.
+    Only here the address is as the client wrote it. A local domain becomes its A-labels; another one becomes a domain
+    that is refused, since Postfix cannot write it in ASCII.
     """
     for domain in platform.domains:
         form = names.unicode(domain.name)
@@ -240,7 +240,7 @@ def _conversions(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _either_case(letter: str) -> str:
-    """Write a pattern for a letter of a U-label; Postfix minds no case of ASCII, and knows that of no other letter."""
+    """Return a pattern for a letter of a U-label in both cases; Postfix ignores the case of ASCII letters only."""
     if letter.isascii():
         return letter.replace(".", r"\.")
     upper = {"ß": "ẞ"}.get(letter, letter.upper())
@@ -248,7 +248,7 @@ def _either_case(letter: str) -> str:
 
 
 def _network(network: str) -> str:
-    """Write a network as Postfix does: an IPv6 address stands in brackets, before the length of the prefix."""
+    """Return a network as Postfix writes it: an IPv6 address is in brackets, followed by the length of the prefix."""
     address, slash, length = network.partition("/")
     return f"[{address}]{slash}{length}" if ":" in address else network
 

@@ -34,7 +34,7 @@ _DISABLED: Final = (
 
 
 def _own(platform: Platform) -> Iterator[tuple[str, str]]:
-    """Give the rules that tell whose mail is our own, in the words of Rspamd."""
+    """Yield the rules by which Rspamd recognises mail of the platform's own users."""
     yield "users", "authenticated = yes"
     networks = ", ".join(escape.ucl(network) for network in platform.smtp.trusted_networks)
     if networks:
@@ -42,7 +42,7 @@ def _own(platform: Platform) -> Iterator[tuple[str, str]]:
 
 
 def _keys(platform: Platform) -> Iterator[File]:
-    """Give selector and key of each domain that signs; they are looked up for each message, by sign.lua."""
+    """Yield the files with selector and key of each domain that signs; `sign.lua` reads them for each message."""
     forms = sorted((names.unicode(domain.name), domain.name) for domain in platform.domains if domain.dkim is not None)
     foreign = "".join(f"{form} {name}\n" for form, name in forms if form != name)
     if foreign:

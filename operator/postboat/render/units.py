@@ -63,7 +63,7 @@ def without(files: Files, absent: AbstractSet[ShardKey]) -> Files:
 
 
 def _renamed(units: Mapping[str, tuple[File, ...]], named: AbstractSet[ShardKey]) -> dict[str, tuple[File, ...]]:
-    """Let the manifests of units name other shards."""
+    """Return the units with manifests that name other shards."""
     return {
         unit: _with_manifest(unit, tuple(file for file in files if file.key != MANIFEST), named)
         if unit in SHARD_KEYS

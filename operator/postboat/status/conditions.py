@@ -91,12 +91,12 @@ def timestamp(moment: datetime) -> str:
 
 
 def _bounded(message: str) -> str:
-    """Cut what the schema would refuse together with the whole status."""
+    """Return a message that is cut to the length in the schema, since a longer one would fail the whole status."""
     return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE - 4]} ..."
 
 
 def _sentence(verdict: Verdict) -> str:
-    """Name the field before what is to be said about it."""
+    """Return the message of a verdict, after the field that it is about."""
     return verdict.message if verdict.accepted or not verdict.path else f"{verdict.path}: {verdict.message}"
 
 

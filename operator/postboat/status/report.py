@@ -47,7 +47,7 @@ def report(  # noqa: PLR0913 - what is known of an object
 
 
 def _observed(resource: Resource, observed: Observed) -> Iterator[conditions.Condition]:
-    """Give the condition that the pods have told of, or the one that is there while they have told nothing."""
+    """Yield the condition that the pods have reported; while they have reported nothing, the one that is written."""
     if observed.condition:
         yield conditions.Condition(observed.condition, observed.holds, observed.reason, observed.message)
         return

@@ -67,7 +67,7 @@ def _known(condition: Condition | None) -> tuple[Condition, ...]:
 
 
 def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:
-    """List mail without a Mailbox; while not all stores have told, what was known stays."""
+    """Return the fields about mail without a Mailbox; they stay until all stores have reported."""
     before = resource.status.get("orphans") or ()
     if seen.orphan_count is None:
         known = {field: resource.status.get(field) for field in ("orphanCount", "orphans")}
@@ -138,7 +138,12 @@ def _ready(*causes: Condition, in_force: bool, pending: str) -> Condition:
 
 
 def _trusted(platform: Platform, fault: Verdict | None, now: datetime) -> Condition:
-    """Judge the certificate that clients get; `fault` is what is wrong with the Secret that is named for it."""
+    """Return the condition CertificateTrusted.
+
+    Args:
+        fault: What is wrong with the Secret in `spec.tls`; None when nothing is.
+        now: In UTC.
+    """
     chain, source = platform.certificate.chain, platform.certificate.source
     if fault is not None and (source is CertificateSource.SELF_SIGNED or fault.reason is not Reason.INVALID_SECRET):
         return Condition("CertificateTrusted", holds=False, reason=fault.reason, message=fault.message)
@@ -158,7 +163,7 @@ def _trusted(platform: Platform, fault: Verdict | None, now: datetime) -> Condit
 
 
 def _addresses(platform: Platform) -> tuple[Condition, ...]:
-    """Tell whether the pods see who connects; a ClusterIP says nothing about what stands in front of it."""
+    """Return the condition ClientAddressesKept; none for ClusterIP, where it depends on what is in front of it."""
     policy = platform.client_service.external_traffic_policy
     if policy is None:
         return ()

@@ -84,7 +84,7 @@ def _level(used: int, files: int, fill: Fill) -> Level:
 
 
 def _percent(whole: int, left: int) -> int:
-    """Give the used part; nothing of what is not counted is used. Only what is quite full is 100 % used."""
+    """Return the percentage that is used; 0 when nothing is counted. It is 100 only when nothing is left."""
     return 0 if whole <= 0 else min(100, (whole - left) * 100 // whole)
 
 

@@ -203,7 +203,7 @@ class Postfix(Daemon):
         return sorted(set(options.values()))
 
     def _smtpd(self, staged: Path, options: tuple[str, ...], effort: Effort) -> str:
-        """Say QUIT to a real smtpd; a listener's must not wait for a client's TLS or for a tlsmgr that does not run."""
+        """Start an smtpd and send QUIT; its options are changed so that it waits for no TLS handshake and no tlsmgr."""
         plain = _PLAIN if options else ()
         command = ("env", f"MAIL_CONFIG={staged}", f"{_LIBEXEC}/smtpd", "-S", *options, *plain)
         outcome = self.judge(effort, *command, given=b"QUIT\r\n")

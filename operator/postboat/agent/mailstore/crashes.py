@@ -144,7 +144,10 @@ class Crashes:
                 self._switch_off(user)
 
     def _user(self, named: str) -> str:
-        """Give the user who was named: one who has that very name, or else the one of that local part."""
+        """Return the user for a name in the log; "" for none.
+
+        It is the user of exactly that name, else the one of its local part.
+        """
         user = named if valid(named) and listed(self._directory, named) else named.partition("@")[0]
         return user if valid(user) else ""
 
@@ -169,7 +172,7 @@ class Crashes:
             log.error("notifying %s of a deactivated Sieve script failed: %s", user, outcome.output[-500:])
 
     def _read(self) -> str:
-        """Ask for the errors; a Dovecot that is not up has none."""
+        """Return the errors in the memory of Dovecot's log process; "" while Dovecot does not run."""
         content = b""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
@@ -191,7 +194,7 @@ class Crashes:
 
 
 def _unfinished(line: Line, told: Iterable[Line]) -> bool:
-    """Tell whether a backtrace is there and the end of its process is not yet: both are wanted together."""
+    """Return whether a backtrace is in the log and the end of its process is not yet; both are needed together."""
     fresh = time.time() - line.time < BEAT
     return (
         fresh

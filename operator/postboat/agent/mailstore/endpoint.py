@@ -67,7 +67,7 @@ class Endpoint:
             respond(connection, code, "application/json", json.dumps(said, separators=(",", ":")).encode())
 
     def _tls(self) -> ssl.SSLContext:
-        """Give the context of the certificate in force: each generation of files is a folder of its own."""
+        """Return the TLS context for the active certificate; each generation of files is a folder of its own."""
         generation = str(self._active.resolve())
         if self._context is None or generation != self._generation:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -104,7 +104,7 @@ class Endpoint:
         return (405 if path in {*_ERASE, _MAILBOXES} else 404), {"error": "no such page"}
 
     def _admitted(self, given: str) -> bool:
-        """Compare in constant time; a store without a secret admits nobody."""
+        """Return whether the token is right, comparing in constant time; without a token on this side it never is."""
         try:
             token = (self._active / TOKEN).read_bytes().strip()
         except OSError:

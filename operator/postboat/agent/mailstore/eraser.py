@@ -102,18 +102,18 @@ class Eraser:
         return Answer.ERASING
 
     def _there(self, user: str, kind: Kind) -> bool:
-        """Tell whether there is anything to erase; a public mailbox without a home is one that clients made."""
+        """Return whether there is anything to erase; a public mailbox without a home was made by a client."""
         if kind is Kind.PUBLIC:
             return os.path.lexists(public_homes(self._root) / user)
         return any(os.path.lexists(root / user) for root in self._roots[kind])
 
     def _end_sessions(self, user: str) -> None:
-        """End the sessions of the user, who can open no new one."""
+        """End the sessions of the user, who cannot open a new one."""
         outcome = self._children.run(("doveadm", "kick", user), seconds=10)
         log.info("kicked the sessions before erasing the mail: exit status %s", outcome.status)
 
     def _put_away(self, user: str, kind: Kind) -> None:
-        """Move the folder out of sight at once."""
+        """Move the folder into the trash."""
         for root in self._roots[kind]:
             with contextlib.suppress(FileNotFoundError):
                 (root / user).rename(self._trash / f"{user}{_MARKS[kind]}{time.time_ns():x}")
@@ -134,7 +134,7 @@ class Eraser:
                 self._due.set()
 
     def _empty(self) -> bool:
-        """Delete what lies in the trash; what cannot be deleted holds up nothing else, and makes the result false."""
+        """Delete the content of the trash; return False when something could not be deleted."""
         emptied = True
         try:
             for path in sorted(self._trash.iterdir()):
@@ -150,7 +150,7 @@ class Eraser:
         return emptied
 
     def _forget(self, entry: str) -> None:
-        """Take from a person whose folder lies in the trash what others allowed him, unless the name is given anew."""
+        """Revoke the rights of a user whose folder is in the trash, unless the name is in use again."""
         user, mark, _ = entry.rpartition(_MARKS[Kind.PERSONAL])
         if mark and valid(user) and not listed(self._directory, user):
             revoke(self._root, user)

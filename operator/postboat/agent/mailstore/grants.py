@@ -42,7 +42,10 @@ def revoke(root: Path, user: str) -> None:
 
 
 def _shared(root: Path, user: str) -> Iterator[Path]:
-    """Give the folders of those who share any with the user: Dovecot notes it, a line with both names and its value."""
+    """Yield the folders of all owners who share a folder with the user.
+
+    Dovecot records them in `.shares`: for each a line with both names, and one with a value.
+    """
     known = f"shared/shared-boxes/user/{user}/"
     try:
         keys = (root / ".shares").read_text(errors="replace").splitlines()[::2]
@@ -63,7 +66,12 @@ def _public(root: Path) -> Iterator[Path]:
 
 
 def _replace(path: Path, entry: re.Pattern[bytes]) -> None:
-    """Write a file without the lines that match; who finds it locked comes again."""
+    """Replace a file by one without the lines that match.
+
+    Raises:
+        FileExistsError: The file is locked.
+        OSError: It cannot be written.
+    """
     lock = path.with_name(f"{path.name}.lock")
     with suppress(FileNotFoundError):
         if time.time() - lock.stat().st_mtime > _STALE:

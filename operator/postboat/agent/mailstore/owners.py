@@ -138,7 +138,7 @@ def set_aside(home: Path) -> tuple[str, ...]:
 
 
 def _free(folder: Path, name: str) -> Path:
-    """Find a name for a script that no other has; a long one is cut between characters."""
+    """Return a free path for a script; a long name is cut between characters."""
     short = name.encode()[:_LONGEST].decode(errors="ignore")
     paths = (folder / f"{short}{number}{_SUFFIX}" for number in ("", *(f"-{n}" for n in range(2, 1000))))
     return next(path for path in paths if not os.path.lexists(path))

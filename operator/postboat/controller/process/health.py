@@ -81,7 +81,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def server_bind(self) -> None:
-        """Take IPv4 too."""
+        """Accept IPv4 too."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()

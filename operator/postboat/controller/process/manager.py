@@ -141,7 +141,7 @@ class Operator:
         self.informers.stop()
 
     def _begin(self) -> None:
-        """Wait for complete copies before asking for the Lease: a leader must be able to act."""
+        """Wait until the informers are in sync before the Lease is requested: a leader must be able to act."""
         while not self.informers.synced:
             if self._stopping.wait(0.05):
                 return
@@ -215,7 +215,7 @@ class Operator:
             self._judge_unowned((new,), self.informers.servers(new.namespace))
 
     def _status_changed(self, old: Resource, new: Resource, *, ours: bool) -> None:
-        """Keep in mind what a status alone remembers, and put right what somebody else has written there."""
+        """Restore a status that somebody else has changed, and pass on lasting fields that only the status has."""
         controls = self._of_namespace(new.namespace)
         if old.finalizers != new.finalizers:
             for control in controls:
@@ -230,7 +230,7 @@ class Operator:
                 control.hear(new, wake=False)
 
     def _servers_changed(self, old: Resource | None, new: Resource | None) -> None:
-        """A MailServer has come or gone, or both: that may change to whom the objects of its namespace belong."""
+        """Handle a MailServer that was created, deleted or replaced: objects may now belong to another one."""
         with self._lock:
             if old is not None:
                 self._drop(Key(old.namespace, old.name))
@@ -253,7 +253,7 @@ class Operator:
             self._judge_unowned(self.informers.of_namespace(kind, namespace), servers)
 
     def _judge_unowned(self, resources: Iterable[Resource], servers: tuple[str, ...]) -> None:
-        """Tell objects without a MailServer so, and let nothing hold a Mailbox whose mail nobody can erase."""
+        """Write the status of objects without a MailServer; remove the finalizer where nobody can erase the mail."""
         resources = tuple(resources)
         self.unowned.look(resources, servers)
         for resource in resources:
@@ -291,7 +291,7 @@ class Operator:
             control.workloads_changed()
 
     def _lacks_owner(self, kind: ResourceType, child: Child | None) -> bool:
-        """Whether a Secret that holds keys, and so is in no plan, is not owned as it should be."""
+        """Return whether a Secret with keys, which is in no plan, has the wrong owner or labels."""
         if child is None or kind is not SECRET:
             return False
         server = self.informers.get("MailServer", Key(child.namespace, child.instance))
@@ -321,7 +321,7 @@ class Operator:
         return sum(len(reflector.store) for of_kind in self.informers.resources.values() for reflector in of_kind)
 
     def _tell_memory(self, warning: str) -> None:
-        """Tell all MailServers that the operator will be killed if they grow."""
+        """Write an Event about the memory of the operator on all MailServers."""
         for server in self._all("MailServer"):
             about = (f"{GROUP}/{VERSION}", server.kind, server.namespace, server.name, server.uid)
             self.events.tell(Notice(*about, normal=False, reason="OperatorMemoryLow", note=warning))
@@ -338,7 +338,7 @@ class Operator:
 
 
 def _only_status(old: Resource, new: Resource) -> bool:
-    """Whether no decision about the platform can follow from what changed; finalizers are the monitor's matter."""
+    """Return whether nothing has changed that a decision about the platform reads; the monitor handles finalizers."""
     return (old.uid, old.generation, old.deleting, old.annotations) == (
         new.uid,
         new.generation,
@@ -348,7 +348,7 @@ def _only_status(old: Resource, new: Resource) -> bool:
 
 
 def _pod_matters(old: Pod, new: Pod) -> bool:
-    """Whether more changed than the annotations that are written here."""
+    """Return whether more has changed than the annotations that this operator writes."""
     return (old.uid, old.ip, old.ready, old.deleting, old.restarts, old.phase, old.trouble) != (
         new.uid,
         new.ip,

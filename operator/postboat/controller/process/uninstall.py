@@ -75,7 +75,7 @@ def run(settings: Settings, connection: Connection | None = None, *, settle: flo
 
 
 def _held(client: Client, settings: Settings) -> Iterator[Json]:
-    """Walk over the Mailboxes with the finalizer."""
+    """Yield the Mailboxes with the finalizer."""
     for namespace in settings.namespaces or ("",):
         for raw in client.pages(RESOURCES["Mailbox"], namespace):
             if FINALIZER in (raw["metadata"].get("finalizers") or ()):

@@ -176,7 +176,7 @@ class Observer(threading.Thread):
         return self._beat.slow
 
     def _round(self) -> float:
-        """Look once; the result is when to look again."""
+        """Look once; return the seconds until the next look."""
         now = time.monotonic()
         everyone = self._pods()
         pods = [pod for pod in everyone if not pod.deleting]
@@ -232,7 +232,7 @@ class Observer(threading.Thread):
     def _patches(
         self, pods: list[Pod], behind: list[tuple[Pod, str, str]], now: float
     ) -> list[tuple[Pod, dict[str, str]]]:
-        """Give the annotations to write: digests not demanded yet, and touches where a kubelet has not looked."""
+        """Return the annotations to write: new desired digests, and touches where the files were not refreshed."""
         patches = {pod.name: (pod, self._demand(pod, now)) for pod in pods}
         for pod, container, digest in behind:
             if self._touch_due(pod, container, digest, now):
@@ -268,7 +268,7 @@ class Observer(threading.Thread):
         return True
 
     def _progress(self, pods: list[Pod], everyone: list[Pod]) -> tuple[Progress, ...]:
-        """Judge all workloads by the pods that are to stay; `everyone` are those that are ending too."""
+        """Return the state of all workloads; `everyone` includes pods that are being deleted."""
         claims = self._claims()
         return tuple(
             replace(

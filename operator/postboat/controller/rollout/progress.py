@@ -192,9 +192,9 @@ def _in_force(ledger: Ledger, container: ContainerKey, report: AgentReport | Non
 def _error(
     ledger: Ledger, workload: str, pod: Pod, reports: Mapping[tuple[str, str], AgentReport]
 ) -> AgentReport | None:
-    """Give the report of an agent that says something against the digest that is demanded now.
+    """Return the report of an agent that could not load the desired digest, or None.
 
-    What an agent lacks it cannot have seen, so an incomplete mount counts whatever its digest is.
+    An incomplete mount counts whatever its digest is, since the agent cannot have seen what is missing.
     """
     for (name, container), digest in ledger.digests.items():
         report = reports.get((pod.name, container))

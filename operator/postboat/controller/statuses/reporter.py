@@ -194,7 +194,7 @@ class Reporter:
         return True
 
     def _due_again(self, key: ObjectKey, old: Resource, new: Resource, verdict: Verdict) -> Due:
-        """Give what is known of an object, to be written though nothing was judged; `old` is in force if it was."""
+        """Return what is known of an object, to write its status again; it is in force if it was in `old`."""
         in_force = verdict.effective and (not self._board.waits(key) or _served(old))
         return Due(key, new.uid, new.generation, verdict, in_force, anew=True)
 
@@ -283,12 +283,12 @@ class Reporter:
         self._facts = replace(self._facts, plan=decided.plan, revision=self._facts.revision + 1)
 
     def _done(self) -> bool:
-        """Whether the pods, as last seen, have the newest plan in force and are made from its templates."""
+        """Return whether the pods have loaded the newest plan and are made from its templates, as of the last look."""
         rolled = all(part.rolled for part in self._facts.progress)
         return rolled and 0 < self._sequence <= self._in_force
 
     def _server_due(self) -> None:
-        """Let the MailServer's status be written if it may differ, now or when the pause since the last one is over."""
+        """Queue the status of the MailServer if it may differ, now or after the pause since the last one."""
         with self._lock:
             if self._reported == self._facts or self._facts.plan is None:
                 return
@@ -338,7 +338,7 @@ class Reporter:
 
     @staticmethod
     def _some_pod_serves(facts: Facts) -> bool:
-        """Whether any pod is there that may serve what was in force; nobody has looked yet while nothing is known."""
+        """Return whether any pod is ready; True also before the first look."""
         return not facts.progress or any(part.ready for part in facts.progress)
 
     def _server_status(self) -> StatusPatch | None:
@@ -430,7 +430,7 @@ def _notice(resource: Resource, condition: Mapping[str, Any]) -> Notice:
 
 
 def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str, Any] | None) -> bool:
-    """Whether a condition has turned; one of thousands being accepted is no news, one being refused is."""
+    """Return whether a changed condition deserves an Event: one of thousands of accepted objects does not."""
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]):
         return False
     if resource.kind == "MailServer":
@@ -441,12 +441,12 @@ def _worth_telling(resource: Resource, new: Mapping[str, Any], old: Mapping[str,
 
 
 def _served(resource: Resource) -> bool:
-    """Whether an object was in force as it is written now: only a change of the object makes it unready again."""
+    """Return whether the status says that the object is Ready in its current generation."""
     return _says_ready(resource, resource.generation)
 
 
 def _says_ready(resource: Resource, generation: int | None = None) -> bool:
-    """Whether the status calls an object ready, of this generation or of any."""
+    """Return whether the status says Ready=True, for a generation or (None) for any."""
     return any(
         condition["type"] == "Ready"
         and condition["status"] == "True"

@@ -86,7 +86,7 @@ class RetryQueue(Generic[Name, Wish]):
         return len(self._due)
 
     def _take(self) -> tuple[Name, Wish] | None:
-        """Wait for a wish about an object that no other thread is writing and that is not held back."""
+        """Wait for a write that is due and whose name no other thread is writing; None when the queue is stopped."""
         with self._condition:
             while not self._stopping:
                 self.heartbeat = now = time.monotonic()
