@@ -67,6 +67,9 @@ class Settings:
     def read(cls, environment: Mapping[str, str]) -> Settings:
         """Return the settings in an environment.
 
+        Args:
+            environment: Environment variables; those that are missing get defaults.
+
         Raises:
             ValueError: A port or the grace is no number.
         """

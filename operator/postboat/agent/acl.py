@@ -62,6 +62,9 @@ class AclDriver:
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Write the rights of all mailboxes.
 
+        Args:
+            tables: Rows of two columns: name of the mailbox, and its owners.
+
         Raises:
             OSError: The files cannot be written.
         """
@@ -69,6 +72,9 @@ class AclDriver:
 
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Write the rights of all mailboxes; the files are always written as a whole.
+
+        Args:
+            deltas: Changed rows of two columns: name of the mailbox, and its owners.
 
         Returns:
             False: readers need not open the tables again.

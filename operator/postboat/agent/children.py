@@ -141,7 +141,7 @@ class Children:
             command: Program and arguments; no shell.
             given: Its input.
             seconds: Time after which it is killed.
-            niceness: Increment of its niceness, see nice(2).
+            niceness: Niceness of its process, see setpriority(2); 0 leaves it as it is.
             errors_only: Discard its standard output.
 
         Returns:

@@ -52,6 +52,9 @@ class LmdbDriver:
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Write each table to a new file, and rename all of them when all are written.
 
+        Args:
+            tables: The rows of each table, key first; a key that postmap(1) cannot express is left out and logged.
+
         Raises:
             OSError: postmap failed, or a file cannot be written.
         """
@@ -72,6 +75,9 @@ class LmdbDriver:
         """Insert and replace rows in place, then delete in the opposite order of tables; readers see each step.
 
         A domain that changes between relay and mailboxes refuses known recipients at no moment.
+
+        Args:
+            deltas: The keys to delete and the rows to write, for each table.
 
         Returns:
             Whether smtpd remembers content of one of these tables, so that its processes have to be replaced.

@@ -56,7 +56,7 @@ class Probe:
     farewell: bytes = b""
     """Sent after a good or bad answer; b"" closes at once."""
     anywhere: bool = False
-    """Whether the expected text may be anywhere in the first 512 bytes."""
+    """Whether the expected text may be anywhere in the first bytes of the answer, up to 1 KiB."""
     tls: Tls | None = None
     """None for a connection without TLS."""
 

@@ -52,6 +52,9 @@ class SqliteDriver:
     def rebuild(self, tables: Mapping[Table, Iterable[Row]]) -> None:
         """Replace all tables by these; readers see the old ones until the transaction ends.
 
+        Args:
+            tables: The rows of each table, all columns as text.
+
         Raises:
             ValueError: The file cannot be written.
             OSError: Its folder cannot be created.
@@ -69,11 +72,14 @@ class SqliteDriver:
     def update(self, deltas: Mapping[Table, Delta]) -> bool:
         """Apply all differences in one transaction.
 
+        Args:
+            deltas: The keys to delete and the rows to write, for each table.
+
         Returns:
             False: readers need not open the tables again.
 
         Raises:
-            ValueError: The file cannot be written.
+            ValueError: The file cannot be written, or a table does not exist.
         """
         self._announce({table: tuple(delta.changed.values()) for table, delta in deltas.items()})
         with closing(self._connect()) as connection:

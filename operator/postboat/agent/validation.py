@@ -27,7 +27,7 @@ class Effort:
     seconds: float = _SHORT
     """Time after which it is killed."""
     niceness: int = 0
-    """Increment of its niceness, see nice(2); 0 leaves it as it is."""
+    """Niceness of its process, see setpriority(2); 0 leaves it as it is."""
 
 
 def effort(interrupted: int, *, serving: bool) -> Effort:

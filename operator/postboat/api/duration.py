@@ -11,8 +11,11 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 def parse_duration(text: str) -> int:
     """Return the seconds of a duration, at least 1.
 
+    Args:
+        text: Numbers of up to six digits, each with a unit (s, m, h, d, w); they are added. None of them is 0.
+
     Raises:
-        ValueError: The text is no duration; a number is 0 or has more than six digits.
+        ValueError: The text is no such duration.
     """
     if _FORM.fullmatch(text) is None:
         raise ValueError("not a duration: write numbers with units, like 30s, 15m, 4d or 1h30m")

@@ -274,7 +274,7 @@ class Applier:
         return [(child, meta) for child, meta in judged if meta]
 
     def _disown(self, kind: ResourceType, key: Key, uid: str) -> None:
-        """Take a child from an earlier MailServer of that name: the server takes only one controller."""
+        """Remove the owner reference to an earlier MailServer of that name; there can be only one controller."""
         child = self._children.get(kind, key)
         if child is not None and child.owner not in {"", uid}:
             self._client.merge(kind, *key, {"metadata": {"uid": child.uid, "ownerReferences": None}})

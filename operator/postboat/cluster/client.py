@@ -88,8 +88,9 @@ class Client:
     """The calls of the operator to the API server; safe to use from many threads.
 
     Raises, in each call:
+
     - `ApiError` or a class of it when the server refuses. A transient answer (`retry.TRANSIENT`) and a lost connection
-      are tried again first: 5 attempts in all, with 0.1 to 4 s between them.
+      are retried first: 5 attempts in all, up to 0.8 s apart, or up to 10 s when the server asks for it (Retry-After).
     - `ConnectionFailedError` when there is no answer, or only a part of one.
     - `FencedError`, from writes, when this process does not hold the Lease.
     """
@@ -227,6 +228,7 @@ class Client:
 
         Raises:
             ConflictError: The object has another uid.
+            InvalidError: The object has another uid, or a value is refused.
         """
         path = kind.path(namespace, name, subresource, fieldManager=MANAGER)
         return self._write("PATCH", path, body, content=MERGE, accept=METADATA)
@@ -236,6 +238,9 @@ class Client:
 
         The API server ignores `metadata.uid` in a merge patch of the status of a custom resource, so the uid is a
         `test` operation of a JSON patch (RFC 6902).
+
+        Args:
+            patch: Uid and fields; `blank` is corrected when the object has a status already.
 
         Raises:
             InvalidError: The object has another uid by now (422), or the schema refuses a value.

@@ -36,7 +36,7 @@ SLICE = 500
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """How often Secrets are polled."""
+    """How often Secrets are polled. With many Secrets `per_second` is the limit, and the times become longer."""
 
     missing: float = 2.0
     """Seconds between two reads of a Secret that does not exist."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ASKERS = 8
 """Stores of one platform that are asked at the same time."""
 LONGEST_ROUND = 10.0
-"""Seconds after which `ask` starts no further request, however many stores hang."""
+"""Seconds after which `ask` begins with no further store, however many hang."""
 INVENTORY_PORT = INVENTORY.number
 LONGEST_SILENCE = 4.0
 """Seconds without a byte of an answer after which a store counts as silent."""
@@ -112,9 +112,10 @@ class Stores:
     def ask(self, access: Access, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
         """Read the inventories of several stores in parallel. The call blocks.
 
-        No request starts later than 10 s after the call. Stores that did not answer the last time are asked last.
+        No store is asked later than 10 s after the call. Those that did not answer the last time are asked last.
 
         Args:
+            access: How to reach the stores.
             asked: For each number of a store its pod, and the mark up to which its inventory is known.
 
         Returns:

@@ -62,7 +62,11 @@ def of_pod(raw: Json, component: str) -> str:
 
 
 def waits_for_claims(trouble: str) -> bool:
-    """Return whether a text of `of_pod` says that claims are unbound, so that the Events of the claims say more."""
+    """Return whether claims are unbound, so that the Events of the claims say more than the pod.
+
+    Args:
+        trouble: A text of `of_pod`.
+    """
     return _UNBOUND in trouble
 
 
@@ -90,7 +94,12 @@ def _of_container(status: Json, pod: str, component: str) -> str:
 
 
 def of_warning(message: str, component: str) -> str:
-    """Return the message of a Warning about a StatefulSet or a claim, with the cure when one is known."""
+    """Return the message of a Warning about a StatefulSet or a claim, with the cure when one is known.
+
+    Args:
+        message: As Kubernetes writes it.
+        component: `smtp`, `imap`, `store`, `filter` or `valkey`, for the field in the cure.
+    """
     said = _plain(message.rpartition("failed error: ")[2])
     cure = next((cure for mark, cure in _CURES if mark in said), "")
     return said + (f": {cure.format(component)}" if cure else "")

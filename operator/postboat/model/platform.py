@@ -511,12 +511,20 @@ class Platform:
         return f"{self.name}-{service}.{self.namespace}.svc.{self.environment.cluster_domain}"
 
     def account(self, user: str) -> Account | None:
-        """Return the account of a user name, or None."""
+        """Return the account of a user name, or None; None also for groups and public mailboxes.
+
+        Args:
+            user: With its domain if it is bound to one.
+        """
         found = self.mailbox(user)
         return found if isinstance(found, Account) else None
 
     def mailbox(self, user: str) -> Mailbox | None:
-        """Return the mailbox of a user name, of any type, or None."""
+        """Return the mailbox of a user name, of any type, or None.
+
+        Args:
+            user: With its domain if it is bound to one.
+        """
         shard = self.directory[names.shard(user)]
         kinds: tuple[Sequence[Mailbox], ...] = (shard.accounts, shard.groups, shard.publics)
         for mailboxes in kinds:

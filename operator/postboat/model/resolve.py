@@ -109,7 +109,7 @@ class Resolver:
 
     Args:
         snapshot: The state to begin with; all of it is decided about.
-        sign: Called now and then as a heartbeat, since a hundred thousand decisions take minutes.
+        sign: Called now and then as a heartbeat, since a hundred thousand decisions take close to a minute.
     """
 
     def __init__(self, snapshot: Snapshot, sign: Callable[[], None] = lambda: None) -> None:

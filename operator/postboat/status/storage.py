@@ -19,7 +19,11 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class Level(IntEnum):
-    """How full a volume is: 80 % of bytes or inodes, 95 %, or so full that the daemon accepts no mail."""
+    """How full a volume is.
+
+    FILLING: from 80 % of the bytes or inodes, or with less than twice the bytes that the daemon needs. NEARLY_FULL:
+    from 95 %. FULL: the daemon accepts no mail.
+    """
 
     FINE = 0
     FILLING = 1
@@ -89,7 +93,7 @@ def _percent(whole: int, left: int) -> int:
 
 
 def amount(number: int) -> str:
-    """Return a number of bytes with a binary unit (KiB to PiB), such as `1.2 GiB` or `512 MiB`.
+    """Return a number of bytes with a binary unit (B to PiB), such as `1.2 GiB` or `512 MiB`.
 
     Args:
         number: Bytes, 0 or more.

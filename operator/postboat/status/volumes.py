@@ -27,7 +27,11 @@ def accepts(annotations: Mapping[str, str]) -> frozenset[str]:
 
 
 def read(status: Mapping[str, Any]) -> tuple[StoreVolume, ...]:
-    """Return what the status of a MailServer says about the volumes of its stores."""
+    """Return what the status of a MailServer says about the volumes of its stores.
+
+    Args:
+        status: The status as JSON, as `written` made it.
+    """
     return tuple(
         StoreVolume(
             entry["store"],

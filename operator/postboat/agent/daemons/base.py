@@ -186,7 +186,7 @@ class Daemon(ABC):
 
 
 class Idle:
-    """The condition that the main process, and all others below PID 1, are gone."""
+    """The condition that the main process is gone, and all others below PID 1 but running commands."""
 
     def __init__(self, main: Child, children: Children) -> None:
         self._main = main

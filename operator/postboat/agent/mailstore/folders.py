@@ -33,9 +33,12 @@ _SETTLE = 0.2
 
 
 def valid(user: str) -> bool:
-    """Return whether a name is a user name: a local part, or `local@domain`, in lower case and up to 200 characters.
+    """Return whether a name is a user name: a local part, or `local@domain`, in lower case.
 
-    A user name is never a path: it has no slash and begins with no dot. It is the same form as `model.names.mailbox`.
+    It is never a path: it has no slash and begins with no dot. The form is that of `model.names.mailbox`.
+
+    Args:
+        user: Any text; more than 200 characters, or 64 in the local part, are no user name.
     """
     return len(user) <= _LONGEST and len(user.partition("@")[0]) <= _LONGEST_LOCAL and _USER.fullmatch(user) is not None
 

@@ -146,7 +146,11 @@ class Ledger:
             self.volume = str(named[0])
 
     def note(self, kind: Kind, folders: Mapping[str, bool]) -> None:
-        """Record which folders of a kind exist (True) or do not exist any more (False).
+        """Record which folders exist.
+
+        Args:
+            kind: What is kept in the folders; one flag.
+            folders: For user names whether the folder exists; other names are unchanged.
 
         Raises:
             sqlite3.Error: The file cannot be written, or is locked for 10 s.
@@ -158,7 +162,11 @@ class Ledger:
             connection.execute("COMMIT")
 
     def forget(self, user: str, kind: Kind) -> None:
-        """Record that the mail of a user or of a public mailbox was erased.
+        """Record that mail was erased; usage becomes None until Dovecot counts again.
+
+        Args:
+            user: User name, or name of a public mailbox.
+            kind: What was erased; one flag.
 
         Raises:
             sqlite3.Error: The file cannot be written, or is locked for 10 s.

@@ -273,7 +273,11 @@ class Reporter:
         self._server_due()
 
     def volumes(self, known: tuple[StoreVolume, ...]) -> None:
-        """Record which volumes the stores should have."""
+        """Record which volumes the stores should have.
+
+        Args:
+            known: One entry for each store whose volume is known.
+        """
         with self._lock:
             self._facts = replace(self._facts, volumes=known)
         self._server_due()
