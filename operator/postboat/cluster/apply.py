@@ -165,11 +165,12 @@ class Applier:
         return Standing(there=child is not None, note=child.shard if child is not None else "")
 
     def differing(self, family: Family, objects: Sequence[KubeObject]) -> tuple[str, ...]:
-        """Return `KIND/NAME` of the objects that apply and prune would change, by dry runs.
+        """Return `KIND/NAME` of the objects that apply and prune would change, by dry runs. The call blocks.
 
         Raises:
             ApiError: The server refused a dry run.
             ConnectionFailedError: The server did not answer.
+            FencedError: This process does not hold the Lease.
         """
         unsure = [item for item in objects if not self._current(item)]
         differ = list(self._pool.map(self._differs, unsure))

@@ -191,7 +191,7 @@ class Client:
         return self._write("PATCH", path, body, content=APPLY, accept=METADATA)
 
     def trial(self, body: Json, kind: ResourceType) -> Json:
-        """Return the object that `apply` would lead to, by a dry run."""
+        """Return the object that `apply` would lead to, by a dry run; it needs the Lease like a write."""
         meta = body["metadata"]
         query = {"fieldManager": MANAGER, "force": "true", "dryRun": "All"}
         path = kind.path(meta.get("namespace", ""), meta["name"], **query)
@@ -200,7 +200,7 @@ class Client:
     def fresh(self, body: Json, kind: ResourceType) -> Json:
         """Return the object as a create would make it, by a dry run under another name: without the fields of others.
 
-        The API server adds its defaults, and mutating webhooks what they add.
+        The API server adds its defaults, and mutating webhooks what they add. It needs the Lease like a write.
         """
         meta = {**body["metadata"], "name": f"{body['metadata']['name']}-{secrets.token_hex(3)}"}
         path = kind.path(meta.get("namespace", ""), fieldManager=MANAGER, dryRun="All")

@@ -29,7 +29,9 @@ It has the layout of the tables and the digests of the files, see `config.shard_
 
 
 def selector(platform: Platform, component: str) -> dict[str, str]:
-    """Return the labels that select the pods of a component without a claim; they never change.
+    """Return the labels that select the pods of a component, in Services, policies and StatefulSets without claims.
+
+    They never change.
 
     Args:
         component: `smtp`, `imap`, `store`, `filter` or `valkey`.

@@ -38,7 +38,7 @@ class Beat:
     fast: float = 0.12
     """Between two looks while a container has not loaded its desired content."""
     slow: float = 2.0
-    """Between two looks when waiting longer does no harm."""
+    """Between two looks while a container has failed or lags for long, or this process does not hold the Lease."""
     rest: float = 15.0
     """Between two looks at all agents when nothing is to be done."""
     touch: float = 0.5

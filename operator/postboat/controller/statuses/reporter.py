@@ -58,7 +58,7 @@ class Facts:
     revision: int = 0
     """Number of plans so far, so that plans need not be compared."""
     sync_error: str = ""
-    """As in `status.observation.Observation`, like the fields below."""
+    """As in `status.observation.Observation`, like most of the fields below."""
     held: tuple[str, ...] | None = None
     progress: tuple[Progress, ...] = ()
     in_force: bool = False

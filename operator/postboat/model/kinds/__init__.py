@@ -1,4 +1,4 @@
-"""The rules of the seven kinds, one module each; this table is the only place that knows all of them."""
+"""The rules of the seven kinds, one module each, in one table."""
 
 from typing import Final
 
