@@ -44,7 +44,7 @@ PAGE = 500
 WRITES_IN_FLIGHT = 24
 """Writes that may be on their way to the API server at the same time."""
 CONNECT_TIMEOUT = 5.0
-"""Seconds."""
+"""Seconds to connect, and for each read of a short list."""
 READ_TIMEOUT = 30.0
 """Seconds for one attempt of a read."""
 WRITE_TIMEOUT = 10.0
