@@ -8,10 +8,8 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from kubernetes import client, config, dynamic
 from kubernetes.client import ApiException
 from kubernetes.stream import stream
@@ -85,9 +83,6 @@ class Kube:
             group, version, one["metadata"]["namespace"], plural, dict(one), field_validation="Strict"
         )
         return cast("Object", created)
-
-    def apply_file(self, path: Path) -> list[Object]:
-        return self.apply(*(one for one in yaml.safe_load_all(path.read_text()) if one))
 
     def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object | None:
         """The object, or None where there is none."""

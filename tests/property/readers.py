@@ -35,18 +35,6 @@ def _expanded(value: str) -> str:
     return read
 
 
-def postfix_option(text: str) -> str:
-    """Read one `{ name = value }` of master.cf and nothing after it."""
-    assert text.startswith("{")
-    depth = 0
-    for place, character in enumerate(text):
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if depth == 0:
-            assert place == len(text) - 1, "the braces close early"
-            return _expanded(text[1:-1].partition("=")[2].strip())
-    raise AssertionError("the braces do not close")
-
-
 def quoted(text: str, escapes: dict[str, str]) -> str:
     """Read one string in double quotes and nothing after it."""
     assert text.startswith('"')

@@ -34,15 +34,6 @@ def test_main_cf(value: str) -> None:
 
 
 @given(awkward)
-@example("} -o { smtpd_relay_restrictions = permit")
-@example("a}{b")
-def test_master_cf_option(value: str) -> None:
-    written = _written(escape.postfix_option, value)
-    if written is not None:
-        assert readers.postfix_option(f"{{ name = {written} }}") == value
-
-
-@given(awkward)
 def test_word_of_a_list(value: str) -> None:
     written = _written(escape.postfix_word, value)
     if written is not None:
@@ -88,7 +79,7 @@ def test_valkey(value: str) -> None:
 
 @pytest.mark.parametrize(
     "write",
-    [escape.postfix, escape.postfix_option, escape.dovecot, escape.ucl, escape.valkey],
+    [escape.postfix, escape.dovecot, escape.ucl, escape.valkey],
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("value", ["mail.example.org", "inet:mail-filter.mail.svc.cluster.local:11332", "bücher"])

@@ -19,7 +19,7 @@ from postboat.agent.deliveries import LONGEST, OUTCOMES, Deliveries, Delivery, m
 from postboat.agent.fill import Fill
 from postboat.cluster import trouble
 from postboat.cluster.children import INSTANCE, SELECTOR
-from postboat.cluster.types import POD, ConflictError, InvalidError, Json, Key, NotFoundError
+from postboat.cluster.types import POD, ConflictError, InvalidError, Json, NotFoundError
 from postboat.objects.meta import NAME, SERVER, TEMPLATE_DIGEST
 
 if TYPE_CHECKING:
@@ -283,8 +283,3 @@ class PodAnnotator:
 def touched() -> dict[str, str]:
     """Return an annotation with the current time in milliseconds, so that writing it always changes the pod."""
     return {TOUCH: str(time.time_ns() // 1_000_000)}
-
-
-def pod_key(pod: Pod) -> Key:
-    """Return the key of a pod."""
-    return Key(pod.namespace, pod.name)

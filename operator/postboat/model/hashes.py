@@ -47,7 +47,6 @@ _DIGESTS: Final[Mapping[str, tuple[int, bool]]] = {
 }
 """How many bytes the digest has, and whether a salt follows it."""
 _SCRAM: Final = {"SCRAM-SHA-1": 20, "SCRAM-SHA-256": 32}
-_CRYPT: Final = frozenset({"BLF-CRYPT", "CRYPT", "SHA256-CRYPT", "SHA512-CRYPT"})
 _ARGON: Final = frozenset({"ARGON2", "ARGON2I", "ARGON2ID"})
 _SWITCHED_OFF: Final = pattern(
     r"(?:PLAIN-)?MD[45]|PLAIN-TRUNC|(?:LDAP|HMAC|DIGEST)-MD5|SMD5|MD5-CRYPT|DES-CRYPT|OTP|BCRYPT", ASCII

@@ -170,17 +170,6 @@ def local_part(text: str) -> str | None:
     return name if len(name) <= _LONGEST_LOCAL and _LOCAL.fullmatch(name) else None
 
 
-def address(text: str) -> str | None:
-    """Return an address with normalised local part and domain, or None when it is none.
-
-    Args:
-        text: `local@domain`, both in any form.
-    """
-    local, at, host = text.rpartition("@")
-    local_form, domain_form = local_part(local), domain(host)
-    return f"{local_form}@{domain_form}" if at and local_form and domain_form else None
-
-
 def canonical(user: str) -> str:
     """Return the one address under which the mail of a mailbox is delivered inside the platform.
 

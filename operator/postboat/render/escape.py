@@ -32,22 +32,6 @@ def postfix(value: str) -> str:
     return _line(value).replace("$", "$$")
 
 
-def postfix_option(value: str) -> str:
-    """Return the right side of `-o { name = value }` in master.cf, see master(5).
-
-    Raises:
-        ValueError: Braces do not balance, or as for `postfix`.
-    """
-    depth = 0
-    for character in value:
-        depth += {"{": 1, "}": -1}.get(character, 0)
-        if depth < 0:
-            break
-    if depth:
-        raise ValueError("braces of a master.cf option must balance")
-    return postfix(value)
-
-
 def postfix_word(value: str) -> str:
     """Return one element of a list in main.cf, unchanged.
 

@@ -100,20 +100,6 @@ def test_user(text: str, form: str | None) -> None:
     assert names.user(text) == form
 
 
-@pytest.mark.parametrize(
-    ("text", "form"),
-    [
-        ("Jane+tag@Example.org", "jane@example.org"),
-        ("o'hara@bücher.example", "o'hara@xn--bcher-kva.example"),
-        ("@example.org", None),
-        ("jane", None),
-        ("a b@example.org", None),
-    ],
-)
-def test_address(text: str, form: str | None) -> None:
-    assert names.address(text) == form
-
-
 def test_shards_never_move() -> None:
     assert [names.shard(local) for local in ("", "alice", "bob", "Alice")] == [52, 9, 18, 9]
 
