@@ -15,12 +15,12 @@ from kubernetes.client import ApiException
 from e2e import turns
 from e2e.clients import Account, Directory
 from e2e.cluster import packages
+from e2e.external_clients import PROGRAMS, ExternalClients
 from e2e.kube import Kube, eventually
-from e2e.office import Office, opened
 from e2e.operator import Operator
 from e2e.platform import Platform
 from e2e.processes import container_processes, containers
-from e2e.stranger import PROGRAMS, Stranger
+from e2e.public_mailboxes import PublicMailboxFixture, opened
 from e2e.world import World
 from e2e.world.peer import Peer
 
@@ -117,7 +117,7 @@ def bob(platform: Platform, passwords: dict[str, str]) -> Account:
 
 
 @pytest.fixture(scope="module")
-def office(platform: Platform) -> Iterator[Office]:
+def office(platform: Platform) -> Iterator[PublicMailboxFixture]:
     """A public mailbox with a reader, writers, a full owner, and a stranger to it."""
     with opened(platform) as office:
         yield office
@@ -139,7 +139,7 @@ def elsewhere(world: World) -> Peer:
 
 
 @pytest.fixture(scope="session")
-def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[Stranger]:
+def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[ExternalClients]:
     """Somebody outside, and somebody in a pod of a namespace that has nothing to do with mail."""
     packages.ensure(PROGRAMS)
     namespace = f"stranger-{secrets.token_hex(3)}"
@@ -160,7 +160,7 @@ def stranger(kube: Kube, operator: Operator, world: World) -> Iterator[Stranger]
         return next((process.pid for process in running.get("shell", [])), None)
 
     pid = eventually(first_process, "the stranger's pod", timeout=60)
-    yield Stranger(outside=f"/run/netns/{world.outside.namespace}", pod=f"/proc/{pid}/ns/net")
+    yield ExternalClients(outside=f"/run/netns/{world.outside.namespace}", pod=f"/proc/{pid}/ns/net")
     kube.delete("v1", "Namespace", None, namespace)
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from e2e.clients import Account, wait_for_message, wait_for_message_when_back
+from e2e.external_clients import ExternalClients
 from e2e.kube import GROUP, Kube, eventually
+from e2e.mailbox_state import FINALIZER, deliver, events_of, folder_there, mailbox, on_store, orphan
 from e2e.operator import ROOT, Operator
 from e2e.platform import Platform, manifest
-from e2e.remains import FINALIZER, deliver, events_of, folder_there, mailbox, on_store, orphan
-from e2e.stranger import Stranger
 from tools import install
 
 STORE_PORT = 9443
@@ -161,7 +161,9 @@ def test_a_mailbox_whose_server_has_gone_is_held_by_nothing(kube: Kube, pending_
 
 
 @pytest.mark.row("B4")
-def test_only_the_operator_is_told_about_mailboxes(platform: Platform, alice: Account, stranger: Stranger) -> None:
+def test_only_the_operator_is_told_about_mailboxes(
+    platform: Platform, alice: Account, stranger: ExternalClients
+) -> None:
     token = platform.kube.secret(platform.namespace, f"{platform.name}-internal")["operator-token"].decode()
     assert ask_store(platform, None)[0] == 401
     assert ask_store(platform, token[:-1] + "x")[0] == 401

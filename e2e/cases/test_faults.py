@@ -11,7 +11,7 @@ import pytest
 
 from e2e.clients import Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import Object, eventually
-from e2e.ledger import Ledger, Stream
+from e2e.mail_stream import AcknowledgedMail, Stream
 from e2e.platform import Platform
 from e2e.post import drained
 from e2e.processes import container_processes, container_statuses, kill
@@ -42,23 +42,23 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed(
     platform: Platform, component: str, victim: str
 ) -> None:
     receiver, sender = platform.add_mailbox(), platform.add_mailbox()
-    ledger = Ledger()
-    with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
-        eventually(lambda: len(ledger.acknowledged) >= 5, "the stream flows")
+    acknowledged = AcknowledgedMail()
+    with Stream(sender, f"{receiver.user}@example.org", acknowledged) as stream:
+        eventually(lambda: len(acknowledged.message_ids) >= 5, "the stream flows")
         for container, running in container_processes(one_pod(platform, component)).items():
             chosen = [process for process in running if (process.inner == 1) == (victim == "pid 1")]
             assert chosen, f"{container} has no such process: {running}"
             kill(chosen)
-        before = len(ledger.acknowledged)
+        before = len(acknowledged.message_ids)
         eventually(
-            lambda: len(ledger.acknowledged) >= before + 5,
+            lambda: len(acknowledged.message_ids) >= before + 5,
             f"mail is accepted again; {stream.refusals[-3:]}",
             timeout=120,
         )
     permanent = [text for text in stream.refusals if "(5" in text]
     assert not permanent, "while something is away the answer is 4xx, never 5xx"
     ready_again(platform, component)
-    ledger.check(receiver, timeout=RETRIED)
+    acknowledged.check(receiver, timeout=RETRIED)
     drained(platform)  # a copy may have come, and wait to come again
     platform.remove_mailbox(receiver.user)
     platform.remove_mailbox(sender.user)
@@ -68,20 +68,20 @@ def test_nothing_acknowledged_is_lost_when_processes_are_killed(
 @pytest.mark.parametrize("component", ["smtp", "store", "filter"])
 def test_nothing_acknowledged_is_lost_when_a_pod_is_deleted(platform: Platform, component: str) -> None:
     receiver, sender = platform.add_mailbox(), platform.add_mailbox()
-    ledger = Ledger()
+    acknowledged = AcknowledgedMail()
     pod = one_pod(platform, component)
-    with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
-        eventually(lambda: len(ledger.acknowledged) >= 5, "the stream flows")
+    with Stream(sender, f"{receiver.user}@example.org", acknowledged) as stream:
+        eventually(lambda: len(acknowledged.message_ids) >= 5, "the stream flows")
         platform.kube.core.delete_namespaced_pod(pod["metadata"]["name"], platform.namespace, grace_period_seconds=0)
         eventually(lambda: one_pod_is_new(platform, component, pod), "a new pod", timeout=120)
-        before = len(ledger.acknowledged)
+        before = len(acknowledged.message_ids)
         eventually(
-            lambda: len(ledger.acknowledged) >= before + 5,
+            lambda: len(acknowledged.message_ids) >= before + 5,
             f"mail is accepted again; {stream.refusals[-3:]}",
             timeout=120,
         )
     ready_again(platform, component)
-    ledger.check(receiver, timeout=RETRIED)
+    acknowledged.check(receiver, timeout=RETRIED)
     drained(platform)  # a copy may have come, and wait to come again
     platform.remove_mailbox(receiver.user)
     platform.remove_mailbox(sender.user)

@@ -15,10 +15,10 @@ from e2e.clients import Account, letter, wait_for_message
 from e2e.cluster import packages
 from e2e.folders import no, session
 from e2e.kube import GROUP
+from e2e.mailbox_state import erase, folder_there, on_store
 from e2e.managesieve import ManageSieve
 from e2e.platform import Platform
 from e2e.post import post
-from e2e.remains import erase, folder_there, on_store
 
 MAIL = b"Subject: kept\r\n\r\nbody\r\n"
 NAMES = (

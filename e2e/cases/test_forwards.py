@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from e2e.cases.test_filter_results import stored
 from e2e.cases.test_junk import honest, wait_where
-from e2e.cases.test_own_mail import stored
 from e2e.kube import GROUP, eventually
 from e2e.managesieve import active_script
 from e2e.platform import manifest

@@ -16,7 +16,7 @@ from imapclient.exceptions import LoginError
 
 from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import Object, eventually
-from e2e.ledger import Ledger, Stream
+from e2e.mail_stream import AcknowledgedMail, Stream
 from e2e.operator import Operator
 from e2e.platform import Platform, password_secret
 from e2e.processes import container_statuses
@@ -38,10 +38,10 @@ def restarts(platform: Platform) -> dict[str, tuple[str, int]]:
 def test_mail_flows_without_the_operator(platform: Platform, operator: Operator, away_seconds: float) -> None:
     receiver, sender = platform.add_mailbox(), platform.add_mailbox()
     before = restarts(platform)
-    ledger = Ledger()
+    acknowledged = AcknowledgedMail()
     operator.scale(0)
     try:
-        with Stream(sender, f"{receiver.user}@example.org", ledger) as stream:
+        with Stream(sender, f"{receiver.user}@example.org", acknowledged) as stream:
             late = platform.add_mailbox("made-meanwhile", wait=False)
             threading.Event().wait(away_seconds)
             assert stream.refusals == []
@@ -51,7 +51,7 @@ def test_mail_flows_without_the_operator(platform: Platform, operator: Operator,
         operator.scale(1)
     platform.kube.wait_condition("Mailbox", platform.namespace, late.user, "Ready", timeout=120)
     late.imap().logout()
-    ledger.check(receiver)
+    acknowledged.check(receiver)
     assert restarts(platform) == before, "nothing restarts when the operator comes back"
     for user in (receiver.user, sender.user, late.user):
         platform.remove_mailbox(user)

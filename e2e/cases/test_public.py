@@ -17,15 +17,15 @@ import yaml
 from e2e.clients import Account
 from e2e.folders import append, folders, grants, no, ok, rights, session, subjects
 from e2e.kube import GROUP, eventually
-from e2e.office import FOR_ALL, FULL, READ, WRITE, Office, arrived
+from e2e.mailbox_state import erase, freed, store_of
 from e2e.operator import Operator
 from e2e.platform import manifest
 from e2e.post import server_with
-from e2e.remains import erase, freed, store_of
+from e2e.public_mailboxes import FOR_ALL, FULL, READ, WRITE, PublicMailboxFixture, arrived
 
 
 @pytest.mark.row("M5", "A1")
-def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: Office) -> None:
+def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: PublicMailboxFixture) -> None:
     for number, domain in enumerate(office.platform.domains):
         office.send(f"{office.name}@{domain}", f"order {number}")
     office.send(f"{office.name}+tag@{office.platform.domains[0]}", "with a tag")
@@ -40,7 +40,7 @@ def test_mail_to_a_public_mailbox_is_seen_by_its_owners_and_nobody_else(office: 
 
 
 @pytest.mark.row("M5", "A1")
-def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: Office) -> None:
+def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: PublicMailboxFixture) -> None:
     platform, name, other = office.platform, f"quiet-{office.mark}", f"info-{office.mark}"
     folder = office.public(name, {office.owner.user: "Read"}, address="Disabled")
     destinations = [{"mailbox": name}, {"mailbox": office.owner.user}]
@@ -58,7 +58,7 @@ def test_a_disabled_address_is_refused_while_others_lead_to_the_mailbox(office: 
 
 
 @pytest.mark.row("M5")
-def test_a_reader_reads_and_does_nothing_else(office: Office) -> None:
+def test_a_reader_reads_and_does_nothing_else(office: PublicMailboxFixture) -> None:
     with session(office.owner) as imap:
         ok(append(imap, office.folder, "to be read"))
     with session(office.reader) as imap:
@@ -79,7 +79,7 @@ def test_a_reader_reads_and_does_nothing_else(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_a_writer_writes_and_gives_no_rights(office: Office) -> None:
+def test_a_writer_writes_and_gives_no_rights(office: PublicMailboxFixture) -> None:
     with session(office.writer) as imap:
         assert rights(imap, office.folder) == WRITE
         ok(append(imap, office.folder, "to be removed"))
@@ -102,7 +102,7 @@ def test_a_writer_writes_and_gives_no_rights(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_a_full_owner_makes_folders_and_gives_rights(office: Office) -> None:
+def test_a_full_owner_makes_folders_and_gives_rights(office: PublicMailboxFixture) -> None:
     below = f"{office.folder}/contracts"
     with session(office.owner) as imap:
         assert rights(imap, office.folder) == FULL
@@ -133,7 +133,7 @@ def test_a_full_owner_makes_folders_and_gives_rights(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_what_is_declared_holds_whatever_a_client_does(office: Office) -> None:
+def test_what_is_declared_holds_whatever_a_client_does(office: PublicMailboxFixture) -> None:
     readers = f"readers-{office.mark}"
     with session(office.owner) as imap:
         ok(imap.setacl(office.folder, f"${readers}", "lrwstipekxa"))
@@ -148,7 +148,7 @@ def test_what_is_declared_holds_whatever_a_client_does(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_what_one_has_read_is_new_to_another(office: Office) -> None:
+def test_what_one_has_read_is_new_to_another(office: PublicMailboxFixture) -> None:
     with session(office.owner) as imap:
         ok(append(imap, office.folder, "who has read me?"))
     with session(office.writer) as imap:
@@ -165,7 +165,7 @@ def test_what_one_has_read_is_new_to_another(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_a_member_sees_the_mailbox_from_the_next_login_on(office: Office) -> None:
+def test_a_member_sees_the_mailbox_from_the_next_login_on(office: PublicMailboxFixture) -> None:
     office.group("readers", [office.reader.user, office.stranger.user])
     with session(office.stranger) as imap:
         assert office.folder in folders(imap)
@@ -177,7 +177,7 @@ def test_a_member_sees_the_mailbox_from_the_next_login_on(office: Office) -> Non
 
 
 @pytest.mark.row("M5")
-def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_session(office: Office) -> None:
+def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_session(office: PublicMailboxFixture) -> None:
     remaining = {owner: given for owner, given in office.owners().items() if owner != f"staff-{office.mark}"}
     with session(office.writer) as imap:
         assert office.folder in folders(imap)
@@ -191,7 +191,9 @@ def test_an_owner_that_is_removed_sees_nothing_any_more_even_in_a_running_sessio
 
 @pytest.mark.alone
 @pytest.mark.row("M5")
-def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Office, operator: Operator) -> None:
+def test_rights_given_by_a_client_survive_the_operator_and_the_store(
+    office: PublicMailboxFixture, operator: Operator
+) -> None:
     platform = office.platform
     with session(office.owner) as imap:
         ok(imap.setacl(office.folder, office.stranger.user, "lri"))
@@ -225,7 +227,7 @@ def test_rights_given_by_a_client_survive_the_operator_and_the_store(office: Off
 
 
 @pytest.mark.row("M5")
-def test_without_its_object_mail_is_kept_and_closed(office: Office) -> None:
+def test_without_its_object_mail_is_kept_and_closed(office: PublicMailboxFixture) -> None:
     name = f"closed-{office.mark}"
     address = f"{name}@{office.platform.domains[0]}"
     folder = office.public(name, {office.owner.user: "Full"})
@@ -253,7 +255,7 @@ def test_without_its_object_mail_is_kept_and_closed(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_people_share_folders_of_their_own(office: Office) -> None:
+def test_people_share_folders_of_their_own(office: PublicMailboxFixture) -> None:
     sharer, friend, colleague, stranger = office.owner, office.reader, office.writer, office.stranger
     with session(sharer) as imap:
         ok(imap.create("Work"))
@@ -291,7 +293,7 @@ def test_people_share_folders_of_their_own(office: Office) -> None:
 
 
 @pytest.mark.row("M5")
-def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: Office) -> None:
+def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: PublicMailboxFixture) -> None:
     office.send(f"{office.owner.user}@{office.platform.domains[0]}", "a secret")
     arrived(office.owner, "INBOX", "a secret")
     victim = office.owner.user
@@ -325,7 +327,7 @@ def test_no_name_of_a_folder_leads_to_the_mail_of_another(office: Office) -> Non
 
 
 @pytest.mark.row("M5")
-def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> None:
+def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: PublicMailboxFixture) -> None:
     secret = office.platform.kube.secret(office.platform.namespace, f"{office.platform.name}-internal")
     password = secret["master-password"].decode()
     for user, word in (
@@ -339,7 +341,7 @@ def test_the_logins_of_the_platform_are_of_no_use_to_clients(office: Office) -> 
 
 
 @pytest.fixture
-def grown(office: Office) -> Iterator[Account]:
+def grown(office: PublicMailboxFixture) -> Iterator[Account]:
     """The platform with a second store, and somebody who lives there."""
     platform = office.platform
     before = {pod["metadata"]["name"] for pod in platform.kube.pods(platform.namespace, "store", platform.name)}
@@ -363,7 +365,7 @@ def grown(office: Office) -> Iterator[Account]:
 
 
 @pytest.mark.row("M5", "B8")
-def test_people_of_other_stores_see_what_they_own_and_no_more(office: Office, grown: Account) -> None:
+def test_people_of_other_stores_see_what_they_own_and_no_more(office: PublicMailboxFixture, grown: Account) -> None:
     assert store_of(office.platform, office.name) == 0
     with session(grown) as imap:
         assert not {name for name in folders(imap) if name.startswith(("Public", "Shared"))}
@@ -405,7 +407,9 @@ def test_people_of_other_stores_see_what_they_own_and_no_more(office: Office, gr
 
 
 @pytest.mark.row("M5", "B8")
-def test_people_of_other_stores_make_no_public_mailbox_but_are_let_in(office: Office, grown: Account) -> None:
+def test_people_of_other_stores_make_no_public_mailbox_but_are_let_in(
+    office: PublicMailboxFixture, grown: Account
+) -> None:
     made = f"Public/near-{office.mark}"
     with server_with(office.platform, mailboxes={"publicCreators": [grown.user, office.owner.user]}):
         with session(grown) as imap:
@@ -425,7 +429,7 @@ def test_people_of_other_stores_make_no_public_mailbox_but_are_let_in(office: Of
 
 
 @pytest.mark.row("M5")
-def test_the_example_of_the_page_applies_and_works(office: Office) -> None:
+def test_the_example_of_the_page_applies_and_works(office: PublicMailboxFixture) -> None:
     platform = office.platform
     page = (Path(__file__).parents[2] / "docs" / "kinds" / "mailbox.md").read_text()
     block = page.partition("## A mailbox for many")[2].partition("```yaml\n")[2].partition("```")[0]

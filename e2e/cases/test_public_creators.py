@@ -16,14 +16,14 @@ from e2e.clients import Account
 from e2e.folders import append, folders, grants, no, ok, rights, session, subjects
 from e2e.kube import GROUP, eventually
 from e2e.managesieve import active_script
-from e2e.office import FOR_ALL, FULL, READ, Office, arrived
 from e2e.post import server_with, verdict
+from e2e.public_mailboxes import FOR_ALL, FULL, READ, PublicMailboxFixture, arrived
 
 ALL = FULL | {"x"}
 
 
 @contextmanager
-def named(office: Office, *names: str, ready: bool = True) -> Iterator[None]:
+def named(office: PublicMailboxFixture, *names: str, ready: bool = True) -> Iterator[None]:
     """Nobody but these may make public mailboxes within the block."""
     kube, space, server = office.platform.kube, office.platform.namespace, office.platform.name
 
@@ -45,7 +45,7 @@ def named(office: Office, *names: str, ready: bool = True) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def makers(office: Office) -> Iterator[Office]:
+def makers(office: PublicMailboxFixture) -> Iterator[PublicMailboxFixture]:
     """The office, with people who may make public mailboxes."""
     with named(office, f"staff-{office.mark}", office.owner.user):
         yield office
@@ -80,7 +80,7 @@ def none_of_theirs(account: Account, folder: str) -> None:
 
 
 @pytest.mark.row("M5")
-def test_whoever_is_named_makes_a_mailbox_that_is_nobody_else_s(makers: Office, name: str) -> None:
+def test_whoever_is_named_makes_a_mailbox_that_is_nobody_else_s(makers: PublicMailboxFixture, name: str) -> None:
     folder, other = f"Public/{name}", f"Public/{name}-renamed"
     with session(makers.owner) as imap:
         ok(imap.create(folder))
@@ -109,7 +109,7 @@ def test_whoever_is_named_makes_a_mailbox_that_is_nobody_else_s(makers: Office, 
 
 
 @pytest.mark.row("M5")
-def test_whoever_made_it_lets_people_and_groups_in(makers: Office, name: str) -> None:
+def test_whoever_made_it_lets_people_and_groups_in(makers: PublicMailboxFixture, name: str) -> None:
     folder, readers = f"Public/{name}", f"$readers-{makers.mark}"
     with session(makers.owner) as imap:
         ok(imap.create(folder))
@@ -142,7 +142,7 @@ def test_whoever_made_it_lets_people_and_groups_in(makers: Office, name: str) ->
 
 
 @pytest.mark.row("M5")
-def test_no_name_leads_to_what_is_not_theirs(makers: Office, name: str) -> None:
+def test_no_name_leads_to_what_is_not_theirs(makers: PublicMailboxFixture, name: str) -> None:
     kept = makers.public(f"kept-{makers.mark}", {makers.owner.user: "Full"})
     with session(makers.owner) as imap:
         ok(append(imap, kept, "kept"))
@@ -183,7 +183,9 @@ def test_no_name_leads_to_what_is_not_theirs(makers: Office, name: str) -> None:
 
 
 @pytest.mark.row("M5", "B3")
-def test_it_outlives_operator_passes_reloads_and_the_store_and_is_no_orphan(makers: Office, name: str) -> None:
+def test_it_outlives_operator_passes_reloads_and_the_store_and_is_no_orphan(
+    makers: PublicMailboxFixture, name: str
+) -> None:
     platform, folder = makers.platform, f"Public/{name}"
     with session(makers.owner) as imap:
         ok(imap.create(folder))
@@ -216,7 +218,7 @@ def rights_of(account: Account, folder: str) -> set[str] | None:
 
 
 @pytest.mark.row("M5")
-def test_a_mailbox_of_that_name_takes_it_over_with_its_mail(makers: Office, name: str) -> None:
+def test_a_mailbox_of_that_name_takes_it_over_with_its_mail(makers: PublicMailboxFixture, name: str) -> None:
     folder, address = f"Public/{name}", f"{name}@{makers.platform.domains[0]}"
     with session(makers.owner) as imap:
         ok(imap.create(folder))
@@ -245,7 +247,7 @@ def test_a_mailbox_of_that_name_takes_it_over_with_its_mail(makers: Office, name
 
 
 @pytest.mark.row("M5", "M13")
-def test_a_script_may_make_one_too(makers: Office, name: str) -> None:
+def test_a_script_may_make_one_too(makers: PublicMailboxFixture, name: str) -> None:
     folder = f"Public/{name}"
     try:
         for account in (makers.writer, makers.stranger):
@@ -263,7 +265,7 @@ def test_a_script_may_make_one_too(makers: Office, name: str) -> None:
 
 
 @pytest.mark.row("M5")
-def test_names_that_are_none_are_told_and_others_count(makers: Office, name: str) -> None:
+def test_names_that_are_none_are_told_and_others_count(makers: PublicMailboxFixture, name: str) -> None:
     folder = f"Public/{name}"
     with named(makers, makers.owner.user, "nobody-at-all", ready=False):
         told = verdict(makers.platform, "MailServer", makers.platform.name, "UnknownMailbox")
@@ -277,7 +279,7 @@ def test_names_that_are_none_are_told_and_others_count(makers: Office, name: str
 
 
 @pytest.mark.row("M5")
-def test_whoever_is_named_no_more_makes_none_and_keeps_what_is_there(makers: Office, name: str) -> None:
+def test_whoever_is_named_no_more_makes_none_and_keeps_what_is_there(makers: PublicMailboxFixture, name: str) -> None:
     folder = f"Public/{name}"
     with session(makers.owner) as imap:
         ok(imap.create(folder))

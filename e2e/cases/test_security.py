@@ -14,11 +14,11 @@ import pytest
 from kubernetes.client import ApiException
 
 from e2e.clients import Account, rcpt
+from e2e.external_clients import ExternalClients
 from e2e.kube import GROUP, Kube, Object, eventually
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
 from e2e.processes import container_processes, containers
-from e2e.stranger import Stranger
 from e2e.world import World
 
 COMPONENTS = ("smtp", "imap", "store", "filter", "valkey")
@@ -62,7 +62,7 @@ def test_no_relay_from_the_node(platform: Platform) -> None:
 
 @pytest.mark.row("B5")
 @pytest.mark.parametrize("where", ["outside", "pod"])
-def test_nmap_finds_no_relay(platform: Platform, stranger: Stranger, where: str) -> None:
+def test_nmap_finds_no_relay(platform: Platform, stranger: ExternalClients, where: str) -> None:
     """From an address that is nobody's, and from a pod of another namespace."""
     service = platform.service_address(f"{platform.name}-smtp")
     command = ["nmap", "-Pn", "-n", "-sT", "-p", "25,465,587", "--script", "smtp-open-relay", service]
@@ -73,7 +73,7 @@ def test_nmap_finds_no_relay(platform: Platform, stranger: Stranger, where: str)
 
 @pytest.mark.row("B5")
 @pytest.mark.parametrize("where", ["outside", "pod"])
-def test_swaks_finds_no_relay(platform: Platform, stranger: Stranger, where: str) -> None:
+def test_swaks_finds_no_relay(platform: Platform, stranger: ExternalClients, where: str) -> None:
     service = platform.service_address(f"{platform.name}-smtp")
     for port in ("25", "587"):
         report = stranger.run(
@@ -180,7 +180,7 @@ def dry_run(kube: Kube, namespace: str, body: Object) -> str:
 
 
 @pytest.mark.row("B4")
-def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
+def test_network_policies_hold(platform: Platform, stranger: ExternalClients) -> None:
     """A foreign pod reaches the client ports and none of the inner ones, nor the metrics of the operator."""
     closed = {
         "smtp": (10026, 9100, 9101),
@@ -201,7 +201,9 @@ def test_network_policies_hold(platform: Platform, stranger: Stranger) -> None:
 
 
 @pytest.mark.row("B4")
-def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world: World, stranger: Stranger) -> None:
+def test_a_pod_that_is_taken_over_reaches_nobody_else(
+    platform: Platform, world: World, stranger: ExternalClients
+) -> None:
     """From within each pod's network: only smtp speaks to the world, on port 25, and nobody to the API server."""
     peer = world.start_peer("mx.egress.test", ports=(25, 443))
     api_server = (world.layout.node, 6443)
@@ -217,20 +219,24 @@ def test_a_pod_that_is_taken_over_reaches_nobody_else(platform: Platform, world:
     }
     for component in COMPONENTS:
         pod = platform.kube.pods(platform.namespace, component, platform.name)[0]
-        inside = Stranger(stranger.outside, network_of(pod))
+        inside = ExternalClients(stranger.outside, network_of(pod))
         others = (stores if component != "store" else set()) | ({(valkey, 6379)} if component != "valkey" else set())
         assert inside.reached("pod", free | others) == allowed.get(component, set()), component
 
 
 @pytest.mark.row("D3")
-def test_a_relay_opens_its_port_to_no_part_of_the_cluster(platform: Platform, world: World, stranger: Stranger) -> None:
+def test_a_relay_opens_its_port_to_no_part_of_the_cluster(
+    platform: Platform, world: World, stranger: ExternalClients
+) -> None:
     """Whoever may write a MailDomain chooses a port: with that of the API server, Postfix still does not reach it."""
     api_server = (world.layout.node, 6443)
     peer = world.start_peer("mx.port.test", ports=(25, 6443))
     spec = {"delivery": "Relay", "relay": {"host": "mx.port.test", "port": 6443}, "dkim": {"enabled": False}}
     platform.kube.apply(manifest("MailDomain", platform.namespace, "port.test", spec))
     platform.kube.wait_condition("MailDomain", platform.namespace, "port.test", "Ready")
-    inside = Stranger(stranger.outside, network_of(platform.kube.pods(platform.namespace, "smtp", platform.name)[0]))
+    inside = ExternalClients(
+        stranger.outside, network_of(platform.kube.pods(platform.namespace, "smtp", platform.name)[0])
+    )
     eventually(lambda: inside.reached("pod", {(peer.address, 6443)}), "the relay on its port", timeout=30)
     assert stranger.reached("pod", {api_server}) == {api_server}, "it answers whom no policy holds back"
     assert not inside.reached("pod", {api_server})

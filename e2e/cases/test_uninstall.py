@@ -18,9 +18,9 @@ from kubernetes.client import ApiException
 from e2e.clients import Account, Directory, letter, wait_for_message, wait_for_message_when_back
 from e2e.cluster.steps import StepError
 from e2e.kube import GROUP, Kube, eventually
+from e2e.mailbox_state import FINALIZER, deliver, mailbox, orphan, usage
 from e2e.operator import Operator
 from e2e.platform import Platform, manifest
-from e2e.remains import FINALIZER, deliver, mailbox, orphan, usage
 from postboat.model import names
 from tools import install
 

@@ -16,8 +16,8 @@ from e2e.cases.test_logs import logs
 from e2e.cases.test_quota import KIB, quota
 from e2e.clients import Account, letter, wait_for_message
 from e2e.kube import GROUP, eventually
+from e2e.mailbox_state import deliver, mailbox, usage
 from e2e.platform import Platform
-from e2e.remains import deliver, mailbox, usage
 
 
 def agrees_with_imap(platform: Platform, account: Account) -> bool:

@@ -12,9 +12,9 @@ import pytest
 
 from e2e.clients import Account, Directory, letter, wait_for_message_when_back
 from e2e.kube import GROUP, Kube, Object, eventually
+from e2e.mailbox_state import events_of, usage
 from e2e.operator import Operator
 from e2e.platform import Platform
-from e2e.remains import events_of, usage
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from typing_extensions import override
 
 from postboat.api import KINDS
 from postboat.cluster.observe import AGENT_PORT, EDGE_PORT, Pod, pod_of
@@ -153,7 +154,8 @@ class _Handler(BaseHTTPRequestHandler):
     component: str
     container: str
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
         """Keep the test's output clean."""
 
     def do_GET(self) -> None:

@@ -112,9 +112,9 @@ def truth(direct: Client, namespace: str) -> dict[Key, Seen]:
 
 
 def held(reflector: Reflector[Seen], namespace: str, names: set[Key]) -> dict[Key, Seen]:
-    records = {key: reflector.store.get(key) for key in names}
+    records = {key: reflector.cache.get(key) for key in names}
     known = {key: record for key, record in records.items() if record is not None}
-    assert len(known) == len(reflector.store.namespace(namespace)) == len(reflector.store)
+    assert len(known) == len(reflector.cache.namespace(namespace)) == len(reflector.cache)
     return known
 
 

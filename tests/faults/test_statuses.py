@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from postboat.cluster.types import ApiError, StatusPatch
-from postboat.model.reclaim import FINALIZER
+from postboat.model.retention.reclaim import FINALIZER
 
 from .platform import eventually
 from .stage import RESOURCES, condition

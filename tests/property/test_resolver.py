@@ -14,9 +14,18 @@ from postboat.api import Resource
 from postboat.model import mailboxes as mailbox_book
 from postboat.model.names import canonical
 from postboat.model.platform import UNPLACED
-from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
-from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
+from postboat.model.retention.reclaim import FINALIZER
+from postboat.model.snapshot import (
+    Change,
+    Gone,
+    HighestStore,
+    Home,
+    InventoryComplete,
+    SecretContent,
+    Servers,
+    Snapshot,
+)
 from postboat.model.verdict import Reason
 from postboat.render import shards
 from postboat.render.units import SHARD_KEYS
@@ -172,8 +181,8 @@ gone = st.one_of(
     st.builds(Gone, st.just("MailAddress"), st.sampled_from(("a0", "a1", "a2", "info"))),
 )
 homes = st.builds(Home, st.sampled_from((*NAMES, f"{NAMES[0]}@example.org")), st.sampled_from((None, 0, 2)))
-surveyed = st.just(Surveyed())
-held = st.builds(Held, st.integers(-1, 4))
+inventories = st.just(InventoryComplete())
+held = st.builds(HighestStore, st.integers(-1, 4))
 connectors = st.builds(
     lambda name, server: world.resource(
         "RelayHost", name, {"host": "relay.example", "default": True, **({"server": server} if server else {})}
@@ -184,7 +193,7 @@ connectors = st.builds(
 families = st.sampled_from((("mail",), ("mail", "other"), ("other", "mail"))).map(Servers)
 changes = st.lists(
     st.one_of(
-        *(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, surveyed, held),
+        *(mailboxes, mailboxes, mailboxes, domains, servers, others, others, secrets, gone, homes, inventories, held),
         *(connectors, families),
     ),
     max_size=16,
@@ -205,9 +214,9 @@ def _snapshot_after(done: list[Change]) -> Snapshot:  # noqa: C901 - a case for 
                 found.pop(change.user, None)
             case Home():
                 found[change.user] = change.store
-            case Surveyed():
+            case InventoryComplete():
                 told = True
-            case Held():
+            case HighestStore():
                 highest = change.store
             case Servers():
                 names = change.names
@@ -220,7 +229,9 @@ def _snapshot_after(done: list[Change]) -> Snapshot:  # noqa: C901 - a case for 
             case Resource():
                 resources[change.kind, change.name] = change
     snapshot = world.of(server, resources.values(), known)
-    return replace(snapshot, homes=found, surveyed=told, standing=2, held=highest, servers=names)
+    return replace(
+        snapshot, homes=found, inventory_complete=told, existing_stores=2, highest_store=highest, servers=names
+    )
 
 
 def _facts(resolution: Resolution) -> tuple[object, ...]:
@@ -230,7 +241,9 @@ def _facts(resolution: Resolution) -> tuple[object, ...]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(changes, min_size=1, max_size=5))
 def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> None:
-    resolver = Resolver(replace(world.of(world.server(), (), OWN), surveyed=False, standing=2, held=None))
+    resolver = Resolver(
+        replace(world.of(world.server(), (), OWN), inventory_complete=False, existing_stores=2, highest_store=None)
+    )
     planned = world.planned(resolver.resolution)
     done: list[Change] = []
     for batch in batches:
@@ -340,7 +353,7 @@ def _store_of(resolver: Resolver, user: str) -> int | None:
     platform = resolver.resolution.platform
     assert platform is not None
     account = platform.account(user)
-    return account.shard if account is not None else None
+    return account.store if account is not None else None
 
 
 def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_is() -> None:
@@ -348,7 +361,7 @@ def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_
     resources = [world.resource("Mailbox", name, {}) for name in NAMES]
     placed = world.resource("Mailbox", "dora", {}, status={"store": 1})
     snapshot = world.of(several, [*resources, placed, world.resource("MailDomain", "example.org", {})], OWN)
-    resolver = Resolver(replace(snapshot, surveyed=False))
+    resolver = Resolver(replace(snapshot, inventory_complete=False))
     waiting = world.planned(resolver.resolution)
     assert [_store_of(resolver, name) for name in NAMES] == [UNPLACED] * 3
     assert _store_of(resolver, "dora") == 1, "who has a place waits for nobody"
@@ -367,7 +380,7 @@ def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_
     assert rows == {"smtp": {canonical(name) for name in (*NAMES, "dora")}, "edge": {"dora"}}
     resolver.apply([Home("anna", 2)])
     assert [_store_of(resolver, name) for name in NAMES] == [2, UNPLACED, UNPLACED]
-    resolver.apply([Surveyed()])
+    resolver.apply([InventoryComplete()])
     assert _store_of(resolver, "anna") == 2
     assert all(_store_of(resolver, name) in range(3) for name in NAMES)
     assert resolver.resolution.verdicts["Mailbox", "bert"].accepted

@@ -151,7 +151,7 @@ class Children:
     def get(self, kind: ResourceType, key: Key) -> Child | None:
         """Return one child, or None."""
         for reflector in self._by_kind.get(kind, ()):
-            if child := reflector.store.get(key):
+            if child := reflector.cache.get(key):
                 return child
         return None
 
@@ -165,6 +165,6 @@ class Children:
             (kind, child)
             for kind, reflectors in self._by_kind.items()
             for reflector in reflectors
-            for child in reflector.store.namespace(namespace)
+            for child in reflector.cache.namespace(namespace)
             if child.instance == instance
         ]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import urllib3
 from typing_extensions import override
 
+from postboat.cluster.cache import Cache
 from postboat.cluster.client import JSON, METADATA, PAGE
 from postboat.cluster.retry import Backoff
-from postboat.cluster.store import Store
 from postboat.cluster.types import ApiError, ConnectionFailedError, ExpiredError, Json, Key, ResourceType, api_error
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ class _Version:
 
 
 class Reflector(threading.Thread, Generic[R]):
-    """A thread that mirrors one source into a store and reports each difference to a listener.
+    """A thread that mirrors one source into a cache and reports each difference to a listener.
 
     Args:
         transform: Makes a record of an object. When it raises, the object is skipped and the record before stays.
         listener: Called with key, old and new record, on this thread; None stands for no record. What it raises is
             logged.
-        store: Where the records go; None makes a new store.
+        cache: Where the records go; None makes a new cache.
 
     Attributes:
         synced: Set after the first complete list.
@@ -105,12 +105,12 @@ class Reflector(threading.Thread, Generic[R]):
         transform: Callable[[Json], R],
         listener: Callable[[Key, R | None, R | None], None],
         *,
-        store: Store[R] | None = None,
+        cache: Cache[R] | None = None,
         tuning: Tuning | None = None,
     ) -> None:
         super().__init__(name=f"reflector {source}", daemon=True)
         self.source = source
-        self.store: Store[R] = store if store is not None else Store()
+        self.cache: Cache[R] = cache if cache is not None else Cache()
         self.synced = threading.Event()
         self.counters = Counters()
         self.heartbeat = time.monotonic()
@@ -270,15 +270,15 @@ class Reflector(threading.Thread, Generic[R]):
         except Exception:
             log.exception("cannot parse object %s/%s of %s", key.namespace, key.name, self.source)
             return
-        old = self.store.get(key)
+        old = self.cache.get(key)
         self._known[key] = _Version(meta["uid"], meta["resourceVersion"])
-        self.store.put(key, record)
+        self.cache.put(key, record)
         self._tell(key, old, record)
 
     def _remove(self, key: Key) -> None:
-        old = self.store.get(key)
+        old = self.cache.get(key)
         self._known.pop(key, None)
-        self.store.remove(key)
+        self.cache.remove(key)
         if old is not None:
             self._tell(key, old, None)
 

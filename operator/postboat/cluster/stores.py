@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 
 from postboat.agent.ports import INVENTORY
-from postboat.model.census import Kept
+from postboat.model.retention.claims import MailKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from postboat.cluster.observe import Pod
 
-ASKERS = 8
+POLL_THREADS = 8
 """Stores of one platform that are asked at the same time."""
-LONGEST_ROUND = 10.0
-"""Seconds after which `ask` begins with no further store, however many hang."""
+POLL_TIMEOUT = 10.0
+"""Seconds after which `poll` begins with no further store, however many hang."""
 INVENTORY_PORT = INVENTORY.number
-LONGEST_SILENCE = 4.0
-"""Seconds without a byte of an answer after which a store counts as silent."""
-LONGEST_ANSWER = 1 << 20
+READ_TIMEOUT = 4.0
+"""Seconds without a byte of an answer after which a request fails."""
+MAX_RESPONSE_BYTES = 1 << 20
 """Bytes of an answer that are read."""
-LONGEST_NAME = 64
+MAX_VOLUME_NAME = 64
 """Characters of the name of a volume that are kept."""
-PAGES = 1000
+MAX_PAGES = 1000
 """Pages of one inventory that are read at most."""
 ERASED, ERASING, LIVING = "done", "erasing", "living"
-_ERASE = {Kept.PERSONAL: "/v1/erase", Kept.PUBLIC: "/v1/erase-public"}
+_ERASE = {MailKind.PERSONAL: "/v1/erase", MailKind.PUBLIC: "/v1/erase-public"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Cursor:
     """How far the inventory of a store has been read."""
 
     epoch: str = ""
@@ -63,7 +63,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoredMailbox:
     """One mailbox in the inventory of a store."""
 
     user: str
@@ -72,19 +72,19 @@ class Told:
     """Bytes in use; None until Dovecot has counted them."""
     messages: int | None
     """Number of messages; None until Dovecot has counted them."""
-    kept: Kept
-    """What is on the volume under that name."""
+    kind: MailKind
+    """What is on the volume under that name; empty when nothing is any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What has changed in the inventory of a store since a mark."""
+class StoreChanges:
+    """What has changed in the inventory of a store since a cursor."""
 
-    mark: Mark
-    """The mark for the next request."""
-    told: tuple[Told, ...]
+    cursor: Cursor
+    """The cursor for the next request."""
+    mailboxes: tuple[StoredMailbox, ...]
     whole: bool
-    """Whether `told` is the whole inventory, so that a mailbox missing from it is not on the store."""
+    """Whether `mailboxes` is the whole inventory, so that a mailbox missing from it is not on the store."""
     volume: str = ""
     """Name of the mail volume, up to 64 characters; "" from older agents."""
 
@@ -100,45 +100,45 @@ class Stores:
     """
 
     def __init__(self) -> None:
-        self._silent: set[int] = set()
+        self._failed: set[int] = set()
         self._lock = threading.Lock()
         self._contexts: dict[bytes, ssl.SSLContext] = {}
-        self._pool = ThreadPoolExecutor(ASKERS, thread_name_prefix="stores")
+        self._pool = ThreadPoolExecutor(POLL_THREADS, thread_name_prefix="stores")
 
     def stop(self) -> None:
         """Start no further request."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def ask(self, access: Access, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
+    def poll(self, access: Access, pods: Mapping[int, tuple[Pod, Cursor]]) -> dict[int, StoreChanges | StoreError]:
         """Read the inventories of several stores in parallel. The call blocks.
 
-        No store is asked later than 10 s after the call. Those that did not answer the last time are asked last.
+        No store is asked later than 10 s after the call. Those that failed the last time are asked last.
 
         Args:
             access: How to reach the stores.
-            asked: For each number of a store its pod, and the mark up to which its inventory is known.
+            pods: For each number of a store its pod, and the cursor up to which its inventory is known.
 
         Returns:
-            For each store its news, or the error.
+            For each store its changes, or the error.
         """
-        deadline = time.monotonic() + LONGEST_ROUND
+        deadline = time.monotonic() + POLL_TIMEOUT
 
-        def one(store: int, pod: Pod, mark: Mark) -> News | StoreError:
+        def one(store: int, pod: Pod, cursor: Cursor) -> StoreChanges | StoreError:
             if time.monotonic() > deadline:
                 return StoreError("there was no time to ask it, since others do not answer")
-            self._silent.discard(store)
+            self._failed.discard(store)
             try:
-                return self._news(access, store, pod, mark)
+                return self._changes(access, store, pod, cursor)
             except StoreError as failure:
-                self._silent.add(store)
+                self._failed.add(store)
                 return failure
 
-        silent = frozenset(self._silent)
-        order = sorted(asked, key=lambda store: store in silent)
-        asking = {store: self._pool.submit(one, store, *asked[store]) for store in order}
-        return {store: question.result() for store, question in asking.items()}
+        failed = frozenset(self._failed)
+        order = sorted(pods, key=lambda store: store in failed)
+        requests = {store: self._pool.submit(one, store, *pods[store]) for store in order}
+        return {store: request.result() for store, request in requests.items()}
 
-    def erase(self, access: Access, store: int, pod: Pod, mail: tuple[str, Kept]) -> str:
+    def erase(self, access: Access, store: int, pod: Pod, mail: tuple[str, MailKind]) -> str:
         """Order a store to erase mail. The call blocks: 1 s to connect, 4 s between two reads.
 
         Args:
@@ -152,25 +152,28 @@ class Stores:
         Raises:
             StoreError: The store did not answer, or refused.
         """
-        user, kept = mail
-        answer = self._request(access, store, pod, "POST", _ERASE[kept], {"user": user}, accepted={200, 409})
+        user, kind = mail
+        answer = self._request(access, store, pod, "POST", _ERASE[kind], {"user": user}, accepted={200, 409})
         return str(answer.get("state", ""))
 
-    def _news(self, access: Access, store: int, pod: Pod, mark: Mark) -> News:
-        told: list[Told] = []
+    def _changes(self, access: Access, store: int, pod: Pod, cursor: Cursor) -> StoreChanges:
+        mailboxes: list[StoredMailbox] = []
         whole, volume = False, ""
-        for _ in range(PAGES):
-            target = f"/v1/mailboxes?epoch={mark.epoch}&since={mark.number}"
+        for _ in range(MAX_PAGES):
+            target = f"/v1/mailboxes?epoch={cursor.epoch}&since={cursor.number}"
             page = self._request(access, store, pod, "GET", target, None, accepted={200})
             try:
-                whole = whole or page["epoch"] != mark.epoch
-                mark = Mark(str(page["epoch"]), int(page["number"]))
-                volume = str(page.get("volume") or "")[:LONGEST_NAME]
-                told += [Told(str(user), size, count, Kept(kept)) for user, size, count, kept in page["mailboxes"]]
+                whole = whole or page["epoch"] != cursor.epoch
+                cursor = Cursor(str(page["epoch"]), int(page["number"]))
+                volume = str(page.get("volume") or "")[:MAX_VOLUME_NAME]
+                mailboxes += [
+                    StoredMailbox(str(user), size, count, MailKind(kind))
+                    for user, size, count, kind in page["mailboxes"]
+                ]
             except (KeyError, TypeError, ValueError) as failure:
                 raise StoreError("its answer cannot be read") from failure
             if not page.get("more"):
-                return News(mark, tuple(told), whole, volume)
+                return StoreChanges(cursor, tuple(mailboxes), whole, volume)
         raise StoreError("its answer has no end")
 
     def _request(  # noqa: PLR0913, PLR0917 - the parameters of an HTTP call
@@ -195,7 +198,7 @@ class Stores:
             ssl_context=self._context(access.authority),
             server_hostname=host,
             assert_hostname=host,
-            timeout=urllib3.Timeout(connect=1.0, read=LONGEST_SILENCE),
+            timeout=urllib3.Timeout(connect=1.0, read=READ_TIMEOUT),
             retries=False,
             maxsize=1,
         )
@@ -203,7 +206,7 @@ class Stores:
         content = json.dumps(body).encode() if body is not None else None
         try:
             response = pool.request(method, target, body=content, headers=headers, preload_content=False)
-            answer: Any = json.loads(response.read(LONGEST_ANSWER))
+            answer: Any = json.loads(response.read(MAX_RESPONSE_BYTES))
             status = response.status
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as failure:
             raise StoreError(f"it does not answer ({type(failure).__name__})") from failure

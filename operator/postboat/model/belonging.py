@@ -29,6 +29,16 @@ def belonging(resource: Resource, servers: Sequence[str]) -> str | Verdict:
     return Verdict(Reason.SERVER_NOT_FOUND, "there is no MailServer in this namespace yet", "spec.server")
 
 
+def is_unowned(resource: Resource, servers: Sequence[str]) -> bool:
+    """Return whether an object belongs to no MailServer; MailServers of the namespace report other faults themselves.
+
+    Args:
+        servers: Names of the MailServers of its namespace, oldest first.
+    """
+    where = belonging(resource, servers)
+    return isinstance(where, Verdict) and (where.reason is Reason.SERVER_NOT_FOUND or not servers)
+
+
 def moved(resources: Iterable[Resource], old: Sequence[str], new: Sequence[str]) -> Iterator[Resource]:
     """Give the objects that belong elsewhere with these MailServers than with those, or are told something else."""
     return (resource for resource in resources if belonging(resource, old) != belonging(resource, new))

@@ -16,7 +16,7 @@ from postboat.api.resource import Resource
 from postboat.api.values import Switch
 from postboat.model.addresses import Destination
 from postboat.model.dependencies import Policy
-from postboat.model.platform import ClientService, Imap, Junk, Protocol, Scheduling, Smtp, Store, Volume
+from postboat.model.platform import ClientService, Imap, Junk, Protocol, Scheduling, Smtp, Stores, Volume
 
 COMPONENTS: Final = ("smtp", "imap", "store", "filter", "valkey")
 """Names of the components, as keys of `spec.pods`."""
@@ -85,13 +85,13 @@ def imap(spec: api.MailServerSpec) -> Imap:
     )
 
 
-def store(spec: api.MailServerSpec) -> Store:
+def stores(spec: api.MailServerSpec) -> Stores:
     """Return the settings of the stores."""
     given = spec.storage or api.Storage()
-    number = shards(spec)
+    number = store_count(spec)
     warning = spec.mailboxes.quota_warning if spec.mailboxes is not None else None
     mail = Volume(given.size or _MAIL_SIZE, given.storage_class_name)
-    return Store(number, number, mail, warning or _QUOTA_WARNING)
+    return Stores(number, number, mail, warning or _QUOTA_WARNING)
 
 
 def mailbox_defaults(spec: api.MailServerSpec) -> tuple[int, Junk]:
@@ -131,7 +131,7 @@ def valkey_volume(spec: api.MailServerSpec) -> Volume:
     return _volume(spec.valkey, _VALKEY_SIZE)
 
 
-def shards(spec: api.MailServerSpec) -> int:
+def store_count(spec: api.MailServerSpec) -> int:
     """Return the number of stores that take new mailboxes, at least 1."""
     return (spec.storage.shards if spec.storage is not None else None) or 1
 

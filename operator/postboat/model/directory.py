@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame, Whereabouts
+from postboat.model.accounts import Frame
 from postboat.model.addresses import AddressBook
 from postboat.model.belonging import moved
 from postboat.model.decisions import MailboxDecision, NameDecision, decide_bound, decide_domain, decide_name
@@ -20,6 +20,7 @@ from postboat.model.mailbox_graph import Node
 from postboat.model.mailboxes import MailboxBook
 from postboat.model.membership import creates, creators_fault, groups_of, members_of, owners_of
 from postboat.model.platform import Account, Domain, Group, Mailbox, Place, Protocol, PublicMailbox, Route, Shard
+from postboat.model.retention.placement import MailLocations
 from postboat.model.routes import POSTMASTER
 from postboat.model.snapshot import Gone, SecretContent
 from postboat.model.verdict import Key, Verdict
@@ -41,12 +42,12 @@ class Directory:
         frame: Frame,
         mailboxes: Iterable[Resource],
         secrets: Mapping[str, SecretContent],
-        whereabouts: Whereabouts,
+        locations: MailLocations,
         sign: Callable[[], None] = lambda: None,
     ) -> None:
         self._frame = frame
         self._sign = sign
-        self._mailboxes = MailboxBook(frame, secrets, whereabouts)
+        self._mailboxes = MailboxBook(frame, secrets, locations)
         self._addresses = AddressBook()
         self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy(), self._mailboxes.claimed)
         self._different: set[Hashable] = {("policy", POSTMASTER)}
@@ -98,17 +99,17 @@ class Directory:
         """Look again at all accounts whose password stands in this Secret."""
         self._mailboxes.secret_changed(name)
 
-    def located(self, user: str, store: int | None) -> None:
+    def set_home(self, user: str, store: int | None) -> None:
         """Learn which store holds mail of a user."""
-        self._mailboxes.located(user, store)
+        self._mailboxes.set_home(user, store)
 
-    def held(self, store: int) -> None:
+    def set_highest_store(self, store: int) -> None:
         """Learn which is the highest store that has something to keep."""
-        self._mailboxes.held(store)
+        self._mailboxes.set_highest_store(store)
 
-    def surveyed(self) -> None:
+    def inventory_complete(self) -> None:
         """Learn that all stores have told: who waited for that is placed now."""
-        self._mailboxes.surveyed()
+        self._mailboxes.inventory_complete()
 
     def reframe(self, frame: Frame, policy: Policy) -> None:
         """Look again at everything that depends on what all have in common, if that is different now."""
@@ -246,9 +247,9 @@ class Directory:
         self.count += step
         if isinstance(mailbox, Group):
             return
-        self._placed[mailbox.shard] += step
-        if not self._placed[mailbox.shard]:
-            del self._placed[mailbox.shard]
+        self._placed[mailbox.store] += step
+        if not self._placed[mailbox.store]:
+            del self._placed[mailbox.store]
 
 
 def _related(mailbox: Mailbox, node: Node, reading: Reading) -> tuple[Mailbox, Verdict | None]:
@@ -270,9 +271,9 @@ def _place(mailbox: Mailbox | None) -> Place | None:
     match mailbox:
         case Account():
             sends = bool(mailbox.password) and Protocol.SMTP in mailbox.access
-            return Place(mailbox.user, mailbox.shard, sends)
+            return Place(mailbox.user, mailbox.store, sends)
         case PublicMailbox():
-            return Place(mailbox.user, mailbox.shard)
+            return Place(mailbox.user, mailbox.store)
         case _:
             return None
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from postboat.api.mailbox import MailboxSpec
 from postboat.api.resource import Resource
 from postboat.model import names
-from postboat.model.accounts import Frame, Outcome, Whereabouts, claim, placed, settle
+from postboat.model.accounts import Frame, Outcome, claimed_user, settle
 from postboat.model.belonging import moved
 from postboat.model.domains import absence
 from postboat.model.kinds import secret_names
 from postboat.model.mailbox_graph import Relations
 from postboat.model.platform import UNPLACED, Account, Domain
 from postboat.model.references import own
+from postboat.model.retention.placement import MailLocations, store_in_status
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Key, Verdict
 
@@ -23,10 +24,10 @@ from postboat.model.verdict import Key, Verdict
 class MailboxBook:
     """All Mailboxes of the namespace as one server sees them."""
 
-    def __init__(self, frame: Frame, secrets: Mapping[str, SecretContent], whereabouts: Whereabouts) -> None:
+    def __init__(self, frame: Frame, secrets: Mapping[str, SecretContent], locations: MailLocations) -> None:
         self._frame = frame
         self._secrets = secrets
-        self._whereabouts = whereabouts
+        self._locations = locations
         self._unplaced: set[str] = set()
         self._resources: dict[str, Resource] = {}
         self._users: dict[str, str] = {}
@@ -54,7 +55,7 @@ class MailboxBook:
             return
         self.remove(resource.name)
         self._resources[resource.name] = resource
-        claimed, store = claim(resource, self._frame), placed(resource)
+        claimed, store = claimed_user(resource, self._frame), store_in_status(resource)
         if claimed is not None and resource.deleting and store is not None:
             self._leaving[resource.name] = store
         if isinstance(claimed, Verdict):
@@ -76,7 +77,7 @@ class MailboxBook:
             and old is not new  # the same one comes again when other servers are there
             and isinstance(mailbox, Account)
             and mailbox.resource == new.name
-            and mailbox.shard == placed(new)
+            and mailbox.store == store_in_status(new)
             and replace(old, status=new.status) == new
         )
 
@@ -133,28 +134,28 @@ class MailboxBook:
         """Look again at all accounts whose password stands in this Secret."""
         self._dirty |= self._of_secret.get(name, set())
 
-    def located(self, user: str, store: int | None) -> None:
-        """Learn which store holds mail of a user."""
+    def set_home(self, user: str, store: int | None) -> None:
+        """Take in which store holds mail of a user."""
         if store is None:
-            self._whereabouts.homes.pop(user, None)
+            self._locations.homes.pop(user, None)
         else:
-            self._whereabouts.homes[user] = store
+            self._locations.homes[user] = store
         if user in self._claims:
             self._dirty.add(user)
 
-    def surveyed(self) -> None:
-        """Learn that all stores have told: who waited for that is placed now."""
-        self._whereabouts.surveyed = True
+    def inventory_complete(self) -> None:
+        """Take in that every store has reported its holdings: mailboxes that waited for that are placed now."""
+        self._locations.inventory_complete = True
         self._dirty |= self._unplaced
 
-    def held(self, store: int) -> None:
-        """Learn which is the highest store that has something to keep."""
-        self._whereabouts.held = store
+    def set_highest_store(self, store: int) -> None:
+        """Take in which is the highest store with mail to keep."""
+        self._locations.highest = store
 
     @property
     def highest_store(self) -> int:
         """The highest store that is needed for mail of anybody, or for a deletion that has not ended; -1: none."""
-        return max(self._whereabouts.highest, *self._leaving.values(), -1)
+        return max(self._locations.highest_needed, *self._leaving.values(), -1)
 
     def reframe(self, frame: Frame) -> None:
         """Look again at everything, if what accounts have in common is different now.
@@ -190,10 +191,10 @@ class MailboxBook:
         for user in dirty:
             sign()
             claims = self._claims.get(user, ())
-            outcome = settle(user, claims, self._secrets, self._frame, (self._whereabouts, self._domains))
+            outcome = settle(user, claims, self._secrets, self._frame, (self._locations, self._domains))
             told.update(outcome.verdicts)
             self._unplaced.discard(user)
-            if isinstance(outcome.mailbox, Account) and outcome.mailbox.shard == UNPLACED:
+            if isinstance(outcome.mailbox, Account) and outcome.mailbox.store == UNPLACED:
                 self._unplaced.add(user)
             if outcome.mailbox is None:
                 self._outcomes.pop(user, None)

@@ -3,7 +3,7 @@
 What is rendered depends on a Platform alone; no custom resource is read after it.
 
 Conventions: a `user` is a user name, `local@domain` for one bound to a domain and the local part alone for one in all
-local domains; a `resource` is the name of a custom resource; a `shard` of a mailbox is the number of its store.
+local domains; a `resource` is the name of a custom resource.
 """
 
 from bisect import bisect_left
@@ -198,13 +198,13 @@ class Imap:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class Stores:
     """The stores."""
 
-    shards: int
+    requested: int
     """Number of stores that take new mailboxes, at least 1."""
     replicas: int
-    """Number of pods: `shards`, and higher ones that still hold mail."""
+    """Number of pods: `requested`, and higher ones that still hold mail."""
     mail: Volume
     quota_warning: int = 90
     """Percentage of a quota from which on its user is warned."""
@@ -334,7 +334,7 @@ class Account:
     """Password hash, `{SCHEME}...`; "" when nobody can log in."""
     access: tuple[Protocol, ...]
     """Protocols that the user may use."""
-    shard: int
+    store: int
     """Number of the store, from 0; UNPLACED while it is not known."""
     quota: int
     """Bytes; 0 means no quota."""
@@ -379,7 +379,7 @@ class PublicMailbox:
 
     resource: str
     user: str
-    shard: int
+    store: int
     """Number of its store: PUBLIC_STORE."""
     quota: int = 0
     """Bytes; 0 means no quota."""
@@ -491,7 +491,7 @@ class Platform:
     client_service: ClientService
     smtp: Smtp
     imap: Imap
-    store: Store
+    stores: Stores
     filter_replicas: int
     valkey: Volume
     scheduling: Mapping[str, Scheduling]
@@ -550,10 +550,10 @@ class Platform:
         relays = ((domain.relay.host, domain.relay.port) for domain in self.domains if domain.relay is not None)
         return frozenset((*relays, *((host.host, host.port) for host in self.relay_hosts)))
 
-    def store_host(self, shard: int) -> str:
+    def store_host(self, store: int) -> str:
         """Return the DNS name of the pod of a store.
 
         Args:
-            shard: Number of the store, from 0.
+            store: Number of the store, from 0.
         """
-        return f"{self.name}-store-{shard}.{self.fqdn('store')}"
+        return f"{self.name}-store-{store}.{self.fqdn('store')}"

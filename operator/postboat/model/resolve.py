@@ -11,15 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from postboat.api.resource import Resource
-from postboat.model.accounts import Frame, Whereabouts
+from postboat.model.accounts import Frame
 from postboat.model.belonging import belonging, moved
 from postboat.model.defaults import policy
 from postboat.model.directory import Directory
 from postboat.model.kinds import RULES, SETTLED_TOGETHER, secret_names
 from postboat.model.kinds.rules import Around, KindRules, Settled
 from postboat.model.platform import Platform, Wanted
+from postboat.model.retention.placement import MailLocations
 from postboat.model.server_config import Site, settle_site
-from postboat.model.snapshot import Change, Gone, Held, Home, SecretContent, Servers, Snapshot, Surveyed
+from postboat.model.snapshot import (
+    Change,
+    Gone,
+    HighestStore,
+    Home,
+    InventoryComplete,
+    SecretContent,
+    Servers,
+    Snapshot,
+)
 from postboat.model.verdict import Key, Verdict, Verdicts
 
 
@@ -123,8 +133,10 @@ class Resolver:
         self._addresses = 0
         self._told: dict[Key, Verdict | None] = {}
         self._site = self._settle_site()
-        whereabouts = Whereabouts(dict(snapshot.homes), snapshot.surveyed, snapshot.standing, snapshot.held)
-        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, whereabouts, sign)
+        locations = MailLocations(
+            dict(snapshot.homes), snapshot.inventory_complete, snapshot.existing_stores, snapshot.highest_store
+        )
+        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, locations, sign)
         self._directory.reframe(self._frame(), policy(self._server.spec))
         for kind in self._groups:
             self._settle_group(kind)
@@ -158,8 +170,8 @@ class Resolver:
         match change:
             case SecretContent():
                 return self._take_secret(change)
-            case Home() | Held() | Surveyed():
-                self._take_survey(change)
+            case Home() | HighestStore() | InventoryComplete():
+                self._take_inventory(change)
             case Servers():
                 return self._serve(change.names)
             case Resource(kind="MailServer"):
@@ -183,14 +195,14 @@ class Resolver:
         self._directory.reframe(self._frame(), policy(self._server.spec))
         return [kind for kind, group in self._groups.items() if group.moved(old, servers)]
 
-    def _take_survey(self, change: Home | Held | Surveyed) -> None:
+    def _take_inventory(self, change: Home | HighestStore | InventoryComplete) -> None:
         match change:
             case Home():
-                self._directory.located(change.user, change.store)
-            case Held():
-                self._directory.held(change.store)
-            case Surveyed():
-                self._directory.surveyed()
+                self._directory.set_home(change.user, change.store)
+            case HighestStore():
+                self._directory.set_highest_store(change.store)
+            case InventoryComplete():
+                self._directory.inventory_complete()
 
     def _take_secret(self, secret: SecretContent) -> list[str]:
         self._secrets[secret.name] = secret
@@ -207,7 +219,7 @@ class Resolver:
 
     def _frame(self) -> Frame:
         site = self._site
-        return Frame(self._server.name, self._servers, site.shards, site.hash_key, site.quota, site.junk)
+        return Frame(self._server.name, self._servers, site.stores, site.hash_key, site.quota, site.junk)
 
     def _settle_group(self, kind: str) -> None:
         group = self._groups[kind]

@@ -54,7 +54,7 @@ class Site:
     """The verdict about the MailServer."""
     wanted: tuple[Wanted, ...]
     """Secrets that the controller has to make."""
-    shards: int
+    stores: int
     """Number of stores that take new mailboxes, at least 1."""
     hash_key: bytes
     """Key from which the salts of password hashes are derived; b"" while there is none."""
@@ -80,8 +80,8 @@ class Site:
         """
         if self.base is None:
             return None
-        store = replace(self.base.store, replicas=max(self.base.store.shards, highest + 1), placed=placed)
-        return replace(self.base, directory=directory, store=store, **parts)
+        stores = replace(self.base.stores, replicas=max(self.base.stores.requested, highest + 1), placed=placed)
+        return replace(self.base, directory=directory, stores=stores, **parts)
 
 
 def settle_site(
@@ -97,9 +97,9 @@ def settle_site(
     if not isinstance(spec, MailServerSpec):
         message, path = (spec.message, spec.path) if isinstance(spec, Refusal) else ("this is no MailServer", "")
         return Site(Verdict(Reason.INVALID, message, path), (), 1, b"", None)
-    shards = defaults.shards(spec)
+    stores = defaults.store_count(spec)
     if resource.deleting:
-        return Site(DELETING, (), shards, b"", None)
+        return Site(DELETING, (), stores, b"", None)
     internal = secrets.get(internal_secret(resource.name))
     wanted = list(_wanted_internal(resource, environment, internal, now))
     certificate, fault, lacking = _certificate(resource.name, spec, secrets, now)
@@ -112,7 +112,7 @@ def settle_site(
         base = base if isinstance(master, Verdict) else replace(base, imap=replace(base.imap, master_password=master))
     trouble = fault or (master if isinstance(master, Verdict) else None)
     verdict = replace(trouble, effective=base is not None) if trouble is not None else fields_verdict(resource)
-    return Site(verdict, tuple(wanted), shards, key, base, fault, *defaults.mailbox_defaults(spec))
+    return Site(verdict, tuple(wanted), stores, key, base, fault, *defaults.mailbox_defaults(spec))
 
 
 def _master_password(
@@ -218,7 +218,7 @@ def _base(
         client_service=defaults.client_service(spec),
         smtp=defaults.smtp(spec),
         imap=defaults.imap(spec),
-        store=defaults.store(spec),
+        stores=defaults.stores(spec),
         filter_replicas=defaults.filter_replicas(spec),
         valkey=defaults.valkey_volume(spec),
         scheduling=defaults.scheduling(spec),

@@ -10,7 +10,17 @@ from datetime import datetime
 from postboat.api.resource import Resource
 from postboat.model.platform import Environment
 
-__all__ = ["Environment", "Gone", "Held", "Home", "Resource", "SecretContent", "Servers", "Snapshot", "Surveyed"]
+__all__ = [
+    "Environment",
+    "Gone",
+    "HighestStore",
+    "Home",
+    "InventoryComplete",
+    "Resource",
+    "SecretContent",
+    "Servers",
+    "Snapshot",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,7 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HighestStore:
     """The highest store that must not be removed."""
 
     store: int
@@ -60,7 +70,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
+class InventoryComplete:
     """All stores have reported what they hold, or had time to: a user without a home has no mail."""
 
 
@@ -72,7 +82,7 @@ class Servers:
     """Names of all of them, oldest first."""
 
 
-Change = Resource | SecretContent | Gone | Home | Held | Surveyed | Servers
+Change = Resource | SecretContent | Gone | Home | HighestStore | InventoryComplete | Servers
 """What an incremental resolver accepts: an object as it is now or its deletion, and where mail is."""
 
 
@@ -92,11 +102,11 @@ class Snapshot:
     """In UTC."""
     homes: Mapping[str, int] = field(default_factory=dict)
     """Number of the store that holds the mail of each user, as far as stores have reported."""
-    surveyed: bool = True
-    """Whether all stores have reported, see `Surveyed`."""
-    standing: int = 0
+    inventory_complete: bool = True
+    """Whether all stores have reported, see `InventoryComplete`."""
+    existing_stores: int = 0
     """Replicas of the StatefulSet of the stores now; 0 when there is none."""
-    held: int | None = -1
+    highest_store: int | None = -1
     """Number of the highest store that must not be removed, -1 when there is none.
 
     None until all stores have reported.

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from postboat.api.resource import Resource
-from postboat.model.census import Census, claimed
+from postboat.model.retention.claims import claim_of
+from postboat.model.retention.inventory import Inventory
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,13 @@ class StoreVolume:
 
 
 def missing(
-    mailboxes: Iterable[Resource], census: Census, there: StoreVolume, since: str, *, known: bool
+    mailboxes: Iterable[Resource], inventory: Inventory, there: StoreVolume, since: str, *, known: bool
 ) -> Missing | None:
     """Return what a store lacks of the mail that the statuses of Mailboxes report; None when nothing.
 
     Args:
         mailboxes: All Mailboxes of the platform, with their statuses.
-        census: What the stores hold now.
+        inventory: What the stores hold now.
         there: The store with the name of the volume that it has now.
         since: The time to report, RFC 3339 in UTC.
         known: Whether the volume is known to be another one: then a mailbox with fewer messages than before counts too,
@@ -55,12 +56,12 @@ def missing(
     """
     count = messages = size = 0
     for mailbox in mailboxes:
-        claim, used = claimed(mailbox), mailbox.status.get("usage") or {}
+        claim, used = claim_of(mailbox), mailbox.status.get("usage") or {}
         if claim is None or mailbox.deleting or not used.get("messages"):
             continue
         if (mailbox.status.get("store"), mailbox.status.get("username")) != (there.store, claim.user):
             continue
-        holding = census.holding(claim.user, there.store)
+        holding = inventory.holding(claim.user, there.store)
         if holding is not None and (not known or holding.messages is None):
             continue  # its folder is there, and nobody has counted what is in it
         rest = used["messages"] - ((holding.messages or 0) if holding is not None else 0)

@@ -174,7 +174,7 @@ def replicas(platform: Platform, component: Component) -> int:
     return {
         "smtp": platform.smtp.replicas,
         "imap": platform.imap.replicas,
-        "store": platform.store.replicas,
+        "store": platform.stores.replicas,
         "filter": platform.filter_replicas,
         "valkey": 1,
     }[component.name]
@@ -182,4 +182,4 @@ def replicas(platform: Platform, component: Component) -> int:
 
 def volume(platform: Platform, component: Component) -> Volume | None:
     """Return the volume that each pod of a component gets; None for a component without one."""
-    return {"smtp": platform.smtp.queue, "store": platform.store.mail, "valkey": platform.valkey}.get(component.name)
+    return {"smtp": platform.smtp.queue, "store": platform.stores.mail, "valkey": platform.valkey}.get(component.name)

@@ -57,7 +57,7 @@ def policies(platform: Platform) -> Iterable[Body]:
         [dns, pods("store", *ports.LOGINS)],
     )
     # People of other stores visit the first one for the public mailboxes.
-    several = platform.store.replicas > 1
+    several = platform.stores.replicas > 1
     yield _policy(
         platform,
         "store",

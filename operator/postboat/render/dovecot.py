@@ -299,7 +299,7 @@ def store_files(platform: Platform) -> tuple[File, ...]:
         usage=_USAGE,
         connections=platform.imap.connections,
         message_size=message_size,
-        quota_warning=platform.store.quota_warning,
+        quota_warning=platform.stores.quota_warning,
         submission=f"{platform.fqdn('smtp-pods')}:{ports.INNER.number}",
         services=services,
         **public.values(platform),

@@ -126,8 +126,8 @@ LISTENERS: Final = (
 
 def files(platform: Platform) -> tuple[File, ...]:
     """Return all files of the container `postfix` but its tables."""
-    checks = tuple(_quota_check(platform, store) for store in range(platform.store.replicas))
-    transports = tuple(transport(store) for store in range(platform.store.replicas))
+    checks = tuple(_quota_check(platform, store) for store in range(platform.stores.replicas))
+    transports = tuple(transport(store) for store in range(platform.stores.replicas))
     main = fill(
         "main.cf",
         hostname=escape.postfix_word(platform.hostname),

@@ -70,10 +70,10 @@ def columns(mailbox: Account | PublicMailbox) -> tuple[str, ...]:
         create public mailboxes; "" where something does not apply.
     """
     if isinstance(mailbox, PublicMailbox):
-        return "", str(mailbox.shard), "y", ""
+        return "", str(mailbox.store), "y", ""
     # Visitors of the first store can make nothing there: its root is theirs, and Dovecot knows no rights in that.
-    creator = "y" if mailbox.creator and mailbox.shard == PUBLIC_STORE else ""
-    return ",".join(mailbox.groups), str(mailbox.shard), "", creator
+    creator = "y" if mailbox.creator and mailbox.store == PUBLIC_STORE else ""
+    return ",".join(mailbox.groups), str(mailbox.store), "", creator
 
 
 def rights(mailbox: PublicMailbox) -> str:
@@ -103,7 +103,7 @@ def fields(platform: Platform) -> str:
 
 def several(platform: Platform) -> bool:
     """Return whether there are several stores, so that a mailbox may be on another one than the public mailboxes."""
-    return platform.store.replicas > 1
+    return platform.stores.replicas > 1
 
 
 def values(platform: Platform) -> dict[str, object]:

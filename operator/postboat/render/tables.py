@@ -338,14 +338,14 @@ def _submitters(directory: Directory) -> Iterable[Row]:
 def _edge_users(directory: Directory) -> Iterable[Row]:
     """Write who logs in how, and names with which nobody does: one in all domains would be found by them else."""
     for account in directory.shard.accounts:
-        if account.shard == UNPLACED:
+        if account.store == UNPLACED:
             if names.domain_of(account.user):
                 yield account.user, "", "", _NO_ACCESS
             continue  # an edge that does not know a user yet lets the mail wait
         access = "".join(f",{protocol}" for protocol in account.access) + ","
-        yield account.user, account.password, directory.platform.store_host(account.shard), access
+        yield account.user, account.password, directory.platform.store_host(account.store), access
     for mailbox in directory.shard.publics:
-        yield mailbox.user, "", directory.platform.store_host(mailbox.shard), _NO_ACCESS
+        yield mailbox.user, "", directory.platform.store_host(mailbox.store), _NO_ACCESS
     for user in directory.shard.withheld:
         yield user, "", "", _NO_ACCESS
 

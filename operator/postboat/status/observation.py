@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from postboat.model.census import Orphan
+from postboat.model.retention.inventory import Orphan
 from postboat.model.volumes import StoreVolume
 from postboat.status.storage import Volume
 

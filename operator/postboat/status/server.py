@@ -12,8 +12,8 @@ from postboat.api.exposure import TrafficPolicy
 from postboat.api.mailserver import MailServerSpec
 from postboat.api.resource import Resource
 from postboat.model import certificates
-from postboat.model.census import mailbox_type
 from postboat.model.platform import CertificateSource, Platform
+from postboat.model.retention.inventory import listed_since
 from postboat.model.verdict import Reason, Verdict
 from postboat.objects.plan import Plan
 from postboat.status import agents, claims, conditions, directory, storage, volumes
@@ -68,20 +68,19 @@ def _known(condition: Condition | None) -> tuple[Condition, ...]:
 
 def _orphans(resource: Resource, seen: Observation) -> dict[str, Any]:
     """Return the fields about mail without a Mailbox; they stay until all stores have reported."""
-    before = resource.status.get("orphans") or ()
     if seen.orphan_count is None:
         known = {field: resource.status.get(field) for field in ("orphanCount", "orphans")}
         return {field: value for field, value in known.items() if value is not None}
-    since = {(one.get("username"), one.get("type"), one.get("store")): one.get("since") for one in before}
+    since = listed_since(resource.status.get("orphans") or ())
     listed = []
     for orphan in seen.orphans:
-        user, store, of_type = orphan.holding.user, orphan.holding.store, mailbox_type(orphan.kept).value
+        user, of_type, store = orphan.key
         entry = {
             "username": user,
             "type": of_type,
             "store": store,
             "bytes": orphan.bytes,
-            "since": since.get((user, of_type, store)) or conditions.timestamp(orphan.since),
+            "since": since.get(orphan.key) or conditions.timestamp(orphan.since),
         }
         listed.append({field: value for field, value in entry.items() if value is not None})
     return {"orphanCount": seen.orphan_count} | ({"orphans": listed} if listed else {})

@@ -6,7 +6,7 @@
 from typing import Any, Final
 
 from postboat.api.resource import Resource
-from postboat.model.census import Holding
+from postboat.model.retention.inventory import Holding
 from postboat.status.conditions import Condition, merge
 from postboat.status.observation import Moment
 

@@ -19,8 +19,8 @@ from postboat.agent.mailstore.folders import present
 from postboat.agent.mailstore.ledger import PAGE, Kind, Ledger
 from postboat.cluster import stores
 from postboat.cluster.observe import Pod
-from postboat.cluster.stores import ERASED, LIVING, Access, Mark, News, StoreError, Stores, Told
-from postboat.model.census import Kept
+from postboat.cluster.stores import ERASED, LIVING, Access, Cursor, StoreChanges, StoredMailbox, StoreError, Stores
+from postboat.model.retention.claims import MailKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,48 +65,51 @@ def access(token: str = "right", host: str = "mail-store-0.mail-store.mail.svc.c
     return Access((KEYS / "ca.crt").read_bytes(), token, lambda _: host)
 
 
-def news(client: Stores, mark: Mark, given: Access | None = None) -> News:
-    answer = client.ask(given or access(), {0: (POD, mark)})[0]
-    assert isinstance(answer, News), answer
+def changes(client: Stores, cursor: Cursor, given: Access | None = None) -> StoreChanges:
+    answer = client.poll(given or access(), {0: (POD, cursor)})[0]
+    assert isinstance(answer, StoreChanges), answer
     return answer
 
 
 @pytest.mark.usefixtures("ledger")
 def test_everything_comes_first_and_then_only_what_is_new(client: Stores, ledger: Ledger) -> None:
-    first = news(client, Mark())
+    first = changes(client, Cursor())
     assert first.whole
-    assert sorted(told.user for told in first.told) == ["anna", "bert"]
+    assert sorted(told.user for told in first.mailboxes) == ["anna", "bert"]
     assert first.volume == ledger.volume
     assert first.volume
-    second = news(client, first.mark)
-    assert (second.told, second.whole, second.mark) == ((), False, first.mark)
+    second = changes(client, first.cursor)
+    assert (second.mailboxes, second.whole, second.cursor) == ((), False, first.cursor)
     ledger.note(Kind.PERSONAL, {"bert": False})
     ledger.note(Kind.PUBLIC, {"offers": True})
-    told = news(client, first.mark).told
-    assert told == (Told("bert", None, None, Kept.NOTHING), Told("offers", None, None, Kept.PUBLIC))
+    told = changes(client, first.cursor).mailboxes
+    assert told == (
+        StoredMailbox("bert", None, None, MailKind.NONE),
+        StoredMailbox("offers", None, None, MailKind.PUBLIC),
+    )
 
 
 @pytest.mark.usefixtures("ledger")
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_stores_are_asked_by_either_family(client: Stores, address: str) -> None:
-    answer = client.ask(access(), {0: (replace(POD, ip=address), Mark())})[0]
-    assert isinstance(answer, News), answer
-    assert len(answer.told) == 2
+    answer = client.poll(access(), {0: (replace(POD, ip=address), Cursor())})[0]
+    assert isinstance(answer, StoreChanges), answer
+    assert len(answer.mailboxes) == 2
 
 
 def test_many_mailboxes_come_in_pages(client: Stores, ledger: Ledger) -> None:
     ledger.note(Kind.PERSONAL, {f"user{number}": True for number in range(PAGE + 5)})
-    whole = news(client, Mark())
+    whole = changes(client, Cursor())
     assert whole.whole
-    assert len({told.user for told in whole.told}) == PAGE + 7
+    assert len({told.user for told in whole.mailboxes}) == PAGE + 7
 
 
 @pytest.mark.usefixtures("ledger")
 def test_another_run_of_the_agent_tells_everything(client: Stores) -> None:
-    first = news(client, Mark())
-    again = news(client, Mark("another", first.mark.number))
+    first = changes(client, Cursor())
+    again = changes(client, Cursor("another", first.cursor.number))
     assert again.whole
-    assert len(again.told) == 2
+    assert len(again.mailboxes) == 2
 
 
 def test_stores_that_hang_delay_no_other_platform_and_are_asked_last(
@@ -114,38 +117,38 @@ def test_stores_that_hang_delay_no_other_platform_and_are_asked_last(
 ) -> None:
     hang = threading.Event()
 
-    def played(_self: Stores, given: Access, store: int, _pod: Pod, mark: Mark) -> News:
+    def played(_self: Stores, given: Access, store: int, _pod: Pod, cursor: Cursor) -> StoreChanges:
         if given.token == "hangs" and store < 20:
             hang.wait(0.2)
             raise StoreError("it does not answer")
-        return News(mark, (), whole=True)
+        return StoreChanges(cursor, (), whole=True)
 
-    monkeypatch.setattr(Stores, "_news", played)
-    monkeypatch.setattr(stores, "LONGEST_ROUND", 0.3)
-    asked = {store: (POD, Mark()) for store in range(24)}
-    hanging = threading.Thread(target=client.ask, args=(access("hangs"), asked))
+    monkeypatch.setattr(Stores, "_changes", played)
+    monkeypatch.setattr(stores, "POLL_TIMEOUT", 0.3)
+    asked = {store: (POD, Cursor()) for store in range(24)}
+    hanging = threading.Thread(target=client.poll, args=(access("hangs"), asked))
     hanging.start()
     other = Stores()
     begun = time.monotonic()
-    assert isinstance(other.ask(access(), {0: (POD, Mark())})[0], News)
+    assert isinstance(other.poll(access(), {0: (POD, Cursor())})[0], StoreChanges)
     assert time.monotonic() - begun < 0.2, "they share nothing"
     other.stop()
     hanging.join(10)
     begun = time.monotonic()
-    answers = client.ask(access("hangs"), asked)
+    answers = client.poll(access("hangs"), asked)
     assert time.monotonic() - begun < 2, "20 stores that hang, eight at a time, are not all waited for"
-    assert all(isinstance(answers[store], News) for store in range(20, 24)), "those that answer come first"
+    assert all(isinstance(answers[store], StoreChanges) for store in range(20, 24)), "those that answer come first"
     assert any("no time" in str(answers[store]) for store in range(20))
 
 
 @pytest.mark.usefixtures("ledger")
 def test_an_order_is_repeated_until_it_is_done(client: Stores) -> None:
-    assert client.erase(access(), 0, POD, ("anna", Kept.PERSONAL)) == LIVING
+    assert client.erase(access(), 0, POD, ("anna", MailKind.PERSONAL)) == LIVING
     deadline = time.monotonic() + 10
-    while client.erase(access(), 0, POD, ("bert", Kept.PERSONAL)) != ERASED:
+    while client.erase(access(), 0, POD, ("bert", MailKind.PERSONAL)) != ERASED:
         assert time.monotonic() < deadline
     with pytest.raises(StoreError, match="400"):
-        client.erase(access(), 0, POD, ("../anna", Kept.PERSONAL))
+        client.erase(access(), 0, POD, ("../anna", MailKind.PERSONAL))
 
 
 @pytest.mark.usefixtures("ledger")
@@ -153,11 +156,11 @@ def test_an_order_is_repeated_until_it_is_done(client: Stores) -> None:
     "given", [access(token="wrong"), access(token=""), access(host="mail-store-0.other.svc.cluster.local")]
 )
 def test_who_cannot_prove_himself_is_not_spoken_to(client: Stores, given: Access) -> None:
-    answer = client.ask(given, {0: (POD, Mark())})[0]
+    answer = client.poll(given, {0: (POD, Cursor())})[0]
     assert isinstance(answer, StoreError)
     assert "anna" not in str(answer)
 
 
 def test_a_store_that_is_away_is_an_answer(client: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "INVENTORY_PORT", 9)
-    assert isinstance(client.ask(access(), {0: (POD, Mark())})[0], StoreError)
+    assert isinstance(client.poll(access(), {0: (POD, Cursor())})[0], StoreError)

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from postboat.cluster.observe import Pod
-from postboat.cluster.stores import ERASED, ERASING, LIVING, Mark, News, StoreError, Told
+from postboat.cluster.stores import ERASED, ERASING, LIVING, Cursor, StoreChanges, StoredMailbox, StoreError
 from postboat.cluster.types import Key
 from postboat.controller.mailstore import erasure
-from postboat.controller.mailstore.erasure import BUDGET, LONG, Erasures
-from postboat.controller.mailstore.monitor import Hands, MailMonitor
+from postboat.controller.mailstore.erasure import REPORT_AFTER, TIME_BUDGET, Erasures
+from postboat.controller.mailstore.monitor import Dependencies, MailMonitor
 from postboat.controller.mailstore.status import MailStatus
-from postboat.model.census import Census, Kept
-from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import resolve
-from postboat.model.snapshot import Change, Held, Home, Surveyed
+from postboat.model.retention.claims import MailKind
+from postboat.model.retention.inventory import Inventory
+from postboat.model.retention.reclaim import FINALIZER
+from postboat.model.snapshot import Change, HighestStore, Home, InventoryComplete
 from postboat.model.volumes import StoreVolume
 from postboat.status.volumes import ACCEPT, written
 from tests.golden import world as golden
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from postboat.api import Resource
     from postboat.cluster.events import Notice
     from postboat.controller.statuses.writer import Judgement
-    from postboat.model.census import Orphan
     from postboat.model.platform import Platform
+    from postboat.model.retention.inventory import Orphan
 
 OWN = {content.name: content for content in (golden.internal("mail", "mail"), golden.self_signed("mail", "mail"))}
 
@@ -40,7 +41,7 @@ class Stage:
 
     server: Resource | None = field(default_factory=golden.server)
     mailboxes: dict[str, Resource] = field(default_factory=dict)
-    held: dict[int, dict[str, Told]] = field(default_factory=lambda: {0: {}})
+    held: dict[int, dict[str, StoredMailbox]] = field(default_factory=lambda: {0: {}})
     living: set[str] = field(default_factory=set)
     stuck: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
@@ -75,17 +76,22 @@ class Stage:
         ]
 
     # the stores
-    def ask(self, _access: object, asked: Mapping[int, tuple[Pod, Mark]]) -> dict[int, News | StoreError]:
+    def poll(self, _access: object, asked: Mapping[int, tuple[Pod, Cursor]]) -> dict[int, StoreChanges | StoreError]:
         self.number += 1
         return {
             store: StoreError("it does not answer")
             if store in self.away
-            else News(Mark("run", self.number), tuple(self.held[store].values()), True, self.names.get(store, ""))  # noqa: FBT003
+            else StoreChanges(
+                Cursor("run", self.number),
+                tuple(self.held[store].values()),
+                whole=True,
+                volume=self.names.get(store, ""),
+            )
             for store in asked
         }
 
-    def erase(self, _access: object, store: int, _pod: Pod, mail: tuple[str, Kept]) -> str:
-        user, kept = mail
+    def erase(self, _access: object, store: int, _pod: Pod, mail: tuple[str, MailKind]) -> str:
+        user, kind = mail
         if store in self.away:
             raise StoreError("it does not answer")
         self.now += self.slowness
@@ -95,8 +101,8 @@ class Stage:
         if user in self.stuck:
             return ERASING
         held = self.held[store].pop(user, None)
-        if held is not None and held.kept ^ kept:
-            self.held[store][user] = replace(held, kept=held.kept ^ kept)
+        if held is not None and held.kind ^ kind:
+            self.held[store][user] = replace(held, kind=held.kind ^ kind)
         self.erased.append((store, user))
         return ERASED
 
@@ -105,14 +111,14 @@ class Stage:
         if (status := judgement.status()) is not None:
             self.written.append(status.fields)
 
-    def wish(self, mailbox: Resource, *, wanted: bool) -> None:
+    def enqueue(self, mailbox: Resource, *, wanted: bool) -> None:
         self.finalizers[mailbox.name] = wanted
 
     def tell(self, notice: Notice) -> None:
         self.said.append(notice)
 
-    def hold(self, store: int, user: str, size: int = 100, kept: Kept = Kept.PERSONAL) -> None:
-        self.held[store][user] = Told(user, size, 1, kept)
+    def hold(self, store: int, user: str, size: int = 100, kind: MailKind = MailKind.PERSONAL) -> None:
+        self.held[store][user] = StoredMailbox(user, size, 1, kind)
 
     def mailbox(self, name: str, *, deleting: bool = False, store: int | None = 0, **spec: Any) -> None:  # noqa: ANN401
         status = {} if store is None else {"store": store}
@@ -129,7 +135,7 @@ class Stage:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setattr(erasure, "AGAIN", 0.0)
+    monkeypatch.setattr(erasure, "RETRY_INTERVAL", 0.0)
     return Stage()
 
 
@@ -143,22 +149,22 @@ def monitor(stage: Stage) -> MailMonitor:
         stage.volumes = {one.store: one for one in volumes}
 
     key = Key("mail", "mail")
-    hands = Hands(played, played, played, lambda: True)
+    dependencies = Dependencies(played, played, played, lambda: True)
     made = MailMonitor(
         key,
-        hands,
+        dependencies,
         MailStatus(key, played, played, played, list_orphans, list_volumes),
         lambda change, _wake: stage.posted.append(change),
     )
-    made.follow(stage.platform(), ())
+    made.set_platform(stage.platform(), ())
     return made
 
 
 def again(made: MailMonitor, stage: Stage, *changed: str) -> None:
     """Let the monitor look again at once."""
-    made.follow(stage.platform() if stage.server is not None else None, changed)
+    made.set_platform(stage.platform() if stage.server is not None else None, changed)
     made._polled = 0.0
-    made._round()
+    made._sync()
 
 
 def users(stage: Stage) -> list[str]:
@@ -171,14 +177,14 @@ def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Sta
     stage.away = {1}
     stage.hold(0, "anna")
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.posted == [Home("anna", 0)], "what the silent one holds is not known"
-    assert not made.surveyed
+    assert not made.inventory_complete
     assert stage.listed[1] == -1, "orphans are nobody's to know yet"
     stage.away = set()
     stage.hold(1, "bert")
     again(made, stage)
-    assert stage.posted == [Home("anna", 0), Home("bert", 1), Held(1), Surveyed()]
+    assert stage.posted == [Home("anna", 0), Home("bert", 1), HighestStore(1), InventoryComplete()]
     again(made, stage)
     assert len(stage.posted) == 4
     assert made.homes() == {"anna": 0, "bert": 1}
@@ -187,12 +193,12 @@ def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Sta
 
 def test_a_store_is_needed_until_all_have_told_that_nothing_is_left(stage: Stage) -> None:
     def held() -> list[int]:
-        return [change.store for change in stage.posted if isinstance(change, Held)]
+        return [change.store for change in stage.posted if isinstance(change, HighestStore)]
 
     stage.held = {0: {}, 1: {}, 2: {}}
     stage.mailbox("anna", store=2)
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert held() == [2], "mail may come to her at any time"
     stage.hold(2, "anna")
     again(made, stage)
@@ -212,15 +218,15 @@ def test_a_store_is_needed_until_all_have_told_that_nothing_is_left(stage: Stage
     stage.away = {0}
     again(made, stage)
     assert held() == [2, 1, 2], "that there is more is known at once"
-    made._rest()
-    assert made.held is None
+    made._stand_by()
+    assert made.highest_store is None
 
 
 def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: Stage) -> None:
     stage.mailbox("anna")
     stage.hold(0, "anna")
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.listed == ((), 0)
     del stage.mailboxes["anna"]
     again(made, stage, "anna")
@@ -240,7 +246,7 @@ def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: 
 def test_known_orphans_are_not_told_again_after_a_restart(stage: Stage) -> None:
     stage.server = replace(golden.server(), status={"orphans": [{"username": "anna", "type": "User", "store": 0}]})
     stage.hold(0, "anna")
-    monitor(stage)._round()
+    monitor(stage)._sync()
     assert users(stage) == ["anna"]
     assert stage.said == []
 
@@ -249,7 +255,7 @@ def test_kept_mail_is_listed_though_a_group_has_its_name(stage: Stage) -> None:
     stage.mailbox("sales")
     stage.hold(0, "sales")
     made = monitor(stage)
-    made._round()
+    made._sync()
     del stage.mailboxes["sales"]
     stage.mailbox("sales", store=None, type="Group")
     again(made, stage, "sales")
@@ -286,7 +292,7 @@ def test_usage_is_written_when_it_differs(stage: Stage) -> None:
     stage.mailbox("anna")
     stage.hold(0, "anna", 100)
     made = monitor(stage)
-    made._round()
+    made._sync()
     told = {"bytes": 100, "messages": 1, "limit": 0}
     assert stage.written == [{"usage": told}]
     stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], status={"store": 0, "usage": told})
@@ -299,7 +305,7 @@ def test_the_finalizer_is_wished_where_it_is_due(stage: Stage) -> None:
     stage.mailbox("anna", reclaimPolicy="Delete")
     stage.mailbox("bert")
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.finalizers == {"anna": True}
     stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], finalizers=(FINALIZER,))
     stage.mailboxes["bert"] = replace(stage.mailboxes["bert"], finalizers=(FINALIZER,))
@@ -312,7 +318,7 @@ def test_nothing_is_wished_while_paused(stage: Stage) -> None:
     stage.mailbox("anna", reclaimPolicy="Delete")
     stage.mailbox("bert", deleting=True, reclaimPolicy="Delete")
     stage.hold(0, "bert")
-    monitor(stage)._round()
+    monitor(stage)._sync()
     assert stage.finalizers == {}
     assert stage.erased == []
 
@@ -322,7 +328,7 @@ def test_mail_is_erased_and_then_the_mailbox_may_go(stage: Stage) -> None:
     stage.hold(0, "anna")
     stage.living = {"anna"}
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert (stage.erased, stage.finalizers) == ([], {})
     stage.living = set()
     again(made, stage)
@@ -337,7 +343,7 @@ def test_only_the_mailbox_that_has_the_name_may_erase(stage: Stage) -> None:
     stage.mailboxes["anna"] = replace(stage.mailboxes["anna"], created="2026-01-01")
     stage.mailboxes["copy"] = replace(stage.mailboxes["copy"], created="2026-01-02")
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.finalizers == {}
     del stage.mailboxes["anna"]
     again(made, stage, "anna")
@@ -347,11 +353,11 @@ def test_only_the_mailbox_that_has_the_name_may_erase(stage: Stage) -> None:
 
 def test_a_public_mailbox_is_erased_and_a_person_of_that_name_is_not(stage: Stage) -> None:
     stage.mailbox("offers", deleting=True, reclaimPolicy="Delete", type="Public")
-    stage.hold(0, "offers", kept=Kept.PUBLIC | Kept.PERSONAL)
+    stage.hold(0, "offers", kind=MailKind.PUBLIC | MailKind.PERSONAL)
     made = monitor(stage)
     again(made, stage)
     assert stage.erased == [(0, "offers")]
-    assert stage.held[0]["offers"].kept is Kept.PERSONAL
+    assert stage.held[0]["offers"].kind is MailKind.PERSONAL
     assert stage.finalizers == {"offers": False}
 
 
@@ -395,34 +401,34 @@ def erasures(stage: Stage, *names: str) -> Erasures:
 def test_a_round_ends_in_time_and_the_next_goes_on_with_those_who_wait(stage: Stage) -> None:
     names = [f"user{number:02d}" for number in range(50)]
     made = erasures(stage, *names)
-    stage.stuck, stage.slowness = set(names), BUDGET / 10
+    stage.stuck, stage.slowness = set(names), TIME_BUDGET / 10
     platform = stage.platform()
     for rounds in range(1, 6):
         begun = stage.now
-        made.go_on(Census(), platform, surveyed=True)
-        assert stage.now - begun <= BUDGET + stage.slowness
+        made.process(Inventory(), platform, complete=True)
+        assert stage.now - begun <= TIME_BUDGET + stage.slowness
         assert len(set(stage.asked)) == len(stage.asked) == 10 * rounds, "nobody twice before all others"
         stage.now += 0.5
-    made.go_on(Census(), platform, surveyed=True)
+    made.process(Inventory(), platform, complete=True)
     assert stage.asked[50:] == stage.asked[:10]
 
 
 def test_mail_that_a_store_cannot_delete_is_said(stage: Stage) -> None:
     made = erasures(stage, "anna")
     stage.stuck = {"anna"}
-    made.go_on(Census(), stage.platform(), surveyed=True)
-    stage.now += LONG - 1
-    made.go_on(Census(), stage.platform(), surveyed=True)
+    made.process(Inventory(), stage.platform(), complete=True)
+    stage.now += REPORT_AFTER - 1
+    made.process(Inventory(), stage.platform(), complete=True)
     assert stage.written == [], "much mail takes its time"
     stage.now += 2
-    made.go_on(Census(), stage.platform(), surveyed=True)
+    made.process(Inventory(), stage.platform(), complete=True)
     (condition,) = stage.written[0]["conditions"]
     assert (condition["type"], condition["status"]) == ("Erased", "False")
     assert "store 0 has not deleted all of it yet" in condition["message"]
     assert [notice.note for notice in stage.said] == [condition["message"]]
     stage.stuck = set()
     stage.now += 2
-    made.go_on(Census(), stage.platform(), surveyed=True)
+    made.process(Inventory(), stage.platform(), complete=True)
     assert stage.finalizers == {"anna": False}
 
 
@@ -430,14 +436,14 @@ def test_a_deletion_that_waits_for_the_end_of_a_pause_says_so(stage: Stage) -> N
     made = erasures(stage, "anna")
     stage.hold(0, "anna")
     stage.server = golden.server(paused=True)
-    made.go_on(Census(), stage.platform(), surveyed=True)
+    made.process(Inventory(), stage.platform(), complete=True)
     (condition,) = stage.written[0]["conditions"]
     assert (condition["type"], condition["status"], condition["reason"]) == ("Erased", "False", "Paused")
     assert "spec.paused" in condition["message"]
     assert stage.asked == []
     stage.server = golden.server()
     stage.now += 3
-    made.go_on(Census(), stage.platform(), surveyed=True)
+    made.process(Inventory(), stage.platform(), complete=True)
     assert stage.asked == ["anna"]
 
 
@@ -446,12 +452,12 @@ def test_a_mailbox_goes_with_its_server(stage: Stage) -> None:
     stage.hold(0, "anna")
     stage.away = {0}
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.finalizers == {}
     assert stage.server is not None
     stage.server = replace(stage.server, deleting=True)
     made._polled = 0.0
-    made._round()
+    made._sync()
     assert stage.finalizers == {"anna": False}
     assert stage.erased == []
 
@@ -466,7 +472,7 @@ def test_a_store_on_another_volume_is_missed_until_it_is_back_or_accepted(stage:
     stage.held[0]["anna"] = replace(stage.held[0]["anna"], messages=5)
     stage.hold(0, "bert", 10)
     made = monitor(stage)
-    made._round()
+    made._sync()
     assert stage.volumes == {0: StoreVolume(0, "old")}
     stage.names[0] = "new"
     stage.held[0].clear()
@@ -481,13 +487,13 @@ def test_a_store_on_another_volume_is_missed_until_it_is_back_or_accepted(stage:
     assert stage.volumes[0].missing == lost, "it is not forgotten with the usage"
     server = golden.server()
     stage.server = replace(server, status={"stores": written(stage.volumes.values())})
-    made._rest()
+    made._stand_by()
     again(made, stage)
     assert stage.volumes[0].missing == lost, "nor with the operator"
     stage.names[0] = "old"
     again(made, stage)
     assert stage.volumes == {0: StoreVolume(0, "old")}
-    made._rest()
+    made._stand_by()
     stage.names[0] = "new"
     again(made, stage)
     assert stage.volumes[0].missing == lost

@@ -23,7 +23,7 @@ def test_all_public_mailboxes_lie_on_the_first_store() -> None:
     assert resolution.platform is not None
     found = [public for shard in resolution.platform.directory for public in shard.publics]
     assert len(found) == 20
-    assert {mailbox.shard for mailbox in found} == {0}
+    assert {mailbox.store for mailbox in found} == {0}
 
 
 @pytest.mark.parametrize("name", ["cur", "inbox", "new", "tmp", "subscriptions", "dovecot-acl-list"])

@@ -44,7 +44,7 @@ def test_a_status_that_says_what_was_decided_needs_no_second_decision_and_counts
     assert grown.platform is not None
     account = grown.platform.account("anna")
     assert account is not None
-    assert account.shard == 0, "it stays where its status says"
+    assert account.store == 0, "it stays where its status says"
 
 
 def test_a_status_that_says_something_else_is_decided_about() -> None:
@@ -55,7 +55,7 @@ def test_a_status_that_says_something_else_is_decided_about() -> None:
     assert resolution.platform is not None
     account = resolution.platform.account("anna")
     assert account is not None
-    assert account.shard == 3
+    assert account.store == 3
 
 
 def test_a_placed_mailbox_goes_to_an_older_server() -> None:
@@ -114,15 +114,15 @@ def test_a_mailbox_stays_on_its_store_when_stores_go_or_come() -> None:
         assert platform is not None
         account = platform.account("anna")
         assert account is not None
-        assert account.shard == 2
-        assert platform.store.replicas == max(count, 3)
+        assert account.store == 2
+        assert platform.stores.replicas == max(count, 3)
 
 
 @pytest.mark.parametrize("store", ["2", -1, 64, 10**9, None, [], {}])
 def test_a_store_that_we_never_wrote_is_not_believed(store: object) -> None:
     platform = resolve(_snapshot(world.resource("Mailbox", "anna", {}, status={"store": store}))).platform
     assert platform is not None
-    assert platform.store.replicas == 1
+    assert platform.stores.replicas == 1
 
 
 def test_fields_without_effect_are_named() -> None:

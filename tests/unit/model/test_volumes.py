@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from postboat.model.census import Census, Holding
+from postboat.model.retention.inventory import Holding, Inventory
 from postboat.model.volumes import Missing, StoreVolume, accepted, judged, missing
 from tests.golden import world
 
@@ -24,22 +24,22 @@ def mailbox(name: str, messages: int = 3, store: int = 0, username: str = "", **
     return world.resource("Mailbox", name, spec, status=status)
 
 
-def census(*holdings: Holding) -> Census:
-    made = Census()
+def inventory(*holdings: Holding) -> Inventory:
+    made = Inventory()
     for holding in holdings:
-        made.hold(holding, NOW)
+        made.record(holding, NOW)
     return made
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_gone_as_a_whole_is_missing(*, known: bool) -> None:
     mailboxes = [mailbox("anna"), mailbox("bert", 2), mailbox("cleo", 0)]
-    found = missing(mailboxes, census(), NEW, SINCE, known=known)
+    found = missing(mailboxes, inventory(), NEW, SINCE, known=known)
     assert found == Missing("new", 2, 5, 50, SINCE)
 
 
 def test_what_came_since_does_not_hide_the_rest() -> None:
-    held = census(Holding("anna", 0, 10, 1), Holding("bert", 0, 90, 9))
+    held = inventory(Holding("anna", 0, 10, 1), Holding("bert", 0, 90, 9))
     mailboxes = [mailbox("anna"), mailbox("bert")]
     assert missing(mailboxes, held, NEW, SINCE, known=True) == Missing("new", 1, 2, 20, SINCE)
     assert missing(mailboxes, held, NEW, SINCE, known=False) is None, "users delete mail"
@@ -54,12 +54,12 @@ def test_what_came_since_does_not_hide_the_rest() -> None:
     ],
 )
 def test_what_is_elsewhere_or_was_never_there_is_not_missing(one: Resource) -> None:
-    assert missing([one], census(), NEW, SINCE, known=True) is None
+    assert missing([one], inventory(), NEW, SINCE, known=True) is None
 
 
 def test_a_folder_that_nobody_has_counted_is_there() -> None:
     """A backup of the files brings them back without the ledger."""
-    assert missing([mailbox("anna")], census(Holding("anna", 0)), NEW, SINCE, known=True) is None
+    assert missing([mailbox("anna")], inventory(Holding("anna", 0)), NEW, SINCE, known=True) is None
 
 
 def test_a_volume_counts_until_another_one_lacks_mail() -> None:

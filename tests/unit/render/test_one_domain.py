@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.agent.sqlite import SqliteDriver
-from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
+from postboat.model.retention.reclaim import FINALIZER
 from postboat.model.snapshot import SecretContent
 from postboat.model.verdict import Reason
 from postboat.render.tables import TABLES
@@ -46,13 +46,13 @@ DOMAINS = tuple(
 )
 
 
-def resolved(*resources: Resource, surveyed: bool = True, **server: object) -> Resolution:
+def resolved(*resources: Resource, inventory_complete: bool = True, **server: object) -> Resolution:
     secrets = {one.name: one for one in (world.internal("mail", "mail"), world.self_signed("mail", "mail"), PASSWORDS)}
-    return resolve(replace(world.of(world.server(**server), resources, secrets), surveyed=surveyed))
+    return resolve(replace(world.of(world.server(**server), resources, secrets), inventory_complete=inventory_complete))
 
 
-def files(*resources: Resource, surveyed: bool = True, **server: object) -> Files:
-    platform = resolved(*resources, surveyed=surveyed, **server).platform
+def files(*resources: Resource, inventory_complete: bool = True, **server: object) -> Files:
+    platform = resolved(*resources, inventory_complete=inventory_complete, **server).platform
     assert platform is not None
     return render(platform)
 
@@ -134,15 +134,15 @@ _SHUT = dict.fromkeys(("imap", "pop3", "smtp", "sieve"), False)
     ],
     ids=["no password", "no service", "group", "group with address", "public", "no address", "being erased"],
 )
-@pytest.mark.parametrize("surveyed", [True, False])
+@pytest.mark.parametrize("inventory_complete", [True, False])
 @pytest.mark.parametrize("master", ["", "root"])
 def test_a_name_that_nobody_logs_in_with_is_left_to_nobody(
-    tmp_path: Path, holder: Resource, *, openable: bool, surveyed: bool, master: str
+    tmp_path: Path, holder: Resource, *, openable: bool, inventory_complete: bool, master: str
 ) -> None:
     more = {"storage": {"shards": 2}, "masterUser": {"passwordSecret": {"name": "words", "key": "one"}}}
     general = replace(GENERAL, status={"store": 0})
-    made = files(general, holder, *DOMAINS, surveyed=surveyed, **more)
-    opened = ["info@a.example"] if master and surveyed and openable else []
+    made = files(general, holder, *DOMAINS, inventory_complete=inventory_complete, **more)
+    opened = ["info@a.example"] if master and inventory_complete and openable else []
     assert login(tmp_path, made, "info@a.example", master) == opened
     assert login(tmp_path, made, "info@b.example", master) == ["info"]
 

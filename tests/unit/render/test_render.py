@@ -20,7 +20,7 @@ from tests.golden import world
 from tests.property.readers import postfix_main
 
 
-def rendered(*more: Resource, surveyed: bool = True, **spec: object) -> Files:
+def rendered(*more: Resource, inventory_complete: bool = True, **spec: object) -> Files:
     secrets = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
     secrets["example.org-dkim"] = world.dkim("mail", "example.org")
     resources = [
@@ -28,7 +28,7 @@ def rendered(*more: Resource, surveyed: bool = True, **spec: object) -> Files:
         world.resource("Mailbox", "alice", {}),
         *more,
     ]
-    snapshot = replace(world.of(world.server(**spec), resources, secrets), surveyed=surveyed)
+    snapshot = replace(world.of(world.server(**spec), resources, secrets), inventory_complete=inventory_complete)
     platform = resolve(snapshot).platform
     assert platform is not None
     return render(platform)
@@ -350,7 +350,7 @@ def test_mail_waits_for_a_mailbox_that_no_store_has_yet() -> None:
     assert main["virtual_transport"] == "store0:unix:no-row-in-transports", (
         "smtpd itself would answer for retry: or error:"
     )
-    placed, without = rendered(storage={"shards": 2}), rendered(storage={"shards": 2}, surveyed=False)
+    placed, without = rendered(storage={"shards": 2}), rendered(storage={"shards": 2}, inventory_complete=False)
     for files in (placed, without):
         assert {key for key, _ in rows(files, "transports")} == {key for key, _ in rows(files, "mailboxes")}
     assert {way for _, way in rows(without, "transports")} == {"retry:4.3.0 The mailbox is not in place yet"}

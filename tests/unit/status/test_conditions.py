@@ -9,8 +9,9 @@ import pytest
 from postboat.agent.errors import Failure
 from postboat.agent.fill import Fill
 from postboat.api import Resource
-from postboat.model.census import Holding, Kept, Orphan
 from postboat.model.resolve import Resolution, resolve
+from postboat.model.retention.claims import MailKind
+from postboat.model.retention.inventory import Holding, Orphan
 from postboat.model.verdict import ACCEPTED, Reason, Verdict
 from postboat.status import conditions
 from postboat.status.observation import Moment, Observation, Workload
@@ -122,9 +123,9 @@ def test_a_pod_that_serves_nothing_is_not_said_to_go_on() -> None:
 
 
 def test_mail_of_both_kinds_is_listed_under_one_name() -> None:
-    both = Holding("sales", 0, 100, 1, Kept.PERSONAL | Kept.PUBLIC)
-    person, public = Orphan(both, Kept.PERSONAL, world.NOW), Orphan(both, Kept.PUBLIC, LATER.now)
-    alone = Orphan(Holding("zoe", 1, 7, 1), Kept.PERSONAL, world.NOW)
+    both = Holding("sales", 0, 100, 1, MailKind.PERSONAL | MailKind.PUBLIC)
+    person, public = Orphan(both, MailKind.PERSONAL, world.NOW), Orphan(both, MailKind.PUBLIC, LATER.now)
+    alone = Orphan(Holding("zoe", 1, 7, 1), MailKind.PERSONAL, world.NOW)
     known = [{"username": "sales", "type": "User", "store": 0, "since": "2026-01-01T00:00:00Z"}]
     server = replace(world.server(), status={"orphans": known})
     resolution = _resolution()

@@ -1,91 +1,39 @@
-"""Decides what happens to a Mailbox under deletion with `reclaimPolicy: Delete`, and erases its mail.
-
-The finalizer must not outlive its reason: in every case of doubt it is removed and the mail is kept.
-"""
+"""Orders the stores to erase mail of Mailboxes under deletion, and removes the finalizer, as `retention` decides."""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from postboat.cluster.stores import ERASED, ERASING, LIVING, Access, StoreError
-from postboat.cluster.types import Key
-from postboat.model.census import Kept, claimed
-from postboat.model.defaults import paused
-from postboat.model.domains import age
+from postboat.controller.mailstore.mailbox_reader import MailboxReader
 from postboat.model.platform import PUBLIC_STORE
-from postboat.model.reclaim import FINALIZER, erases
+from postboat.model.retention.reclaim import Decision, Step, decide
 from postboat.model.verdict import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
     from postboat.api import Resource
     from postboat.cluster.observe import Pod
     from postboat.cluster.stores import Stores
+    from postboat.cluster.types import Key
     from postboat.controller.mailstore.finalizers import Finalizers
     from postboat.controller.mailstore.status import MailStatus
     from postboat.controller.watch.informers import Informers
-    from postboat.model.census import Census
     from postboat.model.platform import Platform
+    from postboat.model.retention.claims import MailKind
+    from postboat.model.retention.inventory import Inventory
 
 log = logging.getLogger(__name__)
 
-AGAIN = 2.0
-LONG = 20.0
-"""Seconds for which a store may still know the user, or take to erase, before that is worth a word."""
-PAUSED = "the MailServer is paused (spec.paused)"
-BUDGET = 2.0
-"""Seconds after which a round ends: whoever calls has more to do, and the next round goes on where this one ended."""
-
-
-class Step(Enum):
-    """What to do next."""
-
-    LET_GO = auto()
-    WAIT = auto()
-    ERASE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The next step; to erase, whose mail and where, and else why."""
-
-    step: Step
-    user: str = ""
-    stores: tuple[int, ...] = ()
-    why: str = ""
-    kept: Kept = Kept.PERSONAL
-
-
-def decide(
-    mailbox: Resource, server: Resource | None, census: Census, rivals: Collection[Resource], *, surveyed: bool
-) -> Decision:
-    """Decide about a Mailbox under deletion; `rivals` are the other Mailboxes that claim the same user name."""
-    claim = claimed(mailbox)
-    # A younger one waits for the end of this one: see model/accounts.py.
-    why = _reason_to_keep(mailbox, server, others=any(age(rival) < age(mailbox) for rival in rivals))
-    if why or claim is None:
-        return Decision(Step.LET_GO, why=why)
-    user, kept = claim.user, claim.kept
-    placed = mailbox.status.get("store")
-    stores = {*census.stores(user, kept), *((placed,) if isinstance(placed, int) else ())}
-    if not surveyed and placed is None:
-        return Decision(Step.WAIT, user, why="not every store has said what it holds")
-    if not stores:
-        return Decision(Step.LET_GO, user, why="it has no mail")
-    return Decision(Step.ERASE, user, tuple(sorted(stores)), kept=kept)
-
-
-def _reason_to_keep(mailbox: Resource, server: Resource | None, *, others: bool) -> str:
-    if server is None or server.deleting:
-        return "the MailServer goes too"
-    if not erases(mailbox, server):
-        return "its mail is to be kept"
-    return "the mail belongs to another Mailbox" if others else ""
+RETRY_INTERVAL = 2.0
+"""Seconds until a Mailbox that waits is looked at again."""
+REPORT_AFTER = 20.0
+"""Seconds for which a store may still serve the mailbox, or delete its files, before the status says so."""
+TIME_BUDGET = 2.0
+"""Seconds after which `process` returns: its thread has more to do, and the next call goes on where this one ended."""
 
 
 class Erasures:
@@ -102,114 +50,105 @@ class Erasures:
     ) -> None:
         self._key, self._clock = key, clock
         self._informers, self._stores, self._finalizers, self._mail_status = informers, stores, finalizers, mail_status
+        self._reader = MailboxReader(key, informers)
         self._names: set[str] = set()
-        self._ordered: dict[str, float] = {}
-        """When a store was first told to erase the mail of each."""
-        self._ready: dict[str, float] = {}
-        """When it is the turn of each again."""
+        self._started: dict[str, float] = {}
+        """When a store was first ordered to erase the mail of each."""
+        self._due: dict[str, float] = {}
+        """When each is to be looked at again."""
 
     def __len__(self) -> int:
         return len(self._names)
 
     def add(self, name: str) -> None:
-        """Take a Mailbox that is being deleted."""
+        """Add a Mailbox under deletion."""
         self._names.add(name)
 
-    def forget(self, name: str) -> None:
-        """Forget a Mailbox that is gone."""
+    def remove(self, name: str) -> None:
+        """Remove a Mailbox that is gone, or whose mail is not to be erased any more."""
         self._names.discard(name)
-        self._ordered.pop(name, None)
-        self._ready.pop(name, None)
+        self._started.pop(name, None)
+        self._due.pop(name, None)
 
-    def go_on(self, census: Census, platform: Platform | None, *, surveyed: bool) -> None:
-        """Do the next step for them, whoever has waited longest first; a store that is silent is asked once only."""
-        silent: dict[int, str] = {}
+    def process(self, inventory: Inventory, platform: Platform | None, *, complete: bool) -> None:
+        """Do the next step for each that is due, the longest due first; a store that does not answer is asked once.
+
+        Args:
+            inventory: What the stores hold.
+            platform: How to reach the stores; None while the MailServer is not ready.
+            complete: Whether the inventory is complete, see `MailMonitor.inventory_complete`.
+
+        """
+        failed: dict[int, str] = {}
         begun = self._clock()
-        for name in sorted((name for name in self._names if self._turn(name) <= begun), key=self._turn):
-            mailbox = self._informers.get("Mailbox", Key(self._key.namespace, name))
-            if mailbox is None or not mailbox.deleting or FINALIZER not in mailbox.finalizers:
-                self.forget(name)
+        for name in sorted((name for name in self._names if self._due_at(name) <= begun), key=self._due_at):
+            observed = self._reader.observe(name, inventory)
+            if observed is None or not observed.terminating:
+                self.remove(name)
                 continue
-            decision = decide(
-                mailbox, self._server(), census, rivals(mailbox, census, self._informers), surveyed=surveyed
-            )
-            self._step(mailbox, decision, platform, silent)
-            if self._clock() - begun >= BUDGET:
+            self._step(observed.mailbox, decide(observed, inventory, complete=complete), platform, failed)
+            if self._clock() - begun >= TIME_BUDGET:
                 return
 
-    def _turn(self, name: str) -> float:
-        return self._ready.get(name, 0.0)
+    def _due_at(self, name: str) -> float:
+        return self._due.get(name, 0.0)
 
-    def _server(self) -> Resource | None:
-        return self._informers.get("MailServer", self._key)
-
-    def _step(self, mailbox: Resource, decision: Decision, platform: Platform | None, silent: dict[int, str]) -> None:
-        server = self._server()
-        if decision.step is Step.LET_GO:
-            self._let_go(mailbox, decision.why)
-        elif server is not None and paused(server):
-            self._wait(mailbox, PAUSED)
-        elif decision.step is Step.WAIT or platform is None:
-            self._wait(mailbox, decision.why or "the platform is not ready")
+    def _step(self, mailbox: Resource, decision: Decision, platform: Platform | None, failed: dict[int, str]) -> None:
+        if decision.step is Step.REMOVE_FINALIZER:
+            self._remove_finalizer(mailbox, decision.message)
+        elif decision.step is Step.ERASE and platform is not None:
+            self._erase(mailbox, decision, platform, failed)
         else:
-            self._erase(mailbox, decision, platform, silent)
+            self._wait(mailbox, decision.message or "the platform is not ready", decision.reason)
 
-    def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, silent: dict[int, str]) -> None:
+    def _erase(self, mailbox: Resource, decision: Decision, platform: Platform, failed: dict[int, str]) -> None:
         pods = store_pods(self._informers.pods_of(self._key))
-        mail = decision.user, decision.kept
-        self._ordered.setdefault(mailbox.name, self._clock())
-        # The first store knows what a person has read in public mailboxes, and may do there.
+        mail = decision.user, decision.kind
+        self._started.setdefault(mailbox.name, self._clock())
+        # The first store also has the rights and the read marks of each user in public mailboxes.
         stores = sorted({*decision.stores, PUBLIC_STORE})
-        states = [self._order(store, mail, platform, pods, silent) for store in stores]
-        self._ready[mailbox.name] = self._clock()
-        failed = [f"store {store} {silent[store]}" for store in stores if store in silent]
-        long = self._clock() - self._ordered[mailbox.name] > LONG
+        states = [self._order(store, mail, platform, pods, failed) for store in stores]
+        self._due[mailbox.name] = self._clock()
+        failures = [f"store {store} {failed[store]}" for store in stores if store in failed]
+        late = self._clock() - self._started[mailbox.name] > REPORT_AFTER
         if all(state == ERASED for state in states):
             self._mail_status.erased(mailbox, decision.user)
-            self._let_go(mailbox, "its mail was erased")
-        elif failed:
-            self._wait(mailbox, ", ".join(failed))
-        elif LIVING in states and long:
+            self._remove_finalizer(mailbox, "its mail was erased")
+        elif failures:
+            self._wait(mailbox, ", ".join(failures))
+        elif LIVING in states and late:
             self._wait(mailbox, "a store has not yet closed the mailbox")
-        elif ERASING in states and long:
+        elif ERASING in states and late:
             busy = (store for store, state in zip(stores, states, strict=True) if state == ERASING)
             self._wait(mailbox, ", ".join(f"store {store} has not deleted all of it yet" for store in busy))
 
     def _order(
-        self, store: int, mail: tuple[str, Kept], platform: Platform, pods: dict[int, Pod], silent: dict[int, str]
+        self, store: int, mail: tuple[str, MailKind], platform: Platform, pods: dict[int, Pod], failed: dict[int, str]
     ) -> str:
         pod = pods.get(store)
         if pod is None:
-            silent[store] = "has no pod"
-        if pod is None or store in silent:
+            failed[store] = "has no pod"
+        if pod is None or store in failed:
             return ""
         try:
             state = self._stores.erase(access(platform), store, pod, mail)
         except StoreError as failure:
-            silent[store] = str(failure)
+            failed[store] = str(failure)
             return ""
         return state if state in {ERASED, ERASING, LIVING} else ""
 
-    def _wait(self, mailbox: Resource, why: str) -> None:
-        self._ready[mailbox.name] = self._clock() + AGAIN
-        self._mail_status.waits(mailbox, why, Reason.PAUSED if why == PAUSED else Reason.STORE_UNAVAILABLE)
+    def _wait(self, mailbox: Resource, message: str, reason: Reason = Reason.STORE_UNAVAILABLE) -> None:
+        self._due[mailbox.name] = self._clock() + RETRY_INTERVAL
+        self._mail_status.erasure_pending(mailbox, message, reason)
 
-    def _let_go(self, mailbox: Resource, why: str) -> None:
+    def _remove_finalizer(self, mailbox: Resource, message: str) -> None:
         log.info(
             "removing the finalizer of a Mailbox: %s",
-            why,
+            message,
             extra={"namespace": self._key.namespace, "mailserver": self._key.name, "mailbox": mailbox.name},
         )
-        self._ready[mailbox.name] = self._clock() + AGAIN
-        self._finalizers.wish(mailbox, wanted=False)
-
-
-def rivals(mailbox: Resource, census: Census, informers: Informers) -> list[Resource]:
-    """Give the other Mailboxes that claim the same user name, those under deletion too; the oldest of all has it."""
-    claim = claimed(mailbox)
-    names = census.claimants(claim.user) - {mailbox.name} if claim is not None else frozenset()
-    found = (informers.get("Mailbox", Key(mailbox.namespace, name)) for name in sorted(names))
-    return [rival for rival in found if rival is not None]
+        self._due[mailbox.name] = self._clock() + RETRY_INTERVAL
+        self._finalizers.enqueue(mailbox, wanted=False)
 
 
 def store_pods(pods: Iterable[Pod]) -> dict[int, Pod]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from postboat.cluster.types import ConflictError, Key, NotFoundError
 from postboat.controller.statuses.retry_queue import RetryQueue
 from postboat.controller.watch.informers import RESOURCES
-from postboat.model.reclaim import FINALIZER
+from postboat.model.retention.reclaim import FINALIZER
 
 if TYPE_CHECKING:
     from postboat.api import Resource
@@ -20,7 +20,7 @@ WRITERS = 4
 
 
 def set_finalizer(client: Client, key: Key, uid: str, *, wanted: bool) -> bool:
-    """Add or remove the finalizer of the very object with that uid; False when somebody else wrote at the same time."""
+    """Add or remove the finalizer of the Mailbox with that uid; False when somebody else wrote it at the same time."""
     kind = RESOURCES["Mailbox"]
     raw = client.get(kind, key.namespace, key.name)
     if raw is None or raw["metadata"]["uid"] != uid:
@@ -43,16 +43,16 @@ def set_finalizer(client: Client, key: Key, uid: str, *, wanted: bool) -> bool:
 
 
 class Finalizers(RetryQueue[Key, tuple[str, bool]]):
-    """The newest wish for the finalizer of each Mailbox: the uid that it is about, and whether it is to be there."""
+    """The writes of the finalizer that wait, the newest for each Mailbox: its uid, and whether it is to have it."""
 
     def __init__(self, client: Client) -> None:
         super().__init__("the finalizer", WRITERS, self._set)
         self._client = client
 
-    def wish(self, resource: Resource, *, wanted: bool) -> None:
-        """Wish the finalizer of a Mailbox to be there or not."""
+    def enqueue(self, resource: Resource, *, wanted: bool) -> None:
+        """Have the finalizer of a Mailbox added or removed."""
         self.put(Key(resource.namespace, resource.name), (resource.uid, wanted))
 
-    def _set(self, key: Key, wish: tuple[str, bool]) -> bool:
-        uid, wanted = wish
+    def _set(self, key: Key, desired: tuple[str, bool]) -> bool:
+        uid, wanted = desired
         return set_finalizer(self._client, key, uid, wanted=wanted)

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 class UsagePace:
     """Seconds between two writes for one mailbox, and writes in a second for all of them."""
 
-    rest: float = 10.0
+    interval: float = 10.0
     per_second: float = 20.0
     burst: float = 40.0
 
@@ -26,7 +26,7 @@ class UsageRate:
     def __init__(self, pace: UsagePace | None = None) -> None:
         self._pace = pace or UsagePace()
         self._due: deque[str] = deque()
-        self._resting: list[tuple[float, str]] = []
+        self._delayed: list[tuple[float, str]] = []
         self._waiting: set[str] = set()
         self._last: dict[str, float] = {}
         self._allowance = self._pace.burst
@@ -36,35 +36,35 @@ class UsageRate:
         return len(self._waiting)
 
     def changed(self, name: str, now: float) -> None:
-        """Take in that a mailbox has changed; many changes before its turn are one."""
+        """Take in that a mailbox has changed; many changes before it is due are one."""
         if name in self._waiting:
             return
         self._waiting.add(name)
-        ready = self._last.get(name, now - self._pace.rest) + self._pace.rest
+        ready = self._last.get(name, now - self._pace.interval) + self._pace.interval
         if ready <= now:
             self._due.append(name)
         else:
-            heappush(self._resting, (ready, name))
+            heappush(self._delayed, (ready, name))
 
     def take(self, now: float) -> list[str]:
-        """Give the mailboxes whose turn it is, in the order in which they changed."""
-        while self._resting and self._resting[0][0] <= now:
-            self._due.append(heappop(self._resting)[1])
+        """Give the mailboxes that are due, in the order in which they changed."""
+        while self._delayed and self._delayed[0][0] <= now:
+            self._due.append(heappop(self._delayed)[1])
         self._allowance = min(self._pace.burst, self._allowance + max(0.0, now - self._counted) * self._pace.per_second)
         self._counted = now
         taken = [self._due.popleft() for _ in range(min(len(self._due), int(self._allowance)))]
         self._waiting.difference_update(taken)
         return taken
 
-    def wrote(self, name: str, now: float) -> None:
-        """Take in that usage is being written: only that counts, a look that finds no difference is free."""
+    def written(self, name: str, now: float) -> None:
+        """Take in that usage is being written; a mailbox whose status does not change costs nothing."""
         self._allowance -= 1
         self._last[name] = now
-        if len(self._last) > 2 * self._pace.rest * self._pace.per_second + self._pace.burst:
-            self._last = {known: at for known, at in self._last.items() if now - at < self._pace.rest}
+        if len(self._last) > 2 * self._pace.interval * self._pace.per_second + self._pace.burst:
+            self._last = {known: at for known, at in self._last.items() if now - at < self._pace.interval}
 
-    def next(self, now: float) -> float | None:
+    def next_due(self, now: float) -> float | None:
         """Give the seconds until there is something to take, or None when nothing waits."""
         if self._due:
             return max(0.0, (1 - self._allowance) / self._pace.per_second)
-        return max(0.0, self._resting[0][0] - now) if self._resting else None
+        return max(0.0, self._delayed[0][0] - now) if self._delayed else None

@@ -31,9 +31,9 @@ from postboat.controller.statuses.reporter import unowned_status
 from postboat.controller.statuses.writer import Judgement, StatusWriter
 from postboat.controller.watch.informers import RESOURCES, Informers
 from postboat.controller.watch.snapshot import surroundings
-from postboat.controller.watch.unowned import UnownedObjects, is_unowned
+from postboat.controller.watch.unowned import UnownedObjects
 from postboat.model.kinds import LASTING, RULES
-from postboat.model.reclaim import FINALIZER
+from postboat.model.retention.reclaim import finalizer_is_useless
 from postboat.model.snapshot import Gone
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Operator:
         self.health.beats["lease"] = lambda: self.lease.heartbeat
 
     def _all(self, kind: str) -> list[Resource]:
-        return [resource for reflector in self.informers.resources[kind] for resource in reflector.store.everything()]
+        return [resource for reflector in self.informers.resources[kind] for resource in reflector.cache.everything()]
 
     def _leadership_changed(self, held: bool) -> None:  # noqa: FBT001 - the one thing there is to say
         telemetry.LEADER.set(held)
@@ -210,7 +210,7 @@ class Operator:
             self._servers_changed(old, new)
         change = new if new is not None else Gone(known.kind, known.name)
         for control in self._of_namespace(known.namespace):
-            control.hear(change, wake=True)
+            control.enqueue(change, wake=True)
         if new is not None and self.lease.held:
             self._judge_unowned((new,), self.informers.servers(new.namespace))
 
@@ -219,7 +219,7 @@ class Operator:
         controls = self._of_namespace(new.namespace)
         if old.finalizers != new.finalizers:
             for control in controls:
-                control.monitor.hear(new.kind, new.name)
+                control.monitor.enqueue(new.kind, new.name)
         if not ours and self.lease.held:
             as_planned = [control.restore(old, new) for control in controls]
             self._judge_unowned((new,), self.informers.servers(new.namespace))
@@ -227,7 +227,7 @@ class Operator:
                 return
         if any(old.status.get(field) != new.status.get(field) for field in LASTING):
             for control in controls:
-                control.hear(new, wake=False)
+                control.enqueue(new, wake=False)
 
     def _servers_changed(self, old: Resource | None, new: Resource | None) -> None:
         """Handle a MailServer that was created, deleted or replaced: objects may now belong to another one."""
@@ -257,8 +257,8 @@ class Operator:
         resources = tuple(resources)
         self.unowned.look(resources, servers)
         for resource in resources:
-            if FINALIZER in resource.finalizers and is_unowned(resource, servers):
-                self.means.finalizers.wish(resource, wanted=False)
+            if finalizer_is_useless(resource, servers):
+                self.means.finalizers.enqueue(resource, wanted=False)
 
     def _judge_one_unowned(self, resource: Resource) -> None:
         status = unowned_status(self.informers, self.pending_statuses, self.events, resource)
@@ -268,7 +268,7 @@ class Operator:
     def secret_changed(self, content: SecretContent) -> None:
         """Route a Secret to the reconcilers of its namespace."""
         for control in self._of_namespace(content.namespace):
-            control.hear(content, wake=True)
+            control.enqueue(content, wake=True)
 
     def child_changed(self, kind: ResourceType, key: Key, old: Child | None, new: Child | None) -> None:
         """Wake the reconciler of a platform when somebody else has changed, deleted or restored one of its objects."""
@@ -318,7 +318,7 @@ class Operator:
             control.observer.wake()
 
     def _count(self) -> int:
-        return sum(len(reflector.store) for of_kind in self.informers.resources.values() for reflector in of_kind)
+        return sum(len(reflector.cache) for of_kind in self.informers.resources.values() for reflector in of_kind)
 
     def _tell_memory(self, warning: str) -> None:
         """Write an Event about the memory of the operator on all MailServers."""
@@ -328,7 +328,7 @@ class Operator:
 
     def _refresh_metrics(self) -> None:
         for kind, reflectors in self.informers.resources.items():
-            telemetry.OBJECTS.labels(kind).set(sum(len(reflector.store) for reflector in reflectors))
+            telemetry.OBJECTS.labels(kind).set(sum(len(reflector.cache) for reflector in reflectors))
         for reflector in self.informers.reflectors:
             telemetry.RELISTS.labels(str(reflector.source)).set(reflector.counters.lists)
             telemetry.WATCH_FAILURES.labels(str(reflector.source)).set(reflector.counters.failures)

@@ -19,7 +19,7 @@ from postboat.cluster.lease import Terms
 from postboat.cluster.types import LEASE, ConflictError, Json, Key, NotFoundError
 from postboat.controller.mailstore.finalizers import set_finalizer
 from postboat.controller.watch.informers import RESOURCES
-from postboat.model.reclaim import FINALIZER
+from postboat.model.retention.reclaim import FINALIZER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,22 +59,22 @@ def run(settings: Settings, connection: Connection | None = None, *, settle: flo
     """
     telemetry.configure_logging(settings.log_level, settings.log_format)
     client = Client(connection or Connection(settings.kubeconfig, settings.api_server))
-    if seize(client, settings):
+    if take_lease(client, settings):
         time.sleep(settle)  # until then, whoever held the Lease may still believe that it does
     left, renewed = 0, time.monotonic()
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="release") as pool:
-        held = _held(client, settings)
+        held = _with_finalizer(client, settings)
         while page := list(islice(held, PAGE)):
-            left += sum(not gone for gone in pool.map(lambda raw: let_go(client, raw), page))
+            left += sum(not gone for gone in pool.map(lambda raw: remove_finalizer(client, raw), page))
             if time.monotonic() - renewed > RENEWED:
                 renewed = time.monotonic()
-                seize(client, settings)
-    seize(client, settings)
+                take_lease(client, settings)
+    take_lease(client, settings)
     log.info("Mailboxes that still have the finalizer: %d", left)
     return int(left > 0)
 
 
-def _held(client: Client, settings: Settings) -> Iterator[Json]:
+def _with_finalizer(client: Client, settings: Settings) -> Iterator[Json]:
     """Yield the Mailboxes with the finalizer."""
     for namespace in settings.namespaces or ("",):
         for raw in client.pages(RESOURCES["Mailbox"], namespace):
@@ -82,7 +82,7 @@ def _held(client: Client, settings: Settings) -> Iterator[Json]:
                 yield raw
 
 
-def seize(client: Client, settings: Settings) -> bool:
+def take_lease(client: Client, settings: Settings) -> bool:
     """Take the Lease from its holder.
 
     Returns:
@@ -113,7 +113,7 @@ def seize(client: Client, settings: Settings) -> bool:
     raise ConflictError(409, "Conflict", "the Lease is written again and again")
 
 
-def let_go(client: Client, raw: Json) -> bool:
+def remove_finalizer(client: Client, raw: Json) -> bool:
     """Remove the finalizer from one Mailbox; return whether it is gone.
 
     Args:

@@ -1,4 +1,4 @@
-"""Reads of the API server beside the informers: StatefulSets that exist, their shards, and addresses of Services.
+"""Reads of the API server beside the informers: StatefulSets, shards that manifests name, addresses of Services.
 
 They are made when an informer has reported a change of the object, and never periodically.
 """

@@ -27,7 +27,7 @@ from postboat.cluster.types import (
     FencedError,
     Key,
 )
-from postboat.controller.mailstore.monitor import Hands, MailMonitor
+from postboat.controller.mailstore.monitor import Dependencies, MailMonitor
 from postboat.controller.mailstore.status import MailStatus
 from postboat.controller.planner import Decided, Planner
 from postboat.controller.reconcile import keys
@@ -122,11 +122,11 @@ class MailServerReconciler:
         self._stores = Stores()
         self.monitor = MailMonitor(
             key,
-            Hands(means.informers, self._stores, means.finalizers, means.leading),
+            Dependencies(means.informers, self._stores, means.finalizers, means.leading),
             MailStatus(
                 key, means.informers, means.writer, means.events, self._reporter.orphans, self._reporter.volumes
             ),
-            lambda change, wake: self.hear(change, wake=wake),
+            lambda change, wake: self.enqueue(change, wake=wake),
         )
         self._plan_applier = PlanApplier(key, means.client, means.applier, self.observer, self._reporter)
 
@@ -161,7 +161,7 @@ class MailServerReconciler:
     def restore(self, old: Resource, new: Resource) -> bool:
         """Put right a status that somebody else has written, and tell whether its lasting facts are as planned."""
         if new.kind == "Mailbox" and old.status.get("usage") != new.status.get("usage"):
-            self.monitor.hear(new.kind, new.name)
+            self.monitor.enqueue(new.kind, new.name)
         return (new.kind == "MailServer" and new.name != self.key.name) or self._reporter.restore(old, new)
 
     def beat(self) -> float | None:
@@ -176,7 +176,7 @@ class MailServerReconciler:
         """Look again at what is applied."""
         self.worker.wake()
 
-    def hear(self, change: Change, *, wake: bool) -> None:
+    def enqueue(self, change: Change, *, wake: bool) -> None:
         """Take a change that an informer or the monitor reports."""
         self._changes.put(change)
         if not wake and len(self._changes) >= HEAP:
@@ -184,18 +184,18 @@ class MailServerReconciler:
         if wake:
             self.worker.wake(news=True)
             if isinstance(change, Resource | Gone):
-                self.monitor.hear(change.kind, change.name)
+                self.monitor.enqueue(change.kind, change.name)
 
     def start_over(self) -> None:
         """Read the whole namespace again."""
         self._fresh.set()
         self.worker.wake(news=True)
-        self.monitor.start_over()
+        self.monitor.resync()
 
     def serve(self, servers: tuple[str, ...]) -> None:
         """Take in that another MailServer of the namespace has come or gone; these are there now, the oldest first."""
-        self.hear(Servers(servers), wake=True)
-        self.monitor.start_over()
+        self.enqueue(Servers(servers), wake=True)
+        self.monitor.resync()
 
     def services_changed(self) -> None:
         """Look again at where clients reach the platform."""
@@ -292,16 +292,16 @@ class MailServerReconciler:
             return None
         now = dt.datetime.now(dt.UTC)
         # First: what the monitor reports in between is in the change buffer too.
-        surveyed, held = self.monitor.surveyed, self.monitor.held
+        complete, highest = self.monitor.inventory_complete, self.monitor.highest_store
         assembly = Assembly(
             self._cache,
             contents,
             self._means.environment,
             now,
             self.monitor.homes(),
-            surveyed,
+            complete,
             self._standing.stores,
-            held,
+            highest,
         )
         gc.disable()  # it would look at millions of objects again and again, of which none is garbage
         try:
@@ -382,7 +382,7 @@ class MailServerReconciler:
         lacking = "; ".join(
             f"Secret {name} could not be created: {why[:LONGEST]}" for name, why in sorted(self._unmade.items())[:FEW]
         )
-        self.monitor.follow(decided.plan.platform, (name for kind, name in self._touched if kind == "Mailbox"))
+        self.monitor.set_platform(decided.plan.platform, (name for kind, name in self._touched if kind == "Mailbox"))
         server = self._cache.resources["MailServer", self.key.name]
         fault = self._plan_applier.apply(decided, server, touched, lacking)
         self._touched = set()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from postboat.controller.statuses.pending import PendingStatuses
     from postboat.controller.statuses.writer import StatusWriter
     from postboat.controller.watch.informers import Informers
-    from postboat.model.census import Orphan
+    from postboat.model.retention.inventory import Orphan
     from postboat.model.verdict import Key as ObjectKey
     from postboat.model.volumes import StoreVolume
     from postboat.objects.plan import Plan

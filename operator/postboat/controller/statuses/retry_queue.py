@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Name = TypeVar("Name", bound="Hashable")
-Wish = TypeVar("Wish")
+Value = TypeVar("Value")
 _BACKOFF = Backoff(base=0.5, cap=30.0)
 
 
-class RetryQueue(Generic[Name, Wish]):
+class RetryQueue(Generic[Name, Value]):
     """A queue by name of the object; safe to use from many threads.
 
     Args:
@@ -37,11 +37,11 @@ class RetryQueue(Generic[Name, Wish]):
         heartbeat: When a thread last looked for work, in seconds of the monotonic clock.
     """
 
-    def __init__(self, title: str, writers: int, write: Callable[[Name, Wish], bool]) -> None:
+    def __init__(self, title: str, writers: int, write: Callable[[Name, Value], bool]) -> None:
         self.heartbeat = time.monotonic()
         self._title, self._write = title, write
         self._condition = threading.Condition()
-        self._due: OrderedDict[Name, Wish] = OrderedDict()
+        self._due: OrderedDict[Name, Value] = OrderedDict()
         self._failures: dict[Name, int] = {}
         self._held: dict[Name, float] = {}
         self._busy: set[Name] = set()
@@ -68,14 +68,14 @@ class RetryQueue(Generic[Name, Wish]):
             self._failures.clear()
             self._held.clear()
 
-    def put(self, name: Name, wish: Wish, *, after: float = 0.0) -> None:
+    def put(self, name: Name, value: Value, *, after: float = 0.0) -> None:
         """Queue a write; it replaces one of the same name that waits.
 
         Args:
             after: Seconds before it may be written; 0 writes it as soon as a thread is free, or its back-off is over.
         """
         with self._condition:
-            self._due[name] = wish
+            self._due[name] = value
             if after:
                 self._held[name] = time.monotonic() + after
             elif name not in self._failures:
@@ -85,34 +85,34 @@ class RetryQueue(Generic[Name, Wish]):
     def __len__(self) -> int:
         return len(self._due)
 
-    def _take(self) -> tuple[Name, Wish] | None:
+    def _take(self) -> tuple[Name, Value] | None:
         """Wait for a write that is due and whose name no other thread is writing; None when the queue is stopped."""
         with self._condition:
             while not self._stopping:
                 self.heartbeat = now = time.monotonic()
-                for name, wish in self._due.items():
+                for name, value in self._due.items():
                     if name not in self._busy and self._held.get(name, 0.0) <= now:
                         del self._due[name]
                         self._busy.add(name)
-                        return name, wish
+                        return name, value
                 self._condition.wait(0.5 if self._due else 5)
             return None
 
     def _work(self) -> None:
         while (taken := self._take()) is not None:
-            name, wish = taken
+            name, value = taken
             failed = True
             try:
-                failed = not self._write(name, wish)
+                failed = not self._write(name, value)
             except FencedError:
                 pass  # somebody else holds the Lease; what is still true then is written when this one has it again
             except (ApiError, ConnectionFailedError) as failure:
                 log.warning("writing %s of %s failed, retrying: %s", self._title, name, failure)
             except Exception:
                 log.exception("writing %s of %s failed, retrying", self._title, name)
-            self._done(name, wish, failed=failed)
+            self._done(name, value, failed=failed)
 
-    def _done(self, name: Name, wish: Wish, *, failed: bool) -> None:
+    def _done(self, name: Name, value: Value, *, failed: bool) -> None:
         with self._condition:
             self._busy.discard(name)
             if not failed:
@@ -121,4 +121,4 @@ class RetryQueue(Generic[Name, Wish]):
                 return
             self._failures[name] = self._failures.get(name, 0) + 1
             self._held[name] = time.monotonic() + _BACKOFF.delay(self._failures[name], 1.0)
-            self._due.setdefault(name, wish)
+            self._due.setdefault(name, value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from postboat.api import Resource
 from postboat.model.kinds import secret_names
-from postboat.model.snapshot import Gone, Held, Home, SecretContent, Servers, Surveyed
+from postboat.model.snapshot import Gone, HighestStore, Home, InventoryComplete, SecretContent, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,10 +129,10 @@ def _key(change: Change) -> tuple[str, str]:
             return "Secret", change.name
         case Home():
             return "home", change.user
-        case Held():
-            return "held", ""
-        case Surveyed():
-            return "survey", ""
+        case HighestStore():
+            return "highest store", ""
+        case InventoryComplete():
+            return "inventory", ""
         case Servers():
             return "servers", ""
         case _:

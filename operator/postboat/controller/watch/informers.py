@@ -130,11 +130,11 @@ class Informers:
 
     def of_namespace(self, kind: str, namespace: str) -> tuple[Resource, ...]:
         """Return the resources of one kind in a namespace."""
-        return _joined(reflector.store.namespace(namespace) for reflector in self.resources[kind])
+        return _joined(reflector.cache.namespace(namespace) for reflector in self.resources[kind])
 
     def get(self, kind: str, key: Key) -> Resource | None:
         """Return one resource, or None."""
-        found = (reflector.store.get(key) for reflector in self.resources[kind])
+        found = (reflector.cache.get(key) for reflector in self.resources[kind])
         return next((resource for resource in found if resource is not None), None)
 
     def servers(self, namespace: str) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ class Informers:
         Args:
             server: Namespace and name of the MailServer.
         """
-        pods = _joined(reflector.store.namespace(server.namespace) for reflector in self.pods)
+        pods = _joined(reflector.cache.namespace(server.namespace) for reflector in self.pods)
         return [pod for pod in pods if pod.instance == server.name]
 
     def claims_of(self, server: Key) -> list[Claim]:
@@ -156,7 +156,7 @@ class Informers:
         Args:
             server: Namespace and name of the MailServer.
         """
-        claims = _joined(reflector.store.namespace(server.namespace) for reflector in self.claims)
+        claims = _joined(reflector.cache.namespace(server.namespace) for reflector in self.claims)
         return [claim for claim in claims if claim.instance == server.name]
 
 

@@ -30,9 +30,9 @@ class Assembly:
     environment: Environment
     now: datetime
     homes: Mapping[str, int] = field(default_factory=dict)
-    surveyed: bool = True
-    standing: int = 0
-    held: int | None = -1
+    inventory_complete: bool = True
+    existing_stores: int = 0
+    highest_store: int | None = -1
 
 
 def surroundings(settings: Settings) -> Environment:
@@ -57,7 +57,7 @@ def assemble(server: Resource, assembly: Assembly) -> Snapshot:
         environment=assembly.environment,
         now=assembly.now,
         homes=assembly.homes,
-        surveyed=assembly.surveyed,
-        standing=assembly.standing,
-        held=assembly.held,
+        inventory_complete=assembly.inventory_complete,
+        existing_stores=assembly.existing_stores,
+        highest_store=assembly.highest_store,
     )

@@ -7,23 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from postboat.model.belonging import belonging
-from postboat.model.verdict import Reason, Verdict
+from postboat.model.belonging import is_unowned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from postboat.api import Resource
-
-
-def is_unowned(resource: Resource, servers: Sequence[str]) -> bool:
-    """Return whether an object belongs to no MailServer; MailServers of the namespace report other faults themselves.
-
-    Args:
-        servers: Names of the MailServers of its namespace, oldest first.
-    """
-    where = belonging(resource, servers)
-    return isinstance(where, Verdict) and (where.reason is Reason.SERVER_NOT_FOUND or not servers)
 
 
 class UnownedObjects:

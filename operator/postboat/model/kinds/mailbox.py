@@ -49,7 +49,7 @@ def _facts(resource: Resource, _verdict: Verdict, platform: Platform) -> dict[st
     if isinstance(mailbox, Group):
         return facts
     facts["quota"] = write_quantity(mailbox.quota)
-    return facts if mailbox.shard == UNPLACED else facts | {"store": mailbox.shard}
+    return facts if mailbox.store == UNPLACED else facts | {"store": mailbox.store}
 
 
 MAILBOX: Final = KindRules(

@@ -24,12 +24,12 @@ from kubernetes.client import ApiException
 from e2e import folders
 from e2e.clients import SECONDS, Account, letter, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, eventually
+from e2e.mailbox_state import FINALIZER, folder_there, mailbox, orphan, usage
 from e2e.managesieve import ManageSieve, RefusedError, active_script
 from e2e.namesakes import HERE, THERE, named, namesakes
 from e2e.platform import Platform, manifest
 from e2e.post import SENDER, address, answer, copies, older, post, present, verdict
 from e2e.processes import frozen_agent
-from e2e.remains import FINALIZER, folder_there, mailbox, orphan, usage
 from e2e.world.peer import Peer
 
 

@@ -14,9 +14,9 @@ import pytest
 from e2e.clients import Account, letter
 from e2e.folders import folders, ok, session, subjects
 from e2e.kube import GROUP, Object, eventually
+from e2e.mailbox_state import FINALIZER, orphan
 from e2e.platform import Platform, manifest
 from e2e.post import answer, spam
-from e2e.remains import FINALIZER, orphan
 
 
 @dataclass(frozen=True)

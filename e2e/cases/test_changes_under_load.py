@@ -1,6 +1,6 @@
 """Changes under load: sessions and streams of mail live through changes and certificate renewals.
 
-And children are kept as they should be. A ledger of acknowledged messages is compared with what the mailbox holds in
+And children are kept as they should be. The list of acknowledged messages is compared with what the mailbox holds in
 the end.
 """
 
@@ -20,7 +20,7 @@ import pytest
 from e2e.cases.test_status import children
 from e2e.clients import Account
 from e2e.kube import GROUP, eventually
-from e2e.ledger import Ledger, Stream
+from e2e.mail_stream import AcknowledgedMail, Stream
 from e2e.platform import HOSTNAME, Platform, manifest
 
 # A reload of Rspamd would cut milter sessions after twice the time that it gives a message.
@@ -43,10 +43,10 @@ def test_sessions_and_streams_survive_changes_and_a_renewal(
 ) -> None:
     receiver = platform.add_mailbox()
     sender = platform.add_mailbox()
-    ledger = Ledger()
+    acknowledged = AcknowledgedMail()
     with (
         replace(bob, ca=platform.ca()).imap() as held,
-        Stream(sender, f"{receiver.user}@example.test", ledger) as stream,
+        Stream(sender, f"{receiver.user}@example.test", acknowledged) as stream,
     ):
         held.select_folder("INBOX")
         pass_by(platform, "passing.test")
@@ -63,11 +63,11 @@ def test_sessions_and_streams_survive_changes_and_a_renewal(
         )
         held.noop()
         assert held.folder_exists("INBOX")
-        eventually(lambda: len(ledger.acknowledged) >= 20, "the stream flows")
+        eventually(lambda: len(acknowledged.message_ids) >= 20, "the stream flows")
         eventually(lambda: time.monotonic() > begun + LONGEST, "whoever is to be cut off has been", timeout=LONGEST + 5)
         assert stream.refusals == [], "nothing was deferred or refused"
         assert stream.reconnects == 0, "the submission session was never dropped"
-    ledger.check(receiver)
+    acknowledged.check(receiver)
     platform.kube.delete(GROUP, "Mailbox", platform.namespace, "churn")
     platform.remove_mailbox(receiver.user)
     platform.remove_mailbox(sender.user)

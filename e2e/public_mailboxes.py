@@ -20,7 +20,7 @@ FOR_ALL: Mapping[str, set[str]] = {"-#anyone": set(), "-#authenticated": {"x"}}
 
 
 @dataclass(frozen=True)
-class Office:
+class PublicMailboxFixture:
     """A public mailbox and the people around it."""
 
     platform: Platform
@@ -79,13 +79,13 @@ class Office:
 
 
 @contextmanager
-def opened(platform: Platform) -> Iterator[Office]:
-    """An office with names of its own, for as long as the block lasts."""
+def opened(platform: Platform) -> Iterator[PublicMailboxFixture]:
+    """A public mailbox and its people, with names of their own, for as long as the block lasts."""
     mark = secrets.token_hex(2)
     reader, writer, owner, stranger = (
         platform.add_mailbox(f"{role}.{mark}") for role in ("reader", "writer", "owner", "stranger")
     )
-    office = Office(platform, mark, reader, writer, owner, stranger)
+    office = PublicMailboxFixture(platform, mark, reader, writer, owner, stranger)
     office.declare()
     yield office
     office.remove(office.name, *(f"{name}-{mark}" for name in ("staff", "team", "readers")))

@@ -14,9 +14,9 @@ from kubernetes.client import ApiException
 from e2e import folders
 from e2e.clients import Account, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, eventually
+from e2e.mailbox_state import FINALIZER, deliver, events_of, folder_there, mailbox, orphan, trash, usage
 from e2e.platform import Platform, manifest
 from e2e.post import address, copies, group, older, post, present, verdict
-from e2e.remains import FINALIZER, deliver, events_of, folder_there, mailbox, orphan, trash, usage
 
 
 def ended(command: Callable[[], object]) -> bool:

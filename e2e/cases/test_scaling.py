@@ -17,12 +17,12 @@ from imapclient import IMAPClient
 from e2e.cases.test_quota import FULL, fill, quota, refusal, subjects
 from e2e.clients import Account, letter, rcpt, wait_for_message, wait_for_message_when_back
 from e2e.kube import GROUP, Object, eventually
+from e2e.mailbox_state import erase, freed, orphans, store_of, stores
 from e2e.namesakes import namesakes
 from e2e.operator import Operator
 from e2e.platform import Platform
 from e2e.post import copies, drained, post
 from e2e.processes import container_processes, frozen, frozen_agent
-from e2e.remains import erase, freed, orphans, store_of, stores
 from postboat.model import names
 
 STORES = 3

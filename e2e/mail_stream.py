@@ -1,4 +1,4 @@
-"""A ledger of acknowledged mail: a stream of submissions that writes down each 250.
+"""A stream of submissions that records each message the server has acknowledged with 250.
 
 And the comparison with the mailbox. What was acknowledged must be there at least once; what was sent when the session
 died is of unknown outcome and may be there or not.
@@ -18,10 +18,10 @@ from e2e.kube import eventually
 
 
 @dataclass
-class Ledger:
+class AcknowledgedMail:
     """Message-IDs that the server took responsibility for."""
 
-    acknowledged: set[str] = field(default_factory=set)
+    message_ids: set[str] = field(default_factory=set)
 
     def missing(self, receiver: Account) -> set[str]:
         """Acknowledged messages that are not in the receiver's mailbox."""
@@ -32,7 +32,7 @@ class Ledger:
         except (imaplib.IMAP4.error, OSError) as error:
             raise AssertionError(f"the mailbox is not served yet: {error}") from error
         held = b"\n".join(part[b"BODY[HEADER.FIELDS (MESSAGE-ID)]"] for part in found.values()).decode()
-        return {message_id for message_id in self.acknowledged if message_id not in held}
+        return {message_id for message_id in self.message_ids if message_id not in held}
 
     def check(self, receiver: Account, timeout: float = 120) -> None:
         """Wait until every acknowledged message is there."""
@@ -40,20 +40,22 @@ class Ledger:
         def complete() -> bool:
             lost = self.missing(receiver)
             assert not lost, (
-                f"{len(lost)} of {len(self.acknowledged)} acknowledged messages are missing: {sorted(lost)[:3]}"
+                f"{len(lost)} of {len(self.message_ids)} acknowledged messages are missing: {sorted(lost)[:3]}"
             )
             return True
 
-        eventually(complete, "the ledger balances", timeout=timeout, every=1)
+        eventually(complete, "all acknowledged mail is there", timeout=timeout, every=1)
 
 
 class Stream:
     """Submits letters one after another in one session until stopped; a dropped session is counted and opened anew."""
 
-    def __init__(self, sender: Account, recipient: str, ledger: Ledger, sender_address: str = "") -> None:
+    def __init__(
+        self, sender: Account, recipient: str, acknowledged: AcknowledgedMail, sender_address: str = ""
+    ) -> None:
         self.sender = sender
         self.recipient = recipient
-        self.ledger = ledger
+        self.acknowledged = acknowledged
         self.address = sender_address or f"{sender.user}@example.test"
         self.refusals: list[str] = []
         self.reconnects = 0
@@ -95,7 +97,7 @@ class Stream:
         except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             self._note(error)
             return
-        self.ledger.acknowledged.add(message["Message-ID"])
+        self.acknowledged.message_ids.add(message["Message-ID"])
 
     def _note(self, error: Exception) -> None:
         self.refusals.append(repr(error))

@@ -1,8 +1,9 @@
-"""Mail and its Mailboxes: whatever comes in whatever order, the census says what a census taken at once would say."""
+"""Mail and its Mailboxes: whatever comes in whatever order, the inventory says what one taken at once would say."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,30 +11,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postboat.controller.mailstore.usage_rate import UsagePace, UsageRate
-from postboat.model.census import Census, Claim, Holding, Kept, census
+from postboat.model.retention.claims import Claim, MailKind
+from postboat.model.retention.inventory import Holding, Inventory
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 USERS = ("anna", "bert", "cleo")
 
-KINDS = (Kept.PERSONAL, Kept.PUBLIC)
+KINDS = (MailKind.PERSONAL, MailKind.PUBLIC)
 
-kept = st.sampled_from((*KINDS, Kept.PERSONAL | Kept.PUBLIC))
-holds = st.tuples(st.just("hold"), st.sampled_from(USERS), st.integers(0, 2), st.integers(0, 5), kept)
+kinds = st.sampled_from((*KINDS, MailKind.PERSONAL | MailKind.PUBLIC))
+holds = st.tuples(st.just("hold"), st.sampled_from(USERS), st.integers(0, 2), st.integers(0, 5), kinds)
 releases = st.tuples(st.just("release"), st.sampled_from(USERS), st.integers(0, 2))
-claimed = st.builds(Claim, st.sampled_from(USERS), st.one_of(kept, st.just(Kept.NOTHING)))
+claimed = st.builds(Claim, st.sampled_from(USERS), st.one_of(kinds, st.just(MailKind.NONE)))
 claims = st.tuples(st.just("claim"), st.sampled_from(("m0", "m1", "m2")), st.one_of(st.none(), claimed))
 wholes = st.tuples(st.just("replace"), st.integers(0, 2), st.sets(st.sampled_from(USERS)))
 
 
-def orphans(taken: Census) -> dict[tuple[str, Kept], Holding]:
-    found = {(orphan.holding.user, orphan.kept): orphan.holding for orphan in taken.first(10)}
-    assert found == {(one.holding.user, one.kept): one.holding for user in USERS for one in taken.orphans_of(user)}
+def at_once(holdings: Iterable[Holding], claims: Mapping[str, Claim]) -> Inventory:
+    taken = Inventory()
+    for holding in holdings:
+        taken.record(holding, NOW)
+    for mailbox, claim in claims.items():
+        taken.set_claim(mailbox, claim, NOW)
+    return taken
+
+
+def orphans(taken: Inventory) -> dict[tuple[str, MailKind], Holding]:
+    found = {(orphan.holding.user, orphan.kind): orphan.holding for orphan in taken.first_orphans(10)}
+    assert found == {(one.holding.user, one.kind): one.holding for user in USERS for one in taken.orphans_of(user)}
     return found
 
 
 @given(st.lists(st.one_of(holds, releases, claims, wholes), max_size=30))
 def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
-    taken = Census()
+    taken = Inventory()
     held: dict[tuple[str, int], Holding] = {}
     claimed: dict[str, Claim] = {}
     for kind, *rest in steps:
@@ -41,29 +52,29 @@ def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
             case "hold":
                 user, store, size, whose = rest
                 held[user, store] = Holding(user, store, size, 1, whose)
-                taken.hold(held[user, store], NOW)
+                taken.record(held[user, store], NOW)
             case "release":
                 held.pop((rest[0], rest[1]), None)
-                taken.release(rest[0], rest[1], NOW)
+                taken.discard(rest[0], rest[1], NOW)
             case "claim":
                 claimed.pop(rest[0], None)
                 if rest[1] is not None:
                     claimed[rest[0]] = rest[1]
-                taken.claim(rest[0], rest[1], NOW)
+                taken.set_claim(rest[0], rest[1], NOW)
             case "replace":
                 store, users = rest
                 held = {key: one for key, one in held.items() if key[1] != store}
                 fresh = {user: Holding(user, store, 1, 1) for user in users}
                 held |= {(user, store): one for user, one in fresh.items()}
                 taken.replace(store, fresh, NOW)
-    whole = census(held.values(), claimed, NOW)
+    whole = at_once(held.values(), claimed)
     assert orphans(taken) == orphans(whole)
-    nobodys = {(user, kind) for (user, _), one in held.items() for kind in KINDS if one.kept & kind}
-    nobodys -= {(claim.user, kind) for claim in claimed.values() for kind in KINDS if claim.kept & kind}
+    nobodys = {(user, kind) for (user, _), one in held.items() for kind in KINDS if one.kind & kind}
+    nobodys -= {(claim.user, kind) for claim in claimed.values() for kind in KINDS if claim.kind & kind}
     assert orphans(taken).keys() == nobodys
-    assert taken.count == whole.count == len(nobodys)
+    assert taken.orphan_count == whole.orphan_count == len(nobodys)
     for user in USERS:
-        here = [one for (name, _), one in held.items() if name == user and one.kept & Kept.PERSONAL]
+        here = [one for (name, _), one in held.items() if name == user and one.kind & MailKind.PERSONAL]
         most = min(here, key=lambda one: (-(one.messages or 0), -(one.bytes or 0), one.store), default=None)
         assert taken.home(user) == (most.store if most is not None else None)
         assert taken.claimants(user) == {name for name, claim in claimed.items() if claim.user == user}
@@ -83,14 +94,14 @@ def test_usage_is_written_rarely_and_in_the_end_always(
 
     def go(until: float) -> None:
         nonlocal now
-        while (pause := board.next(now)) is not None and now + pause <= until:
+        while (pause := board.next_due(now)) is not None and now + pause <= until:
             now += max(pause, 0.001)
             take()
         now = until
 
     def take() -> None:
         for name in board.take(now):
-            board.wrote(name, now)
+            board.written(name, now)
             written.append((now, name))
             dirty.discard(name)
 
@@ -111,7 +122,7 @@ def test_usage_is_written_rarely_and_in_the_end_always(
 
 
 def test_a_look_without_a_difference_costs_nothing() -> None:
-    board = UsageRate(UsagePace(rest=10, per_second=1, burst=1))
+    board = UsageRate(UsagePace(interval=10, per_second=1, burst=1))
     for now in range(100):
         board.changed("a", float(now))
         assert board.take(float(now)) == ["a"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from postboat.api import Resource
-from postboat.controller.mailstore.erasure import Step, decide
-from postboat.model.census import Census, Claim, Holding, Kept
-from postboat.model.reclaim import erases
+from postboat.model.retention.claims import Claim, MailKind, Ownership
+from postboat.model.retention.inventory import Holding, Inventory
+from postboat.model.retention.reclaim import FINALIZER, Decision, ObservedMailbox, Step, decide, erases
 from postboat.model.verdict import Reason
 from postboat.status.conditions import Condition
 from postboat.status.observation import Moment
@@ -23,16 +23,22 @@ NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 def mailbox(name: str = "anna", status: dict[str, Any] | None = None, **spec: Any) -> Resource:  # noqa: ANN401
     made = world.resource("Mailbox", name, spec, status=status or {})
-    return replace(made, deleting=True)
+    return replace(made, deleting=True, finalizers=(FINALIZER,))
 
 
-def taken(*holdings: Holding, **claims: str) -> Census:
-    found = Census()
+def taken(*holdings: Holding, **claims: str) -> Inventory:
+    found = Inventory()
     for holding in holdings:
-        found.hold(holding, NOW)
+        found.record(holding, NOW)
     for name, user in claims.items():
-        found.claim(name, Claim(user, Kept.PERSONAL), NOW)
+        found.set_claim(name, Claim(user, MailKind.PERSONAL), NOW)
     return found
+
+
+def decision_about(
+    mailbox: Resource, server: Resource | None, inventory: Inventory, rivals: tuple[Resource, ...], *, complete: bool
+) -> Decision:
+    return decide(ObservedMailbox(mailbox, Ownership.OURS, server, rivals), inventory, complete=complete)
 
 
 SERVER = world.server()
@@ -58,41 +64,47 @@ def test_mail_goes_only_where_somebody_said_so(server: Resource, spec: dict[str,
 
 
 def test_mail_is_erased_wherever_it_lies() -> None:
-    census = taken(Holding("anna", 2), anna="anna")
-    decision = decide(mailbox(status={"store": 0}), DELETING, census, (), surveyed=True)
+    inventory = taken(Holding("anna", 2), anna="anna")
+    decision = decision_about(mailbox(status={"store": 0}), DELETING, inventory, (), complete=True)
     assert (decision.step, decision.user, decision.stores) == (Step.ERASE, "anna", (0, 2))
 
 
-@pytest.mark.parametrize("kept", list(Kept))
-def test_only_mail_of_the_same_kind_goes(kept: Kept) -> None:
-    census = taken(Holding("anna", 1, kept=kept), Holding("anna", 2, kept=Kept.PERSONAL | Kept.PUBLIC), anna="anna")
-    for spec, mine in (({}, Kept.PERSONAL), ({"type": "Public"}, Kept.PUBLIC)):
-        decision = decide(mailbox(**spec), DELETING, census, (), surveyed=True)
-        assert (decision.stores, decision.kept) == ((1, 2) if kept & mine else (2,), mine)
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_only_mail_of_the_same_kind_goes(kind: MailKind) -> None:
+    inventory = taken(
+        Holding("anna", 1, kind=kind), Holding("anna", 2, kind=MailKind.PERSONAL | MailKind.PUBLIC), anna="anna"
+    )
+    for spec, mine in (({}, MailKind.PERSONAL), ({"type": "Public"}, MailKind.PUBLIC)):
+        decision = decision_about(mailbox(**spec), DELETING, inventory, (), complete=True)
+        assert (decision.stores, decision.kind) == ((1, 2) if kind & mine else (2,), mine)
 
 
 @pytest.mark.parametrize("server", [None, replace(DELETING, deleting=True), SERVER])
-def test_without_a_reason_it_is_let_go(server: Resource | None) -> None:
-    census = taken(Holding("anna", 0), anna="anna")
-    assert decide(mailbox(), server, census, (), surveyed=True).step is Step.LET_GO
+def test_without_a_reason_it_is_released(server: Resource | None) -> None:
+    inventory = taken(Holding("anna", 0), anna="anna")
+    assert decision_about(mailbox(), server, inventory, (), complete=True).step is Step.REMOVE_FINALIZER
 
 
 def test_mail_of_another_mailbox_is_not_erased() -> None:
-    census = taken(Holding("anna", 0), anna="anna", other="anna")
-    assert decide(mailbox(), DELETING, census, (), surveyed=True).step is Step.ERASE
+    inventory = taken(Holding("anna", 0), anna="anna", other="anna")
+    assert decision_about(mailbox(), DELETING, inventory, (), complete=True).step is Step.ERASE
     mine, older, younger = (replace(mailbox(), created=f"2026-01-0{day}") for day in (2, 1, 3))
     for deleting in (True, False):
         rival = replace(older, deleting=deleting)
-        assert decide(mine, DELETING, census, (rival,), surveyed=True).step is Step.LET_GO, "the older one had the mail"
+        assert decision_about(mine, DELETING, inventory, (rival,), complete=True).step is Step.REMOVE_FINALIZER, (
+            "the older one had the mail"
+        )
         rival = replace(younger, deleting=deleting)
-        assert decide(mine, DELETING, census, (rival,), surveyed=True).step is Step.ERASE, "it waits for its turn"
+        assert decision_about(mine, DELETING, inventory, (rival,), complete=True).step is Step.ERASE, (
+            "it waits for its turn"
+        )
 
 
 def test_it_waits_while_nobody_knows_where_the_mail_is() -> None:
-    census = taken(anna="anna")
-    assert decide(mailbox(), DELETING, census, (), surveyed=False).step is Step.WAIT
-    assert decide(mailbox(), DELETING, census, (), surveyed=True).step is Step.LET_GO
-    placed = decide(mailbox(status={"store": 1}), DELETING, census, (), surveyed=False)
+    inventory = taken(anna="anna")
+    assert decision_about(mailbox(), DELETING, inventory, (), complete=False).step is Step.WAIT
+    assert decision_about(mailbox(), DELETING, inventory, (), complete=True).step is Step.REMOVE_FINALIZER
+    placed = decision_about(mailbox(status={"store": 1}), DELETING, inventory, (), complete=False)
     assert (placed.step, placed.stores) == (Step.ERASE, (1,))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from postboat.controller.process import uninstall as release
-from postboat.model.reclaim import FINALIZER
+from postboat.model.retention.reclaim import FINALIZER
 from postboat.settings import Settings
 
 from .platform import eventually

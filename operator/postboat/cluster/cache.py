@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Store(Generic[R]):
+class Cache(Generic[R]):
     """A thread-safe mapping of namespace and name to a record, with cheap snapshots of a namespace."""
 
     def __init__(self) -> None:

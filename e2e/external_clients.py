@@ -1,4 +1,4 @@
-"""Clients that belong to nobody: one with an address outside of all of the cluster's networks.
+"""Clients outside the platform: one with an address outside of all of the cluster's networks.
 
 One in a pod of another namespace. Both run the same programs of this machine; only the network they stand in differs.
 """
@@ -18,7 +18,7 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Stranger:
+class ExternalClients:
     """Where the strangers stand: the names of network namespaces of this machine."""
 
     outside: str

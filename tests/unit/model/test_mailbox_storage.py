@@ -8,9 +8,9 @@ import pytest
 from postboat.api import Resource
 from postboat.model.names import SHARDS
 from postboat.model.platform import UNPLACED, Account, Junk, Platform, PublicMailbox
-from postboat.model.reclaim import FINALIZER
 from postboat.model.resolve import Resolution, Resolver, resolve
-from postboat.model.snapshot import Gone, Held, Home, SecretContent, Snapshot, Surveyed
+from postboat.model.retention.reclaim import FINALIZER
+from postboat.model.snapshot import Gone, HighestStore, Home, InventoryComplete, SecretContent, Snapshot
 from postboat.model.verdict import Reason
 from postboat.render.shards import shard_files
 from tests.golden import world
@@ -127,37 +127,37 @@ def test_a_master_user_without_a_usable_password_does_not_exist(data: dict[str, 
 
 
 def stores(resolver: Resolver) -> int:
-    return platform(resolver.resolution).store.replicas
+    return platform(resolver.resolution).stores.replicas
 
 
-def beginning(*mailboxes: Resource, standing: int = 3, shards: int = 1) -> Snapshot:
+def beginning(*mailboxes: Resource, existing: int = 3, stores: int = 1) -> Snapshot:
     """An operator that has just begun: it knows how many stores stand, and of none what it holds."""
-    snapshot = world.of(world.server(storage={"shards": shards}), mailboxes, OWN)
-    return replace(snapshot, surveyed=False, standing=standing, held=None)
+    snapshot = world.of(world.server(storage={"shards": stores}), mailboxes, OWN)
+    return replace(snapshot, inventory_complete=False, existing_stores=existing, highest_store=None)
 
 
 def test_no_store_goes_before_all_have_told_what_they_hold() -> None:
     resolver = Resolver(beginning())
     assert stores(resolver) == 3
-    resolver.apply([Surveyed()])
+    resolver.apply([InventoryComplete()])
     assert stores(resolver) == 3, "a store that was waited for in vain has told nothing"
-    resolver.apply([Held(1)])
+    resolver.apply([HighestStore(1)])
     assert stores(resolver) == 2
-    resolver.apply([Held(-1)])
+    resolver.apply([HighestStore(-1)])
     assert stores(resolver) == 1
 
 
 def test_stores_stay_for_mail_of_nobody_and_for_deletions_that_wait() -> None:
     anna = world.resource("Mailbox", "anna", {}, status={"store": 2})
-    resolver = Resolver(replace(beginning(anna), held=-1))
+    resolver = Resolver(replace(beginning(anna), highest_store=-1))
     assert stores(resolver) == 3
-    assert platform(resolver.resolution).store.placed == 2
+    assert platform(resolver.resolution).stores.placed == 2
     resolver.apply([replace(anna, deleting=True)])
     assert stores(resolver) == 3
-    assert platform(resolver.resolution).store.placed == -1
+    assert platform(resolver.resolution).stores.placed == -1
     resolver.apply([Gone("Mailbox", "anna")])
     assert stores(resolver) == 1
-    resolver.apply([Held(2)])
+    resolver.apply([HighestStore(2)])
     assert stores(resolver) == 3
 
 
@@ -188,11 +188,11 @@ def test_a_mailbox_that_comes_back_finds_its_mail_beyond_the_stores_that_are_ask
     def place(resolver: Resolver) -> int:
         found = platform(resolver.resolution).account("anna")
         assert found is not None
-        return found.shard
+        return found.store
 
     anna = world.resource("Mailbox", "anna", {})
     resolver = Resolver(beginning(anna))
     assert place(resolver) == UNPLACED, "the third store has not told yet"
     resolver.apply([Home("anna", 2)])
     assert place(resolver) == 2
-    assert place(Resolver(beginning(anna, standing=0))) == place(Resolver(beginning(anna, standing=1))) == 0
+    assert place(Resolver(beginning(anna, existing=0))) == place(Resolver(beginning(anna, existing=1))) == 0
