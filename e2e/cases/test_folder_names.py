@@ -107,7 +107,7 @@ def test_a_folder_may_have_any_name_that_a_client_brings(platform: Platform) -> 
 
 
 @pytest.mark.row("M8")
-def test_names_without_a_dot_lie_where_they_always_lay(platform: Platform) -> None:
+def test_folders_without_a_dot_in_their_names_keep_their_place(platform: Platform) -> None:
     account = platform.add_mailbox()
     with account.imap() as imap:
         for name in ("Projects/x^y", "a%b~c", "Grüße"):
@@ -231,7 +231,7 @@ def _appends(account: Account) -> None:
 
 
 @pytest.mark.row("L2")
-def test_eight_sessions_in_one_mailbox_frighten_nobody(platform: Platform) -> None:
+def test_eight_sessions_in_one_mailbox_log_no_error(platform: Platform) -> None:
     account = platform.add_mailbox()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(_appends, [account] * 8))

@@ -191,7 +191,7 @@ def test_a_stranger_hears_nothing_of_the_server_of_a_relayed_domain(platform: Pl
 
 @pytest.mark.row("R1")
 @pytest.mark.parametrize("port", [587, 465])
-def test_where_a_user_sits_is_nobodys_business_if_the_server_says_so(
+def test_client_addresses_are_removed_from_headers_on_request(
     platform: Platform, elsewhere: Peer, alice: Account, bob: Account, port: int
 ) -> None:
     def send() -> tuple[Received, Message]:

@@ -29,7 +29,7 @@ def ended(command: Callable[[], object]) -> bool:
 
 
 @pytest.mark.row("M14")
-def test_mail_outlives_its_mailbox_and_is_found_again(platform: Platform) -> None:
+def test_mail_is_retained_and_found_by_the_next_mailbox_of_the_name(platform: Platform) -> None:
     account = platform.add_mailbox()
     user = account.user
     sent = deliver(platform, user)

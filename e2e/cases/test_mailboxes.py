@@ -178,7 +178,9 @@ def test_a_deleted_mailbox_is_closed_at_once(platform: Platform) -> None:
 @pytest.mark.row("M2")
 @pytest.mark.row("B2")
 @pytest.mark.parametrize("change", ["deleted", "switched off"])
-def test_who_may_send_no_more_is_shown_out_of_an_open_session(platform: Platform, alice: Account, change: str) -> None:
+def test_open_submission_sessions_end_when_smtp_access_is_removed(
+    platform: Platform, alice: Account, change: str
+) -> None:
     account = platform.add_mailbox()
     names = (account.user, f"{account.user.upper()}@example.org")
     sessions = [replace(account, user=name).submission(port) for name in names for port in (587, 465)]

@@ -58,7 +58,7 @@ def test_usage_on_show_is_what_the_user_is_told(platform: Platform) -> None:
 
 
 @pytest.mark.row("M7", "L1")
-def test_what_many_sessions_change_at_once_is_counted_and_frightens_nobody(platform: Platform) -> None:
+def test_usage_is_right_after_concurrent_changes_and_logs_no_error(platform: Platform) -> None:
     accounts = [platform.add_mailbox() for _ in range(5)]
     mail = letter("alice@example.test", "bob@example.test").as_bytes()
 

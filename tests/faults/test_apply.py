@@ -187,7 +187,7 @@ def test_drift_is_repaired_once(stage: Stage) -> None:
     assert stage.settled() == 0
 
 
-def test_a_foreign_field_costs_one_look_and_no_loop(stage: Stage) -> None:
+def test_a_foreign_field_is_removed_once_without_a_loop(stage: Stage) -> None:
     objects = [stage.config_map("a", x="1")]
     stage.applier.apply(objects)
     stage.settled()
@@ -240,7 +240,7 @@ def test_keys_stay_even_when_somebody_takes_their_label_away(stage: Stage) -> No
     assert stage.client.get(SECRET, stage.namespace, "mail-internal") is not None
 
 
-def test_a_trial_names_what_would_change_and_writes_nothing(stage: Stage) -> None:
+def test_a_dry_run_names_changes_and_writes_nothing(stage: Stage) -> None:
     objects = [stage.config_map("a", x="1"), stage.config_map("b", x="1"), stateful_set(stage)]
     stage.applier.apply([*objects, stage.config_map("surplus")])
     stage.settled()

@@ -60,7 +60,7 @@ def test_a_mailbox_waits_for_its_store_until_its_server_goes(platform: Platform)
     eventually(lambda: finalizers(platform, "bob") == [])
 
 
-def test_a_change_of_mind_lets_a_waiting_mailbox_go(platform: Platform) -> None:
+def test_reclaim_policy_retain_releases_a_mailbox_under_deletion(platform: Platform) -> None:
     platform.mailbox("alice", reclaimPolicy="Delete")
     eventually(lambda: FINALIZER in finalizers(platform, "alice") and platform.ready("Mailbox", "alice"))
     platform.client.delete(MAILBOX, platform.namespace, "alice")
@@ -68,7 +68,7 @@ def test_a_change_of_mind_lets_a_waiting_mailbox_go(platform: Platform) -> None:
     eventually(lambda: gone(platform, "alice"))
 
 
-def test_release_frees_every_mailbox_and_no_operator_puts_it_back(platform: Platform) -> None:
+def test_uninstall_removes_all_finalizers_for_good(platform: Platform) -> None:
     for name in ("alice", "bob"):
         platform.mailbox(name, reclaimPolicy="Delete")
     eventually(lambda: all(FINALIZER in finalizers(platform, name) for name in ("alice", "bob")))

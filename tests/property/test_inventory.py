@@ -43,7 +43,7 @@ def orphans(taken: Inventory) -> dict[tuple[str, MailKind], Holding]:
 
 
 @given(st.lists(st.one_of(holds, releases, claims, wholes), max_size=30))
-def test_step_by_step_is_all_at_once(steps: list[Any]) -> None:
+def test_an_incremental_inventory_equals_a_full_one(steps: list[Any]) -> None:
     taken = Inventory()
     held: dict[tuple[str, int], Holding] = {}
     claimed: dict[str, Claim] = {}
@@ -121,7 +121,7 @@ def test_usage_is_written_rarely_and_in_the_end_always(
         assert len(window) <= burst + 10 * per_second + 1
 
 
-def test_a_look_without_a_difference_costs_nothing() -> None:
+def test_unchanged_usage_takes_nothing_of_the_rate() -> None:
     board = UsageRate(UsagePace(interval=10, per_second=1, burst=1))
     for now in range(100):
         board.changed("a", float(now))

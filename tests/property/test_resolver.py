@@ -273,7 +273,7 @@ def test_a_domain_that_becomes_ours_is_not_elsewhere_any_more() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(changes, st.randoms(use_true_random=False))
-def test_order_is_nothing(batch: list[Change], random: Random) -> None:
+def test_the_order_of_objects_does_not_matter(batch: list[Change], random: Random) -> None:
     snapshot = _snapshot_after(batch)
     shuffled = _shuffled(snapshot, random.shuffle)
     one, other = resolve(snapshot), resolve(shuffled)

@@ -201,7 +201,7 @@ def test_any_exception_is_an_error_in_the_status(world: World, monkeypatch: pyte
     assert world.page["error"] == ""
 
 
-def test_a_rehearsal_sees_itself_behind_the_name_of_the_active_folder(world: World) -> None:
+def test_validation_reads_the_staged_files_under_the_active_path(world: World) -> None:
     seen: list[str] = []
 
     def look(staged: Path, _: object) -> str:

@@ -98,7 +98,7 @@ def test_what_answers_is_left_alone_and_asked_rarely(world: World) -> None:
     assert not world.monitor.silent
 
 
-def test_what_stands_still_is_started_again(world: World) -> None:
+def test_a_daemon_without_progress_is_restarted(world: World) -> None:
     world.after(60)
     world.probe.well = False
     assert world.after(HUNG) == 0

@@ -323,7 +323,7 @@ def test_what_cannot_be_deleted_holds_up_nobody_else(
     wait(lambda: not left.exists())
 
 
-def test_who_has_left_is_seen_off_twice_and_nobody_else(directory: Path) -> None:
+def test_sessions_of_removed_users_are_ended_twice(directory: Path) -> None:
     hands = Hands()
     dismissal = Dismissal(directory, hands)
     dismissal.dismiss(["bert", "anna"])
@@ -470,7 +470,7 @@ def ask(endpoint: Endpoint, token: str | None, method: str, target: str, body: s
         return response.status, json.loads(response.read())
 
 
-def test_nothing_is_said_without_the_secret(endpoint: Endpoint, mail: Path) -> None:
+def test_requests_without_the_secret_are_refused(endpoint: Endpoint, mail: Path) -> None:
     for token in (None, "", "wrong", "righ", "rightt", "r\xefght"):
         assert ask(endpoint, token, "GET", "/v1/mailboxes") == (401, {"error": "unauthorized"})
         assert ask(endpoint, token, "POST", "/v1/erase", '{"user": "bert"}')[0] == 401

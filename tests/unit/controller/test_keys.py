@@ -53,7 +53,7 @@ def test_what_is_good_stays_and_what_is_missing_comes() -> None:
     assert set(additions(INTERNAL, held, NOW)) == {"valkey-password", "smtp.crt", "smtp.key"}
 
 
-def test_worn_leaves_are_made_anew_and_passwords_are_not() -> None:
+def test_expiring_certificates_are_renewed_and_passwords_are_not() -> None:
     held = additions(INTERNAL, {}, NOW)
     later = additions(INTERNAL, held, NOW + dt.timedelta(days=370))
     assert set(later) == {f"{pair}.{part}" for pair in ("store", "smtp", "client") for part in ("crt", "key")}

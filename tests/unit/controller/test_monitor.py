@@ -171,7 +171,7 @@ def users(stage: Stage) -> list[str]:
     return [orphan.holding.user for orphan in stage.listed[0]]
 
 
-def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Stage) -> None:
+def test_homes_are_posted_once_and_the_inventory_completes_with_the_last_store(stage: Stage) -> None:
     stage.server = golden.server(storage={"shards": 2})
     stage.held = {0: {}, 1: {}}
     stage.away = {1}
@@ -191,7 +191,7 @@ def test_homes_are_posted_once_and_the_survey_ends_when_all_have_told(stage: Sta
     assert users(stage) == ["anna", "bert"]
 
 
-def test_a_store_is_needed_until_all_have_told_that_nothing_is_left(stage: Stage) -> None:
+def test_a_store_is_kept_until_all_stores_report_that_it_is_empty(stage: Stage) -> None:
     def held() -> list[int]:
         return [change.store for change in stage.posted if isinstance(change, HighestStore)]
 
@@ -243,7 +243,7 @@ def test_an_orphan_comes_with_an_event_and_goes_when_its_mailbox_is_back(stage: 
     assert len(stage.said) == 2, "once"
 
 
-def test_known_orphans_are_not_told_again_after_a_restart(stage: Stage) -> None:
+def test_listed_orphans_get_no_second_event_after_a_restart(stage: Stage) -> None:
     stage.server = replace(golden.server(), status={"orphans": [{"username": "anna", "type": "User", "store": 0}]})
     stage.hold(0, "anna")
     monitor(stage)._sync()
@@ -301,7 +301,7 @@ def test_usage_is_written_when_it_differs(stage: Stage) -> None:
     assert len(stage.written) == 1
 
 
-def test_the_finalizer_is_wished_where_it_is_due(stage: Stage) -> None:
+def test_the_finalizer_follows_the_reclaim_policy(stage: Stage) -> None:
     stage.mailbox("anna", reclaimPolicy="Delete")
     stage.mailbox("bert")
     made = monitor(stage)
@@ -313,7 +313,7 @@ def test_the_finalizer_is_wished_where_it_is_due(stage: Stage) -> None:
     assert stage.finalizers == {"anna": True, "bert": False}
 
 
-def test_nothing_is_wished_while_paused(stage: Stage) -> None:
+def test_no_finalizer_is_written_while_paused(stage: Stage) -> None:
     stage.server = golden.server(paused=True)
     stage.mailbox("anna", reclaimPolicy="Delete")
     stage.mailbox("bert", deleting=True, reclaimPolicy="Delete")
@@ -323,7 +323,7 @@ def test_nothing_is_wished_while_paused(stage: Stage) -> None:
     assert stage.erased == []
 
 
-def test_mail_is_erased_and_then_the_mailbox_may_go(stage: Stage) -> None:
+def test_the_finalizer_is_removed_after_the_mail_is_erased(stage: Stage) -> None:
     stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
     stage.hold(0, "anna")
     stage.living = {"anna"}
@@ -361,7 +361,7 @@ def test_a_public_mailbox_is_erased_and_a_person_of_that_name_is_not(stage: Stag
     assert stage.finalizers == {"offers": False}
 
 
-def test_the_first_store_forgets_a_person_of_another_one(stage: Stage) -> None:
+def test_the_first_store_also_erases_users_of_other_stores(stage: Stage) -> None:
     stage.server = golden.server(storage={"shards": 3})
     stage.held = {0: {}, 1: {}, 2: {}}
     stage.mailbox("anna", deleting=True, store=2, reclaimPolicy="Delete")
@@ -370,7 +370,7 @@ def test_the_first_store_forgets_a_person_of_another_one(stage: Stage) -> None:
     assert stage.erased == [(0, "anna"), (2, "anna")]
 
 
-def test_a_silent_store_is_said_once_and_waited_for(stage: Stage) -> None:
+def test_erasing_waits_for_an_unreachable_store_and_reports_it_once(stage: Stage) -> None:
     stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
     stage.away = {0}
     made = monitor(stage)
@@ -398,7 +398,7 @@ def erasures(stage: Stage, *names: str) -> Erasures:
     return made
 
 
-def test_a_round_ends_in_time_and_the_next_goes_on_with_those_who_wait(stage: Stage) -> None:
+def test_erasing_is_bounded_in_time_and_fair(stage: Stage) -> None:
     names = [f"user{number:02d}" for number in range(50)]
     made = erasures(stage, *names)
     stage.stuck, stage.slowness = set(names), TIME_BUDGET / 10
@@ -432,7 +432,7 @@ def test_mail_that_a_store_cannot_delete_is_said(stage: Stage) -> None:
     assert stage.finalizers == {"anna": False}
 
 
-def test_a_deletion_that_waits_for_the_end_of_a_pause_says_so(stage: Stage) -> None:
+def test_a_deletion_while_paused_has_the_reason_paused(stage: Stage) -> None:
     made = erasures(stage, "anna")
     stage.hold(0, "anna")
     stage.server = golden.server(paused=True)
@@ -447,7 +447,7 @@ def test_a_deletion_that_waits_for_the_end_of_a_pause_says_so(stage: Stage) -> N
     assert stage.asked == ["anna"]
 
 
-def test_a_mailbox_goes_with_its_server(stage: Stage) -> None:
+def test_the_finalizer_is_removed_when_the_mailserver_is_deleted(stage: Stage) -> None:
     stage.mailbox("anna", deleting=True, reclaimPolicy="Delete")
     stage.hold(0, "anna")
     stage.away = {0}

@@ -59,11 +59,11 @@ DELETING = world.server(mailboxes={"reclaimPolicy": "Delete"})
         (DELETING, {"quota": "nonsense"}, False),
     ],
 )
-def test_mail_goes_only_where_somebody_said_so(server: Resource, spec: dict[str, Any], erased: bool) -> None:  # noqa: FBT001
+def test_mail_is_erased_only_with_reclaim_policy_delete(server: Resource, spec: dict[str, Any], erased: bool) -> None:  # noqa: FBT001
     assert erases(world.resource("Mailbox", "anna", spec), server) is erased
 
 
-def test_mail_is_erased_wherever_it_lies() -> None:
+def test_mail_is_erased_on_every_store_that_holds_it() -> None:
     inventory = taken(Holding("anna", 2), anna="anna")
     decision = decision_about(mailbox(status={"store": 0}), DELETING, inventory, (), complete=True)
     assert (decision.step, decision.user, decision.stores) == (Step.ERASE, "anna", (0, 2))
@@ -80,7 +80,7 @@ def test_only_mail_of_the_same_kind_goes(kind: MailKind) -> None:
 
 
 @pytest.mark.parametrize("server", [None, replace(DELETING, deleting=True), SERVER])
-def test_without_a_reason_it_is_released(server: Resource | None) -> None:
+def test_the_finalizer_is_removed_when_the_mail_is_kept(server: Resource | None) -> None:
     inventory = taken(Holding("anna", 0), anna="anna")
     assert decision_about(mailbox(), server, inventory, (), complete=True).step is Step.REMOVE_FINALIZER
 
@@ -100,7 +100,7 @@ def test_mail_of_another_mailbox_is_not_erased() -> None:
         )
 
 
-def test_it_waits_while_nobody_knows_where_the_mail_is() -> None:
+def test_erasing_waits_for_a_complete_inventory() -> None:
     inventory = taken(anna="anna")
     assert decision_about(mailbox(), DELETING, inventory, (), complete=False).step is Step.WAIT
     assert decision_about(mailbox(), DELETING, inventory, (), complete=True).step is Step.REMOVE_FINALIZER

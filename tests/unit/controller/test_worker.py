@@ -13,7 +13,7 @@ from postboat.controller.reconcile.worker import Debounce, Pace, Worker
 PACE = Pace(quiet=0.05, cap=0.25, longest_rest=1.0, backoff=Backoff(base=0.5, cap=60))
 
 
-def test_one_change_waits_for_quiet() -> None:
+def test_a_single_change_is_debounced() -> None:
     debounce = Debounce(PACE)
     assert debounce.due() is None
     debounce.touch(10.0)
@@ -44,7 +44,7 @@ def test_the_rest_after_a_long_reconcile_is_bounded() -> None:
     assert debounce.due() == 31.0
 
 
-def test_a_flood_rests_as_long_as_its_last_round_took() -> None:
+def test_after_many_changes_the_pause_is_as_long_as_the_last_reconcile() -> None:
     debounce = Debounce(PACE)
     for _ in range(PACE.flood + 1):
         debounce.touch(10.0)
