@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from postboat.api import GROUP, KINDS, Refusal, Resource, parse
 from postboat.api.mailbox import MailboxSpec, MailboxType
 from postboat.api.maildomain import MailDomainSpec
+from postboat.api.parse import _validated
+from postboat.api.schema import model_schema
 from tests.unit.api.generated import ANYTHING, Json, raw_object, specs
 
 RELAXED = settings(
@@ -156,6 +159,49 @@ def test_no_refusal_repeats_a_value(place: str) -> None:
     for value in ("hunter2\n", {"hunter2": "hunter2\n"}, ["hunter2\n"], {"name": "hunter2\n", "key": "hunter2\n"}):
         refused = refusal("Mailbox", {place: value}, "jane")
         assert "hunter2" not in refused.message
+
+
+SECRET = "hunter2"
+WRONG: tuple[Json, ...] = (
+    f"{SECRET}\n",
+    SECRET * 200,
+    [f"{SECRET}\n"],
+    {"name": f"{SECRET}\n"},
+    [[SECRET]],
+    [{"a": SECRET}],
+)
+
+
+def fields_below(schema: Json, here: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Give the way to each field of a schema, through one entry of each list."""
+    for name, inner in schema.get("properties", {}).items():
+        yield (*here, name)
+        yield from fields_below(inner, (*here, name))
+    if "items" in schema:
+        yield from fields_below(schema["items"], (*here, 0))
+
+
+def put_at(place: tuple[str | int, ...], value: Json) -> Json:
+    for step in reversed(place):
+        value = [value] if isinstance(step, int) else {step: value}
+    return value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_refusal_repeats_what_stands_in_any_field(kind: str) -> None:
+    refused = 0
+    for place in fields_below(model_schema(KINDS[kind].spec_model)):
+        for wrong in WRONG:
+            spec = put_at(place, wrong)
+            for strict in (True, False):
+                parsed = parse(raw_object(KINDS[kind], "example.com", spec), strict=strict).spec
+                if isinstance(parsed, Refusal):
+                    refused += 1
+                    assert SECRET not in f"{parsed.path} {parsed.message}", spec
+            faults = _validated(KINDS[kind], spec)
+            if isinstance(faults, list):
+                assert SECRET not in repr(faults), "not even for a log or a traceback"
+    assert refused
 
 
 def test_an_object_takes_little_memory() -> None:
