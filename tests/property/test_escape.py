@@ -52,6 +52,8 @@ def test_row_of_a_table(values: list[str]) -> None:
 
 
 @given(awkward)
+@example('a"b')
+@example("a\\")
 @example("%{env:HOME}")
 @example('"\nssl = no\n"')
 def test_dovecot(value: str) -> None:
@@ -64,6 +66,7 @@ def test_dovecot(value: str) -> None:
 @given(awkward)
 @example("$DBDIR")
 @example("a$$b$")
+@example('a"b\\')
 def test_ucl(value: str) -> None:
     written = _written(escape.ucl, value)
     if written is not None:
@@ -71,6 +74,7 @@ def test_ucl(value: str) -> None:
 
 
 @given(awkward)
+@example('a"b\\')
 def test_valkey(value: str) -> None:
     written = _written(escape.valkey, value)
     if written is not None:

@@ -193,6 +193,56 @@ def test_an_address_at_the_host_of_the_server_leads_nowhere() -> None:
     )
 
 
+def test_another_host_name_changes_what_is_said_of_addresses_at_it() -> None:
+    forward = {"forward": {"to": ["anna@other.example.net"]}}
+    resolver = Resolver(world.of(world.server(), [_DOMAIN, ANNA, world.resource("Mailbox", "carl", forward)], OWN))
+    assert resolver.resolution.verdicts["Mailbox", "carl"].accepted
+    moved = resolver.apply([world.server(hostname="other.example.net")])
+    assert moved.verdicts["Mailbox", "carl"].reason is Reason.UNKNOWN_MAILBOX
+    back = resolver.apply([world.server()])
+    assert back.verdicts["Mailbox", "carl"].accepted
+
+
+def _bound(name: str, **spec: object) -> Resource:
+    return world.resource("Mailbox", f"{name}-net", {"username": name, "domain": "example.net", **spec})
+
+
+def test_mail_to_a_mailbox_in_one_domain_does_not_go_to_its_namesake_in_all() -> None:
+    leading = _address("info", localPart="info", destinations=[{"address": "anna@example.net"}])
+    found = _resolved(ANNA, _bound("anna"), leading)
+    there = Route("anna", "example.net", ("anna=example.net@mailbox.invalid",), internal=False, owner="anna-net")
+    route = _route(found, "anna", "example.net")
+    assert route is not None
+    assert route.targets == there.targets
+    assert _route(found, "anna") == Route("anna", "", ("anna@mailbox.invalid",), internal=False, owner="anna")
+    info = _route(found, "info")
+    assert info is not None
+    assert info.targets == there.targets
+    assert "anna@example.net (Mailbox anna-net)" in found.verdicts["Mailbox", "anna"].message
+
+
+def test_a_mailbox_in_one_domain_without_an_address_leaves_it_to_nobody() -> None:
+    leading = _address("info", localPart="info", destinations=[{"address": "anna@example.net"}])
+    found = _resolved(ANNA, _bound("anna", address="Disabled"), leading)
+    assert found.verdicts["MailAddress", "info"].reason is Reason.UNKNOWN_MAILBOX
+    assert _route(found, "anna", "example.net") == Route("anna", "example.net", (), internal=False)
+    assert "Mailbox anna-net" not in found.verdicts["Mailbox", "anna"].message
+
+
+def test_an_address_that_leads_to_nobody_says_why() -> None:
+    found = _resolved(_address("info", "ghost"))
+    verdict = found.verdicts["MailAddress", "info"]
+    assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.destinations[0].mailbox")
+    assert verdict.message == "there is no Mailbox ghost in force, and nobody else gets mail: it is refused"
+
+
+def test_a_group_names_the_first_member_that_is_not_there_and_keeps_the_rest() -> None:
+    crew = world.resource("Mailbox", "crew", {"type": "Group", "members": ["anna", "ghost", "gone"]})
+    verdict = _resolved(ANNA, crew).verdicts["Mailbox", "crew"]
+    assert (verdict.reason, verdict.path, verdict.effective) == (Reason.UNKNOWN_MAILBOX, "spec.members[1]", True)
+    assert "Mailbox ghost" in verdict.message
+
+
 @pytest.mark.timeout(60)
 def test_forwards_that_all_lead_into_one_another_are_decided_in_time() -> None:
     """A chain and a knot of some hundreds: with every one asking all others anew this takes minutes."""

@@ -178,6 +178,7 @@ def test_the_authority(data: bytes | None, tls: str, reason: Reason, waits: bool
     found = resolved(relay(tls=tls, caSecret={"name": "ca", "key": "ca.crt"}), secrets=secret)
     host = host_of(found)
     assert host is not None
+    assert verdict_of(found).effective, "mail that waits for a certificate does not leave another way"
     assert (verdict_of(found).reason, bool(host.waits), bool(host.authority)) == (
         reason,
         waits,

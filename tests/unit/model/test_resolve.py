@@ -101,6 +101,10 @@ def test_belonging(named: str | None, servers: tuple[str, ...], expected: object
     assert (found.reason if isinstance(found, Verdict) else found) == expected
 
 
+def test_a_server_belongs_to_itself_whichever_is_older() -> None:
+    assert belonging(world.server(name="other"), ("mail", "other")) == "other"
+
+
 def test_objects_of_another_server_are_not_judged() -> None:
     theirs = world.resource("Mailbox", "anna", {"server": "other"})
     verdicts = resolve(replace(_snapshot(theirs), servers=("mail", "other"))).verdicts
