@@ -128,6 +128,18 @@ def test_what_does_not_differ_is_not_sent_and_not_judged_again(server: Server, w
     assert judged.written == []
 
 
+def test_a_judgement_for_later_is_not_made_now(writer: StatusWriter) -> None:
+    judged = Judged()
+    writer.judge(judged.status("anna"), after=3600.0)
+    writer.start()
+    let_all_be_written(writer, 2)
+    assert judged.names == []
+    assert len(writer) == 1
+    writer.judge(judged.status("anna"))
+    let_all_be_written(writer)
+    assert judged.names == ["anna"], "a judgement of now does not wait for that moment"
+
+
 def test_the_newest_judgement_of_an_object_replaces_the_older_and_parts_are_apart(writer: StatusWriter) -> None:
     older, judged = Judged(), Judged()
     writer.judge(older.status("anna"))

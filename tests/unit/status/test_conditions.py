@@ -193,7 +193,13 @@ GIB = 1 << 30
     ("available", "needed", "inodes_available", "reason", "ready"),
     [
         (GIB // 2, 0, 50, "StorageAvailable", True),
+        (GIB // 5 + GIB // 200, 0, 50, "StorageAvailable", True),
+        (GIB // 2, GIB // 4, 50, "StorageAvailable", True),
+        (GIB // 2, 0, 21, "StorageAvailable", True),
         (GIB // 2, GIB // 3, 50, "StorageFilling", True),
+        (GIB // 20 + GIB // 200, 0, 50, "StorageFilling", True),
+        (GIB // 2, 0, 6, "StorageFilling", True),
+        (GIB // 8, GIB // 8, 50, "StorageFilling", True),
         (GIB // 5 - 1, 0, 50, "StorageFilling", True),
         (GIB // 2, 0, 20, "StorageFilling", True),
         (GIB // 20, 0, 50, "StorageNearlyFull", True),
