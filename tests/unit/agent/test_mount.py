@@ -51,6 +51,18 @@ def test_a_manifest_is_read() -> None:
     assert found.tables[0].columns == ("user", "quota")
 
 
+@pytest.mark.parametrize(("mode", "bits"), [("0600", 0o600), ("4755", 0o755), (None, 0o644)])
+def test_a_file_gets_the_permissions_of_the_manifest_and_no_other_bits(mode: str | None, bits: int) -> None:
+    entry = {"key": "k", "path": "folder/name", "effect": "restart"} | ({"mode": mode} if mode else {})
+    (found,) = parse(json.dumps({"files": [entry], "shards": ["07"]}).encode()).files
+    assert (found.key, found.path, found.effect, found.mode) == ("k", "folder/name", Effect.RESTART, bits)
+
+
+def test_a_manifest_names_the_shards_that_have_rows_and_an_old_one_names_none() -> None:
+    assert parse(b'{"shards":["07","63"]}').shards == {"07", "63"}
+    assert parse(b"{}").shards == frozenset()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -64,7 +76,10 @@ def test_a_manifest_is_read() -> None:
         b'{"tables":[{"name":"users","driver":"dbm","columns":["a"]}]}',
         b'{"tables":[{"name":"users\\" --","driver":"sqlite","columns":["a"]}]}',
         b'{"tables":[{"name":"users","driver":"sqlite","columns":[]}]}',
+        b'{"tables":[{"name":"users","driver":"sqlite","columns":["a", "b\\" --"]}]}',
+        b'{"tables":[{"name":"a","driver":"sqlite","columns":["a"]},{"name":"a","driver":"lmdb","columns":["a"]}]}',
         b'{"files":[{"key":"a","path":"a","effect":"live"},{"key":"b","path":"a","effect":"live"}]}',
+        manifest(path="folder/../../outside"),
     ],
 )
 def test_a_manifest_that_is_not_understood_is_refused(content: bytes) -> None:

@@ -36,6 +36,11 @@ ITEM = owned(next(item for item in PLAN.objects if item.ref == ("ConfigMap", "ma
 KIND, KEY = identity(ITEM.body)
 
 
+def asked_rightly(kind: ResourceType, namespace: str) -> None:
+    assert kind in {CONFIG_MAP, SECRET}
+    assert namespace == KEY.namespace
+
+
 class Server:
     """What the API server holds, and what it was asked for."""
 
@@ -46,7 +51,8 @@ class Server:
         self.merged: list[Json] = []
         self.refused = False
 
-    def get(self, _kind: ResourceType, _namespace: str, name: str) -> Json | None:
+    def get(self, kind: ResourceType, namespace: str, name: str) -> Json | None:
+        asked_rightly(kind, namespace)
         self.done.append(f"get {name}")
         return self.held.get(name)
 
@@ -57,11 +63,13 @@ class Server:
     def trial(self, body: Json, _kind: ResourceType) -> Json:
         return self.trials[body["metadata"]["name"]]
 
-    def merge(self, _kind: ResourceType, _namespace: str, name: str, body: Json) -> None:
+    def merge(self, kind: ResourceType, namespace: str, name: str, body: Json) -> None:
+        asked_rightly(kind, namespace)
         self.done.append(f"merge {name}")
         self.merged.append(body)
 
-    def delete(self, _kind: ResourceType, _namespace: str, name: str, *, uid: str) -> None:
+    def delete(self, kind: ResourceType, namespace: str, name: str, *, uid: str) -> None:
+        asked_rightly(kind, namespace)
         if self.refused:
             raise api_error(403, "Forbidden", f"DELETE {name}")
         self.done.append(f"delete {name} {uid}")
@@ -140,6 +148,7 @@ def test_what_somebody_else_has_put_there_is_not_overwritten(
     "meta",
     [
         {"labels": {"app.kubernetes.io/managed-by": "postboat", "more": "yes"}},
+        {"labels": {"app.kubernetes.io/managed-by": "postboat"}},
         {"ownerReferences": [{"uid": "another"}, {"uid": OWNER}]},
     ],
 )
