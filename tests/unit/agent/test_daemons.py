@@ -121,6 +121,32 @@ def test_a_probe_wants_the_banner_not_a_connection(banner: bytes, *, answers: bo
     assert not Probe("/no/such/socket", (b"220",)).answers(1)
 
 
+@pytest.mark.parametrize(("answer", "answers"), [(b"protocol\0", True), (b"", False), (b"no protocol", False)])
+def test_a_probe_of_a_socket_asks_and_says_goodbye_to_whoever_answers(
+    tmp_path: Path, answer: bytes, *, answers: bool
+) -> None:
+    heard = bytearray()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                heard.extend(connection.recv(100))
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+                while part := connection.recv(100):
+                    heard.extend(part)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        probe = Probe(str(tmp_path / "s"), (b"protocol",), ask=b"question", farewell=b"bye")
+        assert probe.answers(5) is answers
+        thread.join()
+    assert heard == b"questionbye"
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_probe_within_tls_shows_a_certificate_and_wants_one(tmp_path: Path, *, known: bool) -> None:
     now = dt.datetime.now(dt.UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +204,49 @@ def test_only_domains_are_remembered_by_those_who_read(tmp_path: Path) -> None:
         table = Table(name, "lmdb", ("key", "value"))
         assert driver.update({table: Delta(set(), {"example.org": ("example.org", "local")})})
         assert driver.update({table: Delta({"example.org"}, {})})
+
+
+class Answering(Children):
+    """Notes the commands, and gives them all one answer."""
+
+    def __init__(self, answer: Outcome) -> None:
+        self.answer = answer
+        self.commands: list[tuple[list[str], bytes]] = []
+
+    def run(self, command: Sequence[str], *, given: bytes = b"", seconds: float = 60) -> Outcome:
+        assert seconds
+        self.commands.append((list(command), given))
+        return self.answer
+
+
+def test_rows_come_and_go_by_the_commands_of_postmap() -> None:
+    postmap = Answering(Outcome(0, ""))
+    driver = LmdbDriver(Path("/tables"), Path("/settings"), postmap)
+    driver.update({ALIASES: Delta({"gone@x", "#no key"}, {"a@x": ("a@x", "b@x")})})
+    first = ["postmap", "-c", "/settings"]
+    assert postmap.commands == [
+        ([*first, "-r", "-i", "lmdb:/tables/aliases"], b"a@x b@x\n"),
+        ([*first, "-d", "-", "lmdb:/tables/aliases"], b"gone@x\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "insertable", "deletable"),
+    [
+        (Outcome(0, ""), True, True),
+        (Outcome(0, "postmap: warning: duplicate entry"), True, True),
+        (Outcome(1, ""), False, True),
+        (Outcome(1, "postmap: fatal: open database"), False, False),
+        (Outcome(0, "postmap: fatal: put key"), False, False),
+        (Outcome(2, ""), False, False),
+        (Outcome(-9, ""), False, False),
+    ],
+)
+def test_what_postmap_could_not_write_is_not_in_force(answer: Outcome, *, insertable: bool, deletable: bool) -> None:
+    driver = LmdbDriver(Path("/tables"), Path("/settings"), Answering(answer))
+    for delta, fine in ((Delta(set(), {"a@x": ("a@x", "b@x")}), insertable), (Delta({"a@x"}, {}), deletable)):
+        with nullcontext() if fine else pytest.raises(OSError, match="postmap"):
+            driver.update({ALIASES: delta})
 
 
 class Steps(Children):

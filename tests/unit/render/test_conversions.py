@@ -1,4 +1,4 @@
-"""Patterns by which Postfix rewrites commands and notices, applied as its regexp tables do: the first match counts."""
+"""Patterns by which Postfix rewrites commands and notices; the first match counts, and only ASCII has no case."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def applied(rules: list[tuple[str, str]], line: str) -> str | None:
         written = pattern.removeprefix("/").removesuffix("/").replace("$$", "$")
         for name, python in CLASSES.items():
             written = written.replace(name, python)
-        if match := re.match(written, line, re.IGNORECASE):
+        if match := re.match(written, line, re.IGNORECASE | re.ASCII):
             groups = {f"$$({number})": text or "" for number, text in enumerate(match.groups(), 1)}
             return re.sub(r"\$\$\([0-9]+\)", lambda one, groups=groups: groups[one[0]], replacement)  # type: ignore[misc]
     return None
