@@ -29,12 +29,14 @@ class Server:
     def __init__(self) -> None:
         self.failures: list[Exception] = []
         self.taken: list[str] = []
+        self.places: list[tuple[str, str]] = []
 
-    def write_status(self, _kind: ResourceType, _namespace: str, name: str, _patch: StatusPatch) -> None:
+    def write_status(self, kind: ResourceType, namespace: str, name: str, _patch: StatusPatch) -> None:
         if self.failures and name == ANNA.name:
             raise self.failures.pop(0)
         if name != "next":
             self.taken.append(name)
+            self.places.append((kind.kind, namespace))
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_the_newest_judgement_of_an_object_replaces_the_older_and_parts_are_apar
 
 
 def test_a_judgement_of_an_object_is_not_that_of_its_namesake_of_another_kind_or_namespace(
-    writer: StatusWriter,
+    server: Server, writer: StatusWriter
 ) -> None:
     judged = Judged()
     one = judged.status("anna")
@@ -161,6 +163,7 @@ def test_a_judgement_of_an_object_is_not_that_of_its_namesake_of_another_kind_or
     writer.start()
     let_all_be_written(writer, 2)
     assert judged.names == ["anna", "anna", "anna"]
+    assert server.places == [("Mailbox", ANNA.namespace), ("Mailbox", "other"), ("MailAddress", ANNA.namespace)]
 
 
 def test_failures_and_writes_are_counted_by_kind(server: Server, writer: StatusWriter) -> None:
