@@ -50,6 +50,7 @@ class Listener:
     def __init__(self) -> None:
         self.seen: dict[str, tuple[float, list[str]]] = {}
         self._entered: set[str] = vars(__import__("builtins")).setdefault("entered", set())
+        self._failed: set[str] = set()
         self._of_files: dict[str, set[str]] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -65,11 +66,13 @@ class Listener:
         began = time.monotonic()
         result = yield
         entered = self._entered | self._of_files.get(item.nodeid.split("::")[0], set())
-        self.seen[item.nodeid] = (time.monotonic() - began, sorted(entered))
+        if item.nodeid not in self._failed:
+            self.seen[item.nodeid] = (time.monotonic() - began, sorted(entered))
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
+            self._failed.add(report.nodeid)
             print(f"fails without any change: {report.nodeid}", file=sys.stderr)
 
 
