@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from e2e.cluster import images
-from e2e.cluster.layout import Layout
+from e2e.cluster.layout import RESOLVERS, Layout
 
 CONTAINERD = """\
 version = 3
@@ -60,6 +60,17 @@ COREFILE = """\
     auto {{
         directory {zones} ^db\\.(.*)$ {{1}}
         reload 1s
+    }}
+}}
+"""
+
+# CoreDNS validates nothing; the AD bit of an answer is that of the resolver (RFC 6840, 5.8).
+FORWARDED = """\
+{zone} {{
+    bind {dns}
+    errors
+    forward . {resolver} {{
+        max_fails 0
     }}
 }}
 """
@@ -163,9 +174,10 @@ def write(layout: Layout, published: Path) -> None:
     layout.zones.mkdir()
     values = {"state": layout.state, "run": layout.run, "cni": published, "pause": images.PAUSE}
     names = {"dns": layout.dns, "network": layout.network, "state": layout.state, "zones": layout.zones}
+    forwarded = [FORWARDED.format(zone=zone, dns=layout.dns, resolver=one) for zone, one in RESOLVERS.items()]
     texts = {
         "containerd.toml": CONTAINERD.format(**values),
-        "Corefile": COREFILE.format(**names),
+        "Corefile": "".join([COREFILE.format(**names), *forwarded]),
         "resolv.conf": f"nameserver {layout.dns}\n",
         "hosts": f"127.0.0.1 localhost\n{layout.node} {layout.name}\n",
         "kubelet.json": json.dumps(kubelet(layout), indent=1),

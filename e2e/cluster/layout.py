@@ -20,6 +20,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SOURCES = Path(__file__).resolve().parent
 SLOTS = 32
 FIRST_OCTET = 208
+RESOLVERS = {f"signed-{number}.test": f"198.51.100.{11 + number}" for number in range(4)}
+"""Signed zones of the outside world, one for each `World`, and the validating resolver that answers for each."""
 
 
 def state_home() -> Path:

@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.cluster.steps import StepError, run, step
@@ -28,6 +29,7 @@ FILES = {
     Path("/usr/include/seccomp.h"): ("libseccomp-dev",),
     Path("/usr/include/stdio.h"): ("libc6-dev",),
 }
+SERVICES = Path("/usr/sbin/policy-rc.d")
 MINIMUM_GO = (1, 21)
 
 
@@ -39,10 +41,25 @@ def missing_packages(tools: Mapping[str, tuple[str, ...]] = TOOLS) -> list[str]:
 
 
 def install(packages: list[str]) -> None:
-    """Install Debian packages by apt, with nothing they merely recommend."""
+    """Install Debian packages by apt, with nothing they merely recommend, and start no service that is in them."""
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-qq"], environment=environment)
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environment=environment)
+    with _no_service_starts():
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environment=environment)
+
+
+@contextmanager
+def _no_service_starts() -> Iterator[None]:
+    """Forbid it as invoke-rc.d(8) asks for it, unless the machine has a policy of its own."""
+    if SERVICES.exists():
+        yield
+        return
+    SERVICES.write_text("#!/bin/sh\nexit 101\n")
+    SERVICES.chmod(0o755)
+    try:
+        yield
+    finally:
+        SERVICES.unlink()
 
 
 def ensure(tools: Mapping[str, tuple[str, ...]] = TOOLS) -> None:

@@ -151,6 +151,16 @@ def test_a_zone_is_served_at_once_and_other_names_do_not_exist(server: Checkout,
     assert world.zones.resolve("10.100.51.198.in-addr.arpa", "PTR") == ["client.example.org."]
 
 
+def test_a_signed_zone_is_validated_and_no_other_one(server: Checkout, world: World) -> None:
+    signed = world.signed.origin
+    world.signed.publish({"mx": ["A 198.51.100.99"], "wrong": ["A 198.51.100.98"]}, bogus=["wrong"])
+    world.zones.publish("example.net", {"mx": ["A 198.51.100.97"]})
+    assert world.signed.validated(f"mx.{signed}", "A")
+    assert not world.signed.validated("mx.example.net", "A")
+    assert world.zones.resolve(f"wrong.{signed}", "A") == []
+    assert "198.51.100.99" in server.run_in("friend", f"nslookup mx.{signed}")[1]
+
+
 def test_a_pod_reaches_a_peer_outside_by_the_address_of_the_node(server: Checkout, world: World) -> None:
     peer = world.start_peer("mx.example.org")
     world.receives_for("example.org", peer)

@@ -13,6 +13,7 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from typing_extensions import override
@@ -29,6 +30,7 @@ class Ledger:
     passwords: dict[str, str]
     received: int = 0
     used: dict[str, int] = field(default_factory=dict)
+    asked: WeakKeyDictionary[ssl.SSLObject, str] = field(default_factory=WeakKeyDictionary)
 
     def rule(self, stage: str, recipient: str = "") -> dict[str, Any] | None:
         """Return the first rule that applies now, and count its use."""
@@ -57,6 +59,7 @@ class Ledger:
             "sender": envelope.mail_from or "",
             "recipients": list(envelope.rcpt_tos),
             "tls": str(secured.cipher()[1]) if secured else "",
+            "asked": self.asked.get(secured, "") if secured else "",
             "login": login or "",
             "content": base64.b64encode(envelope.original_content or b"").decode(),
         }
@@ -68,6 +71,8 @@ class Ledger:
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword
     ) -> AuthResult:
         login = data.login.decode()
+        with (self.folder / "logins").open("a") as tried:
+            tried.write(f"{login}\n")
         good = self.passwords.get(login) == data.password.decode()
         return AuthResult(success=good, handled=False, auth_data=login)
 
@@ -173,12 +178,28 @@ def _server(options: argparse.Namespace, port: int, context: ssl.SSLContext | No
     )
 
 
+def _context(folder: Path, certificate: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / f"{certificate}.crt", folder / f"{certificate}.key")
+    return context
+
+
+def _by_name(options: argparse.Namespace) -> ssl.SSLContext:
+    """Note the name that a client asks for (SNI, RFC 6066); with `--by-name`, others get another certificate."""
+    own = _context(options.folder, "tls")
+    shown = _context(options.folder, "other") if options.by_name else own
+
+    def choose(session: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+        options.ledger.asked[session] = name or ""
+        if name == options.name:
+            session.context = own
+
+    shown.sni_callback = choose
+    return shown
+
+
 async def serve(options: argparse.Namespace) -> None:
-    context = None
-    certificate = options.folder / "tls.crt"
-    if options.tls:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate, options.folder / "tls.key")
+    context = _by_name(options) if options.tls else None
     loop = asyncio.get_running_loop()
     for port in options.ports:
         tls = context if port == IMPLICIT_TLS else None
@@ -194,6 +215,7 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--ports", type=lambda text: [int(port) for port in text.split(",")], default=[25])
     parser.add_argument("--tls", action="store_true", help="offer STARTTLS, and TLS at once on port 465")
+    parser.add_argument("--by-name", action="store_true", help="show the certificate to whoever asks for the name only")
     parser.add_argument("--require-tls", action="store_true", help="refuse mail without STARTTLS")
     parser.add_argument("--seven-bits", action="store_true", help="offer neither 8BITMIME nor SMTPUTF8")
     options = parser.parse_args()

@@ -41,6 +41,7 @@ class Received:
     sender: str
     recipients: tuple[str, ...]
     tls: str
+    asked: str
     login: str
     content: bytes
 
@@ -105,6 +106,11 @@ class Peer:
     def messages(self) -> list[Received]:
         """Return what was received, in order."""
         return [_read(path) for path in sorted(self.folder.glob("*.message"))]
+
+    def logins(self) -> list[str]:
+        """Return the user names of all logins that were tried, in order."""
+        tried = self.folder / "logins"
+        return tried.read_text().splitlines() if tried.exists() else []
 
     def forget(self) -> None:
         """Forget what was received."""

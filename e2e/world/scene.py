@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from e2e.cluster.layout import CHECKOUT, Layout, find
+from e2e.cluster.layout import CHECKOUT, RESOLVERS, Layout, find
 from e2e.cluster.steps import StepError, run
 from e2e.world.peer import Peer
 from e2e.world.place import Place
+from e2e.world.signed import SignedZone
 from e2e.world.zones import Zones
 
 # TEST-NET-2 and TEST-NET-3 (RFC 5737): no route of the real internet leads there.
@@ -43,6 +44,8 @@ class World:
         self.trusted = Place(found, found.trusted, TRUSTED_NETWORK, "trusted0")
         self.zones = Zones(found.zones, found.dns)
         self.folder = found.state / f"world-{number}"
+        signed = f"signed-{number}.test"
+        self.signed = SignedZone(signed, RESOLVERS[signed], self.outside, self.folder / "resolver", found.dns)
         self.first_address = FIRST_PEER + number * PEERS
         self.peers: list[Peer] = []
 
@@ -58,6 +61,7 @@ class World:
     ) -> None:
         for peer in self.peers:
             peer.stop()
+        self.signed.stop()
 
     def address_at(self, place: int) -> str:
         """One of the addresses of this world, 0 to PEERS - 1; peers have the first ones."""
@@ -69,13 +73,15 @@ class World:
         *,
         ports: Sequence[int] = (25,),
         tls: bool = False,
+        by_name: bool = False,
         require_tls: bool = False,
         passwords: Mapping[str, str] | None = None,
         extensions: bool = True,
     ) -> Peer:
         """Start a mail server elsewhere; its name resolves once a zone says so (`receives_for` writes a plain one).
 
-        Without `extensions` it speaks neither 8BITMIME nor SMTPUTF8.
+        With `by_name` it shows its certificate to whoever asks for its name, and another one to others. Without
+        `extensions` it speaks neither 8BITMIME nor SMTPUTF8.
         """
         folder, address = self.folder / f"{len(self.peers):02}-{name}", self.address_at(len(self.peers))
         folder.mkdir()
@@ -84,8 +90,10 @@ class World:
             (folder / "passwords.json").write_text(json.dumps(dict(passwords)))
         if tls:
             _certificate(folder, name)
+        if by_name:
+            _certificate(folder, f"other.{name}", "other")
         options = ["--folder", str(folder), "--name", name, "--address", address, "--ports", ",".join(map(str, ports))]
-        options += ["--tls"] * tls + ["--require-tls"] * require_tls
+        options += ["--tls"] * tls + ["--by-name"] * by_name + ["--require-tls"] * require_tls
         options += ["--seven-bits"] * (not extensions)
         command = ["env", "-C", str(CHECKOUT), sys.executable, "-m", "e2e.world.mta", *options]
         peer = Peer(name, address, folder, self.outside.start(command, folder / "log"))
@@ -99,10 +107,10 @@ class World:
         self.zones.publish(domain, {"@": ["MX 10 mx"], "mx": [f"A {peer.address}"]})
 
 
-def _certificate(folder: Path, name: str) -> None:
+def _certificate(folder: Path, name: str, file: str = "tls") -> None:
     run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "365",
          "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-         "-keyout", folder / "tls.key", "-out", folder / "tls.crt"])  # fmt: skip
+         "-keyout", folder / f"{file}.key", "-out", folder / f"{file}.crt"])  # fmt: skip
 
 
 def _wait_until_ready(peer: Peer, seconds: float = 20) -> None:
