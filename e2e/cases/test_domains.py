@@ -316,6 +316,39 @@ def test_two_domains_are_handed_to_one_server_each_as_it_asks(platform: Platform
 
 
 @pytest.mark.row("D3")
+def test_a_relay_is_told_its_name_and_no_address(platform: Platform, world: World) -> None:
+    """Of several servers at one address, each has its own certificate (SNI, RFC 6066)."""
+    other = world.start_peer("mx.named.test", ports=(2525,), tls=True, by_name=True)
+    world.zones.publish("named.test", {"mx": [f"A {other.address}"]})
+    platform.kube.apply(password_secret(platform.namespace, "named-ca", {"ca.crt": other.authority.read_text()}))
+    asked: dict[str, dict[str, object]] = {
+        "trusted": {"host": other.name, "tls": "Verified", "caSecret": {"name": "named-ca", "key": "ca.crt"}},
+        "encrypted": {"host": other.name, "tls": "Required"},
+        "usual": {"host": other.name},
+        "address": {"host": other.address, "tls": "Required"},
+    }
+    relays: list[dict[str, object]] = [{"delivery": "Relay", "relay": {**one, "port": 2525}} for one in asked.values()]
+    named = zip(asked, relays, strict=True)
+    domains = [manifest("MailDomain", platform.namespace, f"{name}.named.test", spec) for name, spec in named]
+    with present(platform, *domains):
+        for name in asked:
+            recipient = f"somebody@{name}.named.test"
+            eventually(lambda: platform.answer(recipient) == 250, f"the peer takes mail for {recipient}")  # noqa: B023
+            post(platform, recipient)
+            (one,) = other.wait(where=lambda one: recipient in one.recipients)  # noqa: B023
+            assert (bool(one.tls), one.asked) == (True, "" if name == "address" else other.name)
+    platform.kube.delete("v1", "Secret", platform.namespace, "named-ca")
+    world.zones.withdraw("named.test")
+
+
+@pytest.mark.row("D3")
+def test_a_relay_that_dns_does_not_know_loses_no_mail(platform: Platform) -> None:
+    spec = {"delivery": "Relay", "relay": {"host": "misspelt.invalid"}}
+    with present(platform, manifest("MailDomain", platform.namespace, "lost.test", spec)):
+        assert eventually(lambda: platform.answer("somebody@lost.test"), "an answer") == 450
+
+
+@pytest.mark.row("D3")
 def test_a_relayed_domain_is_handed_to_its_server(platform: Platform, world: World) -> None:
     other = world.start_peer("mx.relayed.test", ports=(2525,), tls=True)
     world.zones.publish("relayed.test", {"mx": [f"A {other.address}"]})

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 SUBMISSION, IMPLICIT, OTHER = 587, 465, 2525
 ANYWHERE = "anybody"
+SILENT = 15.0
+AT_ONCE = 20
+"""Deliveries to one destination at once (default_destination_concurrency_limit in postconf(5))."""
 ODD_LOGINS = {
     "user@provider.example": "p:w$1{}%s#;",
     "two words": "\"quoted\" 'single' \\back ${x} $$",
@@ -235,7 +238,7 @@ def test_a_relay_host_on_port_465(platform: Platform, providers: Providers, else
         assert found is not None
         assert found["status"]["endpoint"] == f"{providers.alpha.host}:465"
         one = came(providers.alpha, send(alice, "alice@example.org", elsewhere.recipient(ANYWHERE)))
-        assert (one.login, bool(one.tls)) == ("shop", True)
+        assert (one.login, bool(one.tls), one.asked) == ("shop", True, providers.alpha.host)
 
 
 @pytest.mark.row("R7")
@@ -288,7 +291,8 @@ def test_opportunistic_tls_is_used_where_it_is_offered(
         spec = {"host": host, "senders": ["@example.org"]}
         with present(platform, manifest("RelayHost", platform.namespace, "open", spec)):
             message = send(alice, "alice@example.org", elsewhere.recipient(ANYWHERE))
-            assert bool(came(Provider(peer, host), message).tls) == encrypted
+            one = came(Provider(peer, host), message)
+            assert (bool(one.tls), one.asked) == (encrypted, ""), "an address is told to nobody (RFC 6066, 3)"
 
 
 @pytest.mark.row("R7")
@@ -401,6 +405,47 @@ def test_what_a_relay_host_answers(platform: Platform, providers: Providers, ali
         peer.accept()
         flush(platform)
         came(alpha, asked)
+
+
+@pytest.mark.row("R7")
+def test_mail_waits_for_a_host_that_dns_does_not_know(
+    platform: Platform, providers: Providers, alice: Account, elsewhere: Peer
+) -> None:
+    """A misspelt name sends no mail back."""
+    wrong = providers.relay("misspelt", providers.alpha, "news", senders=["@example.org"], host="alhpa.invalid")
+    right = providers.relay("misspelt", providers.alpha, "news", senders=["@example.org"], implicitTLS=True)
+    with present(platform, *wrong):
+        message = send(alice, "alice@example.org", elsewhere.recipient(ANYWHERE))
+        assert "name=alhpa.invalid" in delivering(platform, "misspelt", "False", "DeliveryDeferred")
+        platform.kube.apply(*right)
+        platform.kube.wait_condition("RelayHost", platform.namespace, "misspelt", "Ready")
+        flush(platform)
+        assert came(providers.alpha, message).login == "news"
+
+
+@pytest.mark.row("R7")
+def test_a_relay_host_that_hangs_holds_up_its_own_mail_only(
+    platform: Platform, providers: Providers, alice: Account, elsewhere: Peer
+) -> None:
+    """It takes connections and says nothing; there is more mail for it than one destination may have at once."""
+    alpha, beta, to = providers.alpha, providers.beta, elsewhere.recipient(ANYWHERE)
+    objects = [
+        *providers.relay("hangs", alpha, "news", senders=["hangs@example.test"]),
+        *providers.relay("works", beta, "all", senders=["works@example.test"]),
+    ]
+    with present(platform, *objects), alice.submission() as session:
+        alpha.peer.delay(SILENT, at="connect")
+        held = [letter("hangs@example.test", to) for _ in range(AT_ONCE + 20)]
+        for message in held:
+            assert not session.send_message(message)
+        through = send(alice, "works@example.test", to)
+        direct = send(alice, "alice@example.test", to)
+        came(beta, through)
+        eventually(lambda: received(elsewhere, direct), "what has no relay host comes")
+        assert not any(alpha.got(message) for message in held)
+        alpha.peer.accept()
+        for message in held:
+            came(alpha, message)
 
 
 @pytest.mark.row("R7")

@@ -16,6 +16,7 @@ from postboat.render.files import File
 from postboat.render.tables import LEAVES, LED_ON, quota_class, transport, ways
 from postboat.render.template import ACTIVE, TABLES, fill
 from postboat.render.transport_security import CIPHERS
+from postboat.render.ways import UNKNOWN_HOST, WAYS, telling_names
 
 LMTP_CONCURRENCY: Final = 20
 """Parallel deliveries to one store, from each smtp pod."""
@@ -145,7 +146,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         postmaster_domain=names.POSTMASTER_DOMAIN,
         trusted_networks=tuple(escape.postfix_word(_network(network)) for network in platform.smtp.trusted_networks),
         transports=transports,
-        ways=ways(),
+        tls_policies=", ".join(_tls_policies()),
         default_transport=escape.postfix(relayhosts.default(platform)),
         quota_checks=checks,
         quota_classes=", ".join(check.name for check in checks),
@@ -162,6 +163,7 @@ def files(platform: Platform) -> tuple[File, ...]:
         lmtp_processes=LMTP_CONCURRENCY,
         transports=transports,
         relay_hosts=relayhosts.services(platform),
+        unknown_host=UNKNOWN_HOST,
     )
     certificate, internal = platform.certificate, platform.internal
     return (
@@ -173,6 +175,13 @@ def files(platform: Platform) -> tuple[File, ...]:
         File("ca.pem", "ca.pem", internal.ca, secret=True),
         *relayhosts.authorities(platform),
     )
+
+
+def _tls_policies() -> Iterator[str]:
+    """Give the tables of the policies of next hops: rows of their own first, then what is common to a way."""
+    usual = ((r"/^\[.*\]:[1-9]/", WAYS["Opportunistic"]), *ways())
+    common = ", ".join(f"{{ {hop} {policy} }}" for hop, policy in usual)
+    return telling_names((f"lmdb:{TABLES}/tlspolicies", f"regexp:{{ {common} }}"))
 
 
 def _hidden(listener: Listener) -> Listener:

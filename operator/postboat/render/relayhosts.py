@@ -14,7 +14,7 @@ from postboat.model.platform import Platform, RelayHost
 from postboat.render import escape
 from postboat.render.files import File
 from postboat.render.template import ACTIVE, TABLES
-from postboat.render.ways import VERIFIED, authority_file, policy
+from postboat.render.ways import UNKNOWN_HOST, VERIFIED, authority_file, policy
 
 WAITS: Final = "waits"
 """The service of Postfix that puts mail off: it calls a socket that does not exist, and gives a reason of its own.
@@ -71,7 +71,7 @@ def _options(host: RelayHost) -> Iterator[str]:
     if host.implicit_tls:
         yield "smtp_tls_wrappermode = yes"
     # A server that wants a login or TLS first says 530 (RFC 4954, RFC 3207): that is to be mended here, and mail waits.
-    yield "smtp_delivery_status_filter = regexp:{ { /^5(.* said: 530[ -].*)/ 4$$1 } }"
+    yield f"smtp_delivery_status_filter = regexp:{{ {{ /^5(.* said: 530[ -].*)/ 4$$1 }}, {UNKNOWN_HOST} }}"
     if host.login:
         yield "smtp_sasl_auth_enable = yes"
         yield f"smtp_sasl_password_maps = {_by_name(host, 'credentials')}, regexp:{{ {{ /^\\[/ {_WRONG} }} }}"

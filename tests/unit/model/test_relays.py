@@ -1,6 +1,7 @@
 """Domains that are handed to one server: each in its own way, whatever another one asks for or lacks."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from gzip import decompress
 
@@ -20,6 +21,7 @@ from tests.golden import world
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 FIRST, SECOND = world.key("ca.crt"), world.key("tls.crt")
 UNVERIFIABLE = f"secure match=nexthop tafile={ACTIVE}/ca.pem"
+TOLD = " servername=nexthop"
 TLS = {"None": "none", "Opportunistic": "may", "Required": "encrypt", "Verified": "secure match=nexthop"}
 
 
@@ -68,7 +70,13 @@ def policies(resolution: Resolution) -> dict[str, tuple[str, bytes]]:
     for hop in hops.values():
         host, _, port = hop.rpartition(":")
         assert (host, int(port)) == ("[mx.example.com]", 25), "whatever the way, it is the same server"
-    return {name: trusted(dict(known).get(hop) or fallback(files, hop), files) for name, hop in hops.items()}
+    return {name: trusted(untold(policy_of(files, dict(known), hop)), files) for name, hop in hops.items()}
+
+
+def untold(policy: str) -> str:
+    """Give a policy without what a server that has a name is told (SNI)."""
+    assert policy == "none" or policy.endswith(TOLD)
+    return policy.removesuffix(TOLD)
 
 
 def rows(files: Files, wanted: str) -> list[tuple[str, str]]:
@@ -80,16 +88,37 @@ def next_hops(files: Files) -> dict[str, str]:
     return {key: value.removeprefix("relay:") for key, value in rows(files, "transports")}
 
 
-def fallback(files: Files, hop: str) -> str:
-    """Give the policy of a next hop without a row."""
+def policy_of(files: Files, known: Mapping[str, str], hop: str) -> str:
+    """Look the policy of a next hop up in all tables of main.cf, with these rows."""
     (main,) = (file.content.decode() for file in files.units["smtp"] if file.key == "main.cf")
-    settings = dict(re.findall(r"^(smtp_tls_\w+) = (.+)$", main, re.MULTILINE))
-    table, _, patterns = settings["smtp_tls_policy_maps"].partition(", regexp:")
-    assert table.endswith("/tlspolicies")
-    for pattern, policy in re.findall(r"\{ /(.+?)/ (.+?) \}", patterns):
-        if re.match(pattern, hop):
-            return policy
-    return settings["smtp_tls_security_level"]
+    (tables,) = re.findall(r"^smtp_tls_policy_maps = (.+)$", main, re.MULTILINE)
+    found = (look_up(table, hop, known) for table in apart(tables.replace("$$", "$")))
+    return next(policy for policy in found if policy)
+
+
+def look_up(table: str, key: str, known: Mapping[str, str]) -> str:
+    """Look a key up in a table of Postfix; nothing is found where the answer is empty."""
+    kind, _, content = table.partition(":")
+    if kind == "lmdb":
+        return known.get(key, "")
+    if kind == "regexp":
+        found = ((re.search(pattern, key), result) for pattern, result in re.findall(r"\{ /(.+?)/ (.+?) \}", content))
+        return next((match.expand(result.replace("$1", r"\1")) for match, result in found if match), "")
+    for one in apart(content[1:-1]):
+        key = look_up(one, key, known) if key else ""
+    return key
+
+
+def apart(tables: str) -> list[str]:
+    """Take tables apart at the commas that stand in no braces."""
+    depth, found = 0, [""]
+    for character in tables:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += character
+    return [table.strip() for table in found]
 
 
 def authorities(resolution: Resolution) -> list[bytes]:
@@ -159,7 +188,8 @@ def test_mail_that_still_has_its_old_next_hop_leaves_no_less_protected(tls: str)
     before = rendered(resolver(domain("a.test", 1, tls, "a-ca"), **{"a-ca": FIRST}).resolution)
     after = rendered(resolver().resolution)
     assert rows(after, "tlspolicies") == []
-    assert fallback(after, next_hops(before)["a.test"]) == (UNVERIFIABLE if tls == "Verified" else TLS[tls])
+    left = policy_of(after, {}, next_hops(before)["a.test"])
+    assert untold(left) == (UNVERIFIABLE if tls == "Verified" else TLS[tls])
 
 
 def test_certificates_are_not_waited_for_where_nothing_is_verified() -> None:
@@ -216,3 +246,26 @@ def test_the_number_of_authorities_for_one_server_ends_before_its_next_hop_is_to
     hops = set(next_hops(rendered(found)).values())
     assert len(hops) == MOST_AUTHORITIES + 1
     assert max(map(len, hops)) < 511, "the longest key of LMDB"
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        ("mx.example.com", True),
+        ("MX.Example.COM", True),
+        ("mx", True),
+        ("1.2.3.4.x5", True),
+        ("192.0.2.7", False),
+        ("2001:db8::a", False),
+        ("::ffff", False),
+    ],
+)
+@pytest.mark.parametrize("tls", TLS)
+@pytest.mark.parametrize("trusted_by", ["", "a-ca", "missing"])
+def test_a_server_is_told_its_name_and_no_address(host: str, named: bool, tls: str, trusted_by: str) -> None:  # noqa: FBT001
+    """Of several servers at one address, each has its own certificate (SNI, RFC 6066)."""
+    found = resolver(domain("a.test", 1, tls, trusted_by, host=host), **{"a-ca": FIRST})
+    files = rendered(found.resolution)
+    policy = policy_of(files, dict(rows(files, "tlspolicies")), next_hops(files)["a.test"])
+    assert policy.endswith(TOLD) == (named and tls != "None")
+    assert policy.startswith(TLS[tls])
