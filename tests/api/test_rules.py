@@ -61,6 +61,8 @@ REFUSED: list[tuple[str, str, Json, str]] = [
     ("RelayHost", "r", {"host": "h.example.com", "default": True, "implicitTLS": True, "tls": "None"}, "implicitTLS"),
     ("RelayHost", "r", {**RELAYED, "tls": "None"}, "credentialsSecret needs tls"),
     ("RelayHost", "r", {**RELAYED, "tls": "Opportunistic"}, "credentialsSecret needs tls"),
+    ("RelayHost", "r", {**RELAYED, "tls": "DANE", "host": "192.0.2.7"}, "tls DANE needs a host name"),
+    ("RelayHost", "r", {**RELAYED, "tls": "DANE", "host": "2001:db8::a"}, "tls DANE needs a host name"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"greylist": 5, "flag": 4}}}, "greylist must not be above flag"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"flag": 5, "deny": 4.5}}}, "flag must not be above deny"),
     ("FilterPolicy", "f", {"antispam": {"thresholds": {"greylist": 5, "deny": 4}}}, "greylist must not be above deny"),

@@ -8,6 +8,8 @@ PREFIX = "rh-"
 """Prefix of the Postfix transports of relay hosts."""
 LONGEST = 300
 """Characters of an answer that are kept."""
+UNVALIDATED = "DNSSEC validation may be unavailable"
+"""What Postfix says when its resolver sets no AD bit (dnssec_probe in postconf(5)); it ends texts of deferred mail."""
 OUTCOMES = ("accepted", "deferred", "refused")
 
 

@@ -3,7 +3,8 @@
 An address beats its domain, and both beat the default.
 """
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from pydantic import Field
 
@@ -15,13 +16,18 @@ from postboat.api.values import (
     Flag,
     Host,
     ObjectName,
-    OutgoingTls,
     Port,
+    RelayHostTls,
     SecretKey,
     SecretKeyRef,
     SenderPattern,
     ServerName,
 )
+
+_PROTECTED: Final = frozenset({None, RelayHostTls.REQUIRED, RelayHostTls.VERIFIED, RelayHostTls.DANE})
+"""Levels that never fall back to clear text, and the absence of one, which comes to one of them."""
+_ADDRESS: Final = r"^[0-9.]+$|:"
+"""What is common to IP addresses and to no host name, for Go (CEL) and Python alike."""
 
 
 class CredentialsSecret(Model):
@@ -44,8 +50,9 @@ class RelayHostSpec(Model):
     """Host name or IP address of the relay host; no MX lookup is made."""
     port: Port | None = None
     """Port; 587 when absent, 465 with implicitTLS."""
-    tls: OutgoingTls | None = None
-    """None, Opportunistic, Required (encrypt, any certificate) or Verified (the certificate must match the host).
+    tls: RelayHostTls | None = None
+    """None, Opportunistic, Required (encrypt, any certificate), Verified (the certificate must match the host) or DANE
+    (it must match TLSA records of the host in a signed zone, RFC 7672; the DNS of the cluster has to validate DNSSEC).
     When absent Verified with credentials, else Required with implicitTLS, else Opportunistic."""
     implicit_tls: Flag | None = None
     """Speak TLS from the first byte (port 465) instead of STARTTLS."""
@@ -66,20 +73,25 @@ class RelayHostSpec(Model):
             field="senders",
         ),
         Rule(
-            cel="!has(self.implicitTLS) || !self.implicitTLS || !has(self.tls) || self.tls in ['Required', 'Verified']",
-            message="implicitTLS needs tls Required or Verified: there is no clear text to fall back to",
-            holds=lambda spec: (
-                spec.implicit_tls is not True or spec.tls in {None, OutgoingTls.REQUIRED, OutgoingTls.VERIFIED}
+            cel=(
+                "!has(self.implicitTLS) || !self.implicitTLS || !has(self.tls)"
+                " || self.tls in ['Required', 'Verified', 'DANE']"
             ),
+            message="implicitTLS needs tls Required, Verified or DANE: there is no clear text to fall back to",
+            holds=lambda spec: spec.implicit_tls is not True or spec.tls in _PROTECTED,
             field="tls",
         ),
         Rule(
-            cel="!has(self.credentialsSecret) || !has(self.tls) || self.tls in ['Required', 'Verified']",
-            message="credentialsSecret needs tls Required or Verified: a password is never sent in clear text",
-            holds=lambda spec: (
-                spec.credentials_secret is None or spec.tls in {None, OutgoingTls.REQUIRED, OutgoingTls.VERIFIED}
-            ),
+            cel="!has(self.credentialsSecret) || !has(self.tls) || self.tls in ['Required', 'Verified', 'DANE']",
+            message="credentialsSecret needs tls Required, Verified or DANE: a password is never sent in clear text",
+            holds=lambda spec: spec.credentials_secret is None or spec.tls in _PROTECTED,
             field="tls",
+        ),
+        Rule(
+            cel=f"!has(self.tls) || self.tls != 'DANE' || !self.host.matches('{_ADDRESS}')",
+            message="tls DANE needs a host name: an IP address has no TLSA records",
+            holds=lambda spec: spec.tls is not RelayHostTls.DANE or not re.search(_ADDRESS, spec.host),
+            field="host",
         ),
     )
 

@@ -145,6 +145,16 @@ class OutgoingTls(StrEnum):
     VERIFIED = "Verified"
 
 
+class RelayHostTls(StrEnum):
+    """How a connection to a relay host is protected: as to any other server, or as its TLSA records say (RFC 7672)."""
+
+    NONE = "None"
+    OPPORTUNISTIC = "Opportunistic"
+    REQUIRED = "Required"
+    VERIFIED = "Verified"
+    DANE = "DANE"
+
+
 class Switch(StrEnum):
     """On or off, where absence means that a higher setting decides."""
 

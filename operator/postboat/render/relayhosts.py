@@ -14,7 +14,7 @@ from postboat.model.platform import Platform, RelayHost
 from postboat.render import escape
 from postboat.render.files import File
 from postboat.render.template import ACTIVE, TABLES
-from postboat.render.ways import UNKNOWN_HOST, VERIFIED, authority_file, policy
+from postboat.render.ways import DANE, UNKNOWN_HOST, VERIFIED, authority_file, policy
 
 WAITS: Final = "waits"
 """The service of Postfix that puts mail off: it calls a socket that does not exist, and gives a reason of its own.
@@ -66,6 +66,8 @@ def services(platform: Platform) -> tuple[tuple[str, str, tuple[str, ...]], ...]
 def _options(host: RelayHost) -> Iterator[str]:
     yield f"syslog_name = postfix/{host.transport}"
     yield f"smtp_tls_policy_maps = {_by_name(host, 'relaypolicies')}, static:{{{VERIFIED} tafile={ACTIVE}/ca.pem}}"
+    if host.tls == DANE:
+        yield "smtp_dns_support_level = dnssec"
     if _named(host.host):
         yield "smtp_tls_servername = nexthop"
     if host.implicit_tls:

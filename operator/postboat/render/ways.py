@@ -14,6 +14,9 @@ WAYS: Final[Mapping[str, str]] = {
 }
 """The policy of each level; the first one is how every other server is reached, too."""
 VERIFIED: Final = WAYS["Verified"]
+DANE: Final = "DANE"
+"""The level of relay hosts alone: TLSA records that DNSSEC vouches for, or nothing is sent (RFC 7672)."""
+_TO_RELAY_HOSTS: Final[Mapping[str, str]] = {**WAYS, DANE: "dane-only"}
 UNKNOWN_HOST: Final = r"{ /^5(\.4\.4 Host or domain name not found.*)/ 4$$1 }"
 """An outcome of a delivery (smtp_delivery_status_filter): mail waits for a host that DNS does not know (yet)."""
 _BY_NAME: Final = r"regexp:{ { /^(\[[^]:]*[a-z][^].:]*\]:[0-9]+)$$/ $$1 } }"
@@ -22,8 +25,8 @@ _TOLD: Final = "regexp:{ { /^none/ none }, { /^(.*)/ $$1 servername=nexthop } }"
 
 
 def policy(level: str, authority: bytes) -> str:
-    """Give the policy of a level; with `authority` (PEM), only its certificates are trusted."""
-    return trusting(authority_file(authority)) if authority else WAYS[level]
+    """Give the policy of a level of a relay host; with `authority` (PEM), only its certificates are trusted."""
+    return trusting(authority_file(authority)) if authority else _TO_RELAY_HOSTS[level]
 
 
 def telling_names(tables: Sequence[str]) -> Iterator[str]:

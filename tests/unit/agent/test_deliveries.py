@@ -9,7 +9,7 @@ import pytest
 
 from postboat.agent.children import Children
 from postboat.agent.daemons.postfix import Postfix
-from postboat.agent.deliveries import LONGEST, Deliveries, Delivery, merged
+from postboat.agent.deliveries import LONGEST, UNVALIDATED, Deliveries, Delivery, merged
 from postboat.agent.delivery_log import MOST, DeliveryLog, passing_on
 
 HEAD = "Nov 29 12:33:30 mail postfix/rh-news/smtp[305]: 4jcmlt0plvz1qLmH: "
@@ -50,6 +50,22 @@ def test_each_outcome(status: str, outcome: str, code: str) -> None:
 )
 def test_other_lines_say_nothing(other: bytes) -> None:
     assert page(other) == {}
+
+
+def test_a_resolver_that_does_not_validate_is_told_of() -> None:
+    """Postfix says it once for each process, and of every host that it has no TLSA records."""
+    none = "no TLSA records found"
+    said = f"{none}; {UNVALIDATED}"
+    warning = f"Nov 29 12:33:30 mail postfix/rh-news/smtp[305]: warning: {UNVALIDATED}".encode()
+    waits = [line("deferred", "4.7.5", none, HEAD.replace("305", process)) for process in ("305", "306")]
+    assert page(warning, waits[0])["rh-news"]["deferred"]["text"] == said
+    assert page(warning, waits[0], waits[0])["rh-news"]["deferred"]["text"] == said
+    assert page(warning, waits[1])["rh-news"]["deferred"]["text"] == none
+    assert page(waits[0])["rh-news"]["deferred"]["text"] == none
+    other = line("deferred", "4.7.5", "Server certificate not verified")
+    assert page(warning, other)["rh-news"]["deferred"]["text"] == "Server certificate not verified"
+    many = [warning.replace(b"305", str(number).encode()) for number in range(1000, 1000 + MOST)]
+    assert page(warning, *many, waits[0])["rh-news"]["deferred"]["text"] == none, "what is remembered is bounded"
 
 
 def test_the_last_one_counts_and_tells_no_address() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from postboat.agent.deliveries import Deliveries, Delivery
+from postboat.agent.deliveries import UNVALIDATED, Deliveries, Delivery
 from postboat.api import Resource
 from postboat.model.kinds.relayhost import MOST, MOST_BYTES, RELAY_HOST
 from postboat.model.platform import RelayHost
@@ -65,6 +65,8 @@ def file(resolution: Resolution, name: str) -> str:
         ({"implicitTLS": True, "tls": "Verified", "port": 4465}, 4465, "Verified"),
         ({"credentialsSecret": {"name": "login"}}, 587, "Verified"),
         ({"credentialsSecret": {"name": "login"}, "tls": "Required"}, 587, "Required"),
+        ({"credentialsSecret": {"name": "login"}, "tls": "DANE"}, 587, "DANE"),
+        ({"implicitTLS": True, "tls": "DANE"}, 465, "DANE"),
     ],
 )
 def test_port_and_level(spec: dict[str, Any], port: int, level: str) -> None:
@@ -251,6 +253,62 @@ def test_a_name_is_told_to_the_server_and_an_address_is_not(host: str, named: bo
     """Of several servers at one address, each has its own certificate (SNI, RFC 6066)."""
     master = file(resolved(relay(host=host, tls="Verified")), "master.cf")
     assert ("smtp_tls_servername = nexthop" in master) == named
+
+
+def test_tlsa_records_are_asked_for_where_they_are_demanded() -> None:
+    found = resolved(relay("proven", tls="DANE", senders=["a@example.com"]), relay("other", tls="Verified"))
+    policies = rows(found, "relaypolicies")
+    assert policies["rh-proven/[relay.example.net]:587"] == "dane-only"
+    before, proven = file(found, "master.cf").split("\nrh-proven ")
+    assert "smtp_dns_support_level = dnssec" in proven
+    assert "dnssec" not in before
+
+
+def test_an_authority_is_not_waited_for_where_tlsa_records_count() -> None:
+    found = resolved(relay(tls="DANE", caSecret={"name": "ca", "key": "ca.crt"}))
+    host = host_of(found)
+    assert host is not None
+    assert (host.authority, host.waits) == (b"", "")
+    assert verdict_of(found).reason is Reason.SECRET_NOT_FOUND
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::a"])
+def test_an_address_has_no_tlsa_records(host: str) -> None:
+    verdict = verdict_of(resolved(relay(host=host, tls="DANE")))
+    assert (verdict.reason, verdict.path) == (Reason.INVALID, "spec.host")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "reason", "says"),
+    [
+        ("4.7.5", "no TLSA records found", Reason.TLS_FAILED, "publish TLSA records for _465._tcp.relay.example.net"),
+        ("4.7.5", f"no TLSA records found; {UNVALIDATED}", Reason.TLS_FAILED, "does not validate DNSSEC (no AD bit)"),
+        ("4.7.5", "TLSA lookup error for relay.example.net:465", Reason.TLS_FAILED, "wrong signature"),
+        ("4.7.5", "TLSA records unusable", Reason.TLS_FAILED, "3 1 1"),
+        ("4.7.5", "Server certificate not verified", Reason.TLS_FAILED, "matches no TLSA record for _465._tcp."),
+        ("4.7.4", "TLS is required, but was not offered by host", Reason.TLS_FAILED, "offers no STARTTLS"),
+        ("4.4.3", "Host or domain name not found", Reason.DELIVERY_DEFERRED, "wrong signature"),
+        ("4.4.4", "Host or domain name not found", Reason.DELIVERY_DEFERRED, "not found"),
+        ("4.7.5", "client TLS configuration problem", Reason.TLS_FAILED, "spec.tls"),
+        ("4.4.1", "connect to relay: Connection refused", Reason.DELIVERY_DEFERRED, "refused"),
+    ],
+)
+def test_why_mail_waits_for_a_host_that_does_not_prove_itself(code: str, text: str, reason: Reason, says: str) -> None:
+    proven = replace(relay(tls="DANE", implicitTLS=True), created="")
+    found = RELAY_HOST.observed(proven, Deliveries(deferred=Delivery(100, code, text)), world.NOW)
+    assert (found.reason, found.holds) == (reason, False)
+    assert says in found.message
+    assert f"{code} {text}" in found.message
+    fine = RELAY_HOST.observed(proven, Deliveries(accepted=accepted(100)), world.NOW)
+    assert (fine.reason, fine.holds) == (Reason.DELIVERED, True)
+
+
+def test_mail_waits_for_a_host_that_dns_does_not_know() -> None:
+    """The name may be misspelt, or not be there yet: nothing goes back to its sender for that."""
+    master = file(resolved(relay()), "master.cf")
+    assert master.count("{ /^5(\\.4\\.4 Host or domain name not found.*)/ 4$$1 }") == 2, (
+        "relay hosts and relayed domains"
+    )
 
 
 def accepted(at: int) -> Delivery:

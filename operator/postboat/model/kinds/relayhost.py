@@ -9,10 +9,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from postboat.agent.deliveries import Deliveries, Delivery
+from postboat.agent.deliveries import UNVALIDATED, Deliveries, Delivery
 from postboat.api.relayhost import CredentialsSecret, RelayHostSpec
 from postboat.api.resource import Refusal, Resource
-from postboat.api.values import OutgoingTls
+from postboat.api.values import RelayHostTls
 from postboat.model import certificates, names, references
 from postboat.model.domains import age
 from postboat.model.kinds.rules import Around, KindRules, Observed, Settled
@@ -36,6 +36,21 @@ _SUPPORTED: Final = frozenset(
 _CREDENTIALS: Final = "spec.credentialsSecret"
 _AUTHORITY: Final = "spec.caSecret"
 _DEFAULT: Final = "default"
+_CURES: Final = (
+    (
+        UNVALIDATED,
+        (
+            "the DNS resolver of the cluster does not validate DNSSEC (no AD bit), so no TLSA record counts;"
+            " let the DNS of the cluster ask a resolver that validates, or write another level"
+        ),
+    ),
+    ("no TLSA records found", "publish TLSA records for {record} in a zone that is signed with DNSSEC"),
+    ("TLSA lookup error", "DNS gives no answer about {record}, or one with a wrong signature; correct the zone"),
+    ("TLSA records unusable", "no TLSA record for {record} is of use; publish one of usage 3 or 2, as 3 1 1"),
+    ("ertificate not ", "its certificate matches no TLSA record for {record}; correct the record or the certificate"),
+    ("TLS is required", "it offers no STARTTLS, or somebody on the way takes it away"),
+)
+"""Words of Postfix 3.10 (smtp_tls_policy.c, smtp_proto.c) for a host that DANE does not hold for, and what mends it."""
 _OUTCOMES: Final = {"accepted": "lastAccepted", "deferred": "lastDeferred", "refused": "lastRefused"}
 """Outcomes of deliveries, and their fields in the status; of two in one second the later one in this list counts."""
 
@@ -86,14 +101,14 @@ def _judge(resource: Resource, owners: Mapping[str, str], around: Around) -> tup
     login, credentials_fault = _credentials(spec.credentials_secret, around)
     authority, authority_fault = _authority(spec, around.secrets)
     waits = ""
-    if authority_fault is not None and _tls(spec) is OutgoingTls.VERIFIED:
+    if authority_fault is not None and _tls(spec) is RelayHostTls.VERIFIED:
         waits = "its certificates are missing"
     if credentials_fault is not None:
         waits = "its credentials are missing"
     host = RelayHost(
         resource=resource.name,
         host=spec.host.lower(),
-        port=spec.port or (465 if spec.implicit_tls else 587),
+        port=_port(spec),
         tls=_tls(spec).value,
         implicit_tls=spec.implicit_tls is True,
         senders=senders,
@@ -107,12 +122,16 @@ def _judge(resource: Resource, owners: Mapping[str, str], around: Around) -> tup
     return credentials_fault or authority_fault or fault or RELAY_HOST.verdict(resource), host
 
 
-def _tls(spec: RelayHostSpec) -> OutgoingTls:
+def _port(spec: RelayHostSpec) -> int:
+    return spec.port or (465 if spec.implicit_tls else 587)
+
+
+def _tls(spec: RelayHostSpec) -> RelayHostTls:
     if spec.tls is not None:
         return spec.tls
     if spec.credentials_secret is not None:
-        return OutgoingTls.VERIFIED
-    return OutgoingTls.REQUIRED if spec.implicit_tls else OutgoingTls.OPPORTUNISTIC
+        return RelayHostTls.VERIFIED
+    return RelayHostTls.REQUIRED if spec.implicit_tls else RelayHostTls.OPPORTUNISTIC
 
 
 def _senders(spec: RelayHostSpec, owners: Mapping[str, str]) -> tuple[tuple[str, ...], Verdict | None]:
@@ -199,7 +218,7 @@ def _authority(spec: RelayHostSpec, secrets: Mapping[str, SecretContent]) -> tup
         reason = Reason.INVALID_SECRET if content else Reason.SECRET_KEY_NOT_FOUND
         message = f"Secret {reference.name} has no certificates (PEM) under {reference.key}: nothing can be verified"
         return b"", Verdict(reason, message, _AUTHORITY, effective=True)
-    return (authority if _tls(spec) is OutgoingTls.VERIFIED else b""), None
+    return (authority if _tls(spec) is RelayHostTls.VERIFIED else b""), None
 
 
 def _fits(authorities: set[bytes]) -> bool:
@@ -234,7 +253,8 @@ def _observed(resource: Resource, seen: Any | None, now: datetime) -> Observed: 
     if not last:
         return Observed(told)
     outcome = max(last, key=lambda name: (last[name].at, list(_OUTCOMES).index(name)))
-    return Observed(told, "Delivering", *_condition(outcome, fields[outcome]["code"], fields[outcome]["message"]))
+    found = fields[outcome]["code"], fields[outcome]["message"]
+    return Observed(told, "Delivering", *(_dane(resource, outcome, *found) or _condition(outcome, *found)))
 
 
 def _entry(old: Mapping[str, str], new: Delivery, now: datetime) -> dict[str, str]:
@@ -245,6 +265,22 @@ def _entry(old: Mapping[str, str], new: Delivery, now: datetime) -> dict[str, st
     same = (old.get("code"), old.get("message")) == (new.code, new.text) or new.code.startswith("2.")
     passed = now.timestamp() - datetime.fromisoformat(old["time"]).timestamp()
     return dict(old) if passed < (_RENEWED if same else _PAUSE) else told
+
+
+def _dane(resource: Resource, outcome: str, code: str, text: str) -> tuple[bool, Reason, str] | None:
+    """Tell why mail waits for a host that is to prove itself by TLSA records; nothing where that is not why."""
+    spec = resource.spec
+    if not isinstance(spec, RelayHostSpec) or spec.tls is not RelayHostTls.DANE or outcome != "deferred":
+        return None
+    said = f"{code} {text}"
+    if code in {"4.4.3", "4.4.4"}:
+        why = "its name is not found; a resolver that validates says that also of a name with a wrong signature"
+        return False, Reason.DELIVERY_DEFERRED, f"Mail waits: {why}: {said}"
+    cure = next((cure for words, cure in _CURES if words in text), None)
+    if cure is None:
+        return None
+    cure = cure.format(record=f"_{_port(spec)}._tcp.{spec.host.lower()}")
+    return False, Reason.TLS_FAILED, f"DANE (spec.tls) does not hold, so mail waits: {cure}: {said}"
 
 
 def _condition(outcome: str, code: str, text: str) -> tuple[bool, Reason, str]:
