@@ -35,6 +35,7 @@ UNPROVEN = {
     "unusable": ("TLSFailed", "no TLSA record for _587._tcp.unusable."),
     "stripped": ("TLSFailed", "no STARTTLS"),
     "bogus": ("DeliveryDeferred", "wrong signature"),
+    "bogus-record": ("TLSFailed", "gives no answer about _587._tcp.bogus-record."),
     "unvalidated": ("TLSFailed", "does not validate DNSSEC (no AD bit)"),
 }
 """Hosts, and the reason and words of the status of their relay hosts."""
@@ -65,18 +66,21 @@ def zones(platform: Platform, world: World) -> Iterator[Zones]:
     clear = world.start_peer(f"stripped.{signed}", ports=(SUBMISSION,), passwords=login)
     of_right, of_wrong = tlsa(right.authority), tlsa(wrong.authority)
     at = f"_{SUBMISSION}._tcp"
-    addresses = {name: [f"A {wrong.address}"] for name in ("other-key", "no-record", "unusable", "bogus")}
+    addresses = {
+        name: [f"A {wrong.address}"] for name in ("other-key", "no-record", "unusable", "bogus", "bogus-record")
+    }
     records = {
         f"{at}.right": [of_right],
         f"_{IMPLICIT}._tcp.right": [of_right],
         f"{at}.other-key": [of_right],
         f"{at}.unusable": [of_wrong.replace("TLSA 3", "TLSA 1")],
         f"{at}.bogus": [of_wrong],
+        f"{at}.bogus-record": [of_wrong],
         f"{at}.stripped": [of_right],
         "right": [f"A {right.address}"],
         "stripped": [f"A {clear.address}"],
     }
-    world.signed.publish(addresses | records, bogus=["bogus"])
+    world.signed.publish(addresses | records, bogus=["bogus", f"{at}.bogus-record"])
     world.zones.publish(plain, {"unvalidated": [f"A {wrong.address}"], f"{at}.unvalidated": [of_wrong]})
     platform.kube.apply(password_secret(platform.namespace, LOGIN, {"username": USER, "password": login[USER]}))
     yield Zones(platform, signed, plain, right, wrong, clear)
@@ -102,7 +106,9 @@ def test_a_relay_host_that_proves_itself_gets_the_mail(
         assert (one.login, bool(one.tls), one.asked) == (USER, True, f"right.{zones.signed}")
         delivering(platform, name, "True", "Delivered")
         (pod,) = platform.kube.pods(platform.namespace, "smtp", platform.name)
-        assert f"postfix/rh-{name}/smtp" in platform.kube.logs(platform.namespace, pod["metadata"]["name"], "postfix")
+        lines = platform.kube.logs(platform.namespace, pod["metadata"]["name"], "postfix").splitlines()
+        (told,) = [line for line in lines if f"rh-{name}/" in line and "TLS connection established" in line]
+        assert f"Verified TLS connection established to right.{zones.signed}" in told
 
 
 @pytest.mark.row("R9")

@@ -145,9 +145,11 @@ def tlsa(certificate: Path) -> str:
 
 
 def _spoil(zone: dns.zone.Zone, name: str) -> None:
-    """Make the signature of the addresses of a name wrong."""
+    """Make the signatures of what a name has wrong, and leave those that deny what it has not."""
     node = zone.find_node(f"{name}.{zone.origin}")
-    (signature,) = node.find_rdataset(dns.rdataclass.IN, dns.rdatatype.RRSIG, dns.rdatatype.A)
-    assert isinstance(signature, RRSIG)
-    spoilt = signature.replace(signature=signature.signature[::-1])
-    node.replace_rdataset(dns.rdataset.from_rdata(TTL, spoilt))
+    of = [records.covers for records in node if records.rdtype == dns.rdatatype.RRSIG]
+    for covered in {*of} - {dns.rdatatype.NSEC}:
+        (signature,) = node.find_rdataset(dns.rdataclass.IN, dns.rdatatype.RRSIG, covered)
+        assert isinstance(signature, RRSIG)
+        spoilt = signature.replace(signature=signature.signature[::-1])
+        node.replace_rdataset(dns.rdataset.from_rdata(TTL, spoilt))
