@@ -94,7 +94,7 @@ def nothing_waits(platform: Platform) -> Iterator[None]:
     drained(platform)
 
 
-@pytest.mark.row("R9")
+@pytest.mark.row("R7")
 @pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "port 465"])
 def test_a_relay_host_that_proves_itself_gets_the_mail(
     platform: Platform, zones: Zones, alice: Account, elsewhere: Peer, *, implicit: bool
@@ -111,7 +111,7 @@ def test_a_relay_host_that_proves_itself_gets_the_mail(
         assert f"Verified TLS connection established to right.{zones.signed}" in told
 
 
-@pytest.mark.row("R9")
+@pytest.mark.row("R7")
 @pytest.mark.parametrize("host", UNPROVEN)
 def test_mail_waits_for_a_relay_host_that_does_not_prove_itself(
     platform: Platform, zones: Zones, alice: Account, elsewhere: Peer, host: str
@@ -133,7 +133,7 @@ def test_mail_waits_for_a_relay_host_that_does_not_prove_itself(
         came(Provider(zones.right, ""), message)
 
 
-@pytest.mark.row("R9")
+@pytest.mark.row("R7")
 @pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7"])
 def test_an_address_has_no_tlsa_records(platform: Platform, host: str) -> None:
     spec = {"host": host, "tls": "DANE", "default": True}
