@@ -63,7 +63,7 @@ def free_port() -> int:
 
 def answer(port: int, page: str = "/livez") -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{page}", timeout=60) as response:
             return int(response.status)
     except urllib.error.HTTPError as refusal:
         return refusal.code

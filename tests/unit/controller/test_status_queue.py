@@ -85,7 +85,7 @@ def let_all_be_written(writer: StatusWriter, times: int = 1) -> None:
             return StatusPatch("next", NEW, written=turn.set)
 
         writer.judge(Judgement(RESOURCES["Mailbox"], ANNA.namespace, "next", status))
-        assert turn.wait(10)
+        assert turn.wait(60)
 
 
 @pytest.mark.parametrize(
