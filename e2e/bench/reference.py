@@ -6,7 +6,6 @@ nothing between them. Both use the platform's filter, its certificate and its di
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shutil
@@ -22,7 +21,9 @@ from typing import Self
 from e2e.bench.rootfs import unpack
 from e2e.kube import eventually
 from e2e.platform import Platform
+from postboat.agent.general import Expansion, listed
 from postboat.agent.mailstore.ledger import Ledger
+from tests.golden.rows import rows_of
 
 SMTP, IMAPS = 20025, 20993
 ACTIVE, TABLES = "run/postboat/active", "var/lib/postboat/tables"
@@ -132,12 +133,14 @@ class Reference:
         """Read all tables of one kind of container from the shards."""
         rows: dict[str, list[list[str]]] = {}
         prefix = f"{self.platform.name}-directory-"
-        for secret in self.platform.kube.objects("v1", "Secret", self.platform.namespace):
-            if secret["metadata"]["name"].startswith(prefix):
-                shard = self.platform.kube.secret(self.platform.namespace, secret["metadata"]["name"])
-                for line in gzip.decompress(shard.get(key, gzip.compress(b""))).decode().splitlines():
-                    table, *values = line.split("\t")
-                    rows.setdefault(table, []).append(values)
+        kube, namespace = self.platform.kube, self.platform.namespace
+        found = [secret["metadata"]["name"] for secret in kube.objects("v1", "Secret", namespace)]
+        shards = [kube.secret(namespace, name) for name in found if name.startswith(prefix)]
+        contents = [shard[key] for shard in shards if key in shard]
+        expansion = Expansion(listed(contents))
+        for content in contents:
+            for table, row in rows_of(content, expansion):
+                rows.setdefault(table, []).append([*row])
         return rows
 
     def _dovecot(self) -> None:

@@ -1,6 +1,5 @@
 """What holds for every input: order is nothing, a fault stays alone, deciding change by change is deciding."""
 
-import gzip
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -30,6 +29,7 @@ from postboat.model.verdict import Reason
 from postboat.render import shards
 from postboat.render.units import SHARD_KEYS
 from tests.golden import world
+from tests.golden.rows import table_rows
 
 NAMES = ("anna", "bert", "cleo")
 MAILBOXES = ("m0", "m1", "m2", "anna")
@@ -200,7 +200,7 @@ changes = st.lists(
 )
 
 
-def _snapshot_after(done: list[Change]) -> Snapshot:  # noqa: C901 - a case for each change
+def snapshot_after(done: list[Change]) -> Snapshot:  # noqa: C901 - a case for each change
     server = world.server()
     resources: dict[tuple[str, str], Resource] = {}
     known = dict(OWN)
@@ -250,7 +250,7 @@ def test_deciding_change_by_change_is_deciding(batches: list[list[Change]]) -> N
         before = resolver.resolution.verdicts
         resolution = resolver.apply(batch)
         done += batch
-        fresh = resolve(_snapshot_after(done))
+        fresh = resolve(snapshot_after(done))
         assert _facts(resolution) == _facts(fresh)
         changed = {key for key in {*before, *resolution.verdicts} if before.get(key) != resolution.verdicts.get(key)}
         assert changed <= resolution.touched
@@ -274,7 +274,7 @@ def test_a_domain_that_becomes_ours_is_not_elsewhere_any_more() -> None:
 @settings(max_examples=60, deadline=None)
 @given(changes, st.randoms(use_true_random=False))
 def test_the_order_of_objects_does_not_matter(batch: list[Change], random: Random) -> None:
-    snapshot = _snapshot_after(batch)
+    snapshot = snapshot_after(batch)
     shuffled = _shuffled(snapshot, random.shuffle)
     one, other = resolve(snapshot), resolve(shuffled)
     assert _facts(one) == _facts(other)
@@ -285,7 +285,7 @@ def test_the_order_of_objects_does_not_matter(batch: list[Change], random: Rando
 @given(changes)
 def test_fields_that_nobody_knows_change_no_byte(batch: list[Change]) -> None:
     without = [replace(change, unknown=()) if isinstance(change, Resource) else change for change in batch]
-    one, other = resolve(_snapshot_after(batch)), resolve(_snapshot_after(without))
+    one, other = resolve(snapshot_after(batch)), resolve(snapshot_after(without))
     assert (one.platform, one.wanted, one.counts) == (other.platform, other.wanted, other.counts)
     assert {key: verdict.accepted for key, verdict in one.verdicts.items()} == {
         key: verdict.accepted for key, verdict in other.verdicts.items()
@@ -310,7 +310,7 @@ def _shuffled(snapshot: Snapshot, shuffle: Callable[[list[Any]], None]) -> Snaps
 @settings(max_examples=60, deadline=None)
 @given(changes, st.sampled_from(("Mailbox", "MailDomain", "MailAddress", "FilterPolicy", "Connector", "RelayHost")))
 def test_a_malformed_object_changes_only_its_own_status(batch: list[Change], kind: str) -> None:
-    snapshot = _snapshot_after(batch)
+    snapshot = snapshot_after(batch)
     broken = world.resource(kind, "broken", {"nonsense": True})
     more = {**snapshot.objects, kind: (*snapshot.of_kind(kind), broken)}
     one, other = resolve(snapshot), resolve(replace(snapshot, objects=more))
@@ -369,11 +369,9 @@ def test_a_mailbox_without_a_place_waits_for_the_stores_and_goes_where_its_mail_
     assert waiting.files is not None
     rows = {
         key: {
-            line.split("\t")[1]
-            for (_, one), shard in waiting.files.shards.items()
-            if one == key
-            for line in gzip.decompress(shard.content).decode().splitlines()
-            if line.startswith(("mailboxes\t", "users\t"))
+            row[0]
+            for (_, one), table, row in table_rows(waiting.files.shards)
+            if one == key and table in {"mailboxes", "users"}
         }
         for key in ("smtp", "edge")
     }

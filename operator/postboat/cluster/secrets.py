@@ -145,14 +145,14 @@ class SecretCache:
             self._users.pop(user, None)
 
     def read(
-        self, namespace: str, names: Iterable[str], *, anew: bool = False, sign: Callable[[], None] = lambda: None
+        self, namespace: str, names: Iterable[str], *, anew: bool = False, beat: Callable[[], None] = lambda: None
     ) -> dict[str, SecretContent]:
         """Return the contents of Secrets by name; those that are not cached are read, 12 at a time. The call blocks.
 
         Args:
             names: Names of Secrets in the namespace.
             anew: Read the cached ones too.
-            sign: Called before each batch of 500 reads, as a heartbeat.
+            beat: Called before each batch of 500 reads, as a heartbeat.
 
         Returns:
             A content for each name; that of a Secret that does not exist has `exists=False`.
@@ -166,7 +166,7 @@ class SecretCache:
             unknown = [key for key in keys if anew or key not in self._entries]
         fresh: dict[str, SecretContent] = {}
         for start in range(0, len(unknown), SLICE):
-            sign()
+            beat()
             for content in self._pool.map(self._fetch, unknown[start : start + SLICE]):
                 fresh[content.name] = self._keep(content, tell=False)
         with self._lock:

@@ -51,14 +51,14 @@ class Planner:
     Only the worker of the MailServer may use it.
 
     Args:
-        sign: Called now and then during long work, as a heartbeat.
+        beat: Called now and then during long work, as a heartbeat.
 
     Attributes:
         claims: Volumes of the StatefulSets that exist, by name of the StatefulSet; set before `begin` and `update`.
     """
 
-    def __init__(self, sign: Callable[[], None] = lambda: None) -> None:
-        self._sign = sign
+    def __init__(self, beat: Callable[[], None] = lambda: None) -> None:
+        self._beat = beat
         self._resolver: Resolver | None = None
         self._plan: Plan | None = None
         self._touched: set[Key] = set()
@@ -67,7 +67,7 @@ class Planner:
     def begin(self, snapshot: Snapshot) -> Decided:
         """Decide about everything."""
         self._resolver = None  # two of them would not fit into memory
-        self._resolver = Resolver(snapshot, self._sign)
+        self._resolver = Resolver(snapshot, self._beat)
         return self._planned(self._resolver)
 
     def update(self, changes: Iterable[Change], now: datetime, *, dates: bool = False) -> Decided | None:
@@ -98,6 +98,6 @@ class Planner:
             before = None
         files = None
         if resolution.platform is not None:
-            files = render(resolution.platform, before.files if before is not None else None, self._sign)
+            files = render(resolution.platform, before.files if before is not None else None, self._beat)
         self._plan = plan(resolution, files, before, self.claims)
         return Decided(self._plan, resolution)

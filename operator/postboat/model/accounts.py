@@ -37,6 +37,8 @@ _NO_FOLDERS: Final = frozenset({"cur", "inbox", "new", "subscriptions", "tmp"})
 """Names with a meaning of their own in Maildir and in IMAP."""
 _DOVECOTS_OWN: Final = "dovecot"
 """So begin the files that Dovecot keeps beside public mailboxes."""
+_ALL: Final = tuple(Protocol)
+"""What most users may do, once for all of them."""
 _NO_LOGIN: Final = "mail is delivered, but nobody can log in"
 _WAITING: Final = Verdict(
     Reason.PENDING,
@@ -182,7 +184,7 @@ def _account(  # noqa: PLR0913 - what an account is made of
         resource=resource.name,
         user=user,
         password=password,
-        access=_access(spec.access or Access()),
+        access=_access(spec.access),
         store=store,
         quota=defaults.quota(spec.quota, frame.quota),
         junk=defaults.junk(spec.junk, frame.junk),
@@ -190,7 +192,9 @@ def _account(  # noqa: PLR0913 - what an account is made of
     )
 
 
-def _access(access: Access) -> tuple[Protocol, ...]:
+def _access(access: Access | None) -> tuple[Protocol, ...]:
+    if access is None:
+        return _ALL
     closed = {
         Protocol.IMAP: access.imap is False,
         Protocol.POP3: access.pop3 is False,

@@ -79,7 +79,8 @@ def decide_name(name: str, book: AddressBook, users: Iterable[str], reading: Rea
             postmaster = _postmaster(destination, routes[""], reading)
         elif node is not None:
             routes[""] = Route(name, "", (), internal=False)
-    told = _told(_taken(rival, {*filter(None, routes), *bound}, reading)) if rival is not None else ""
+    others = {domain for domain, route in routes.items() if domain and not route.waits}
+    told = _told(_taken(rival, others | bound, reading)) if rival is not None else ""
     addresses = " ".join(filter(None, (told, *claims.refused)))
     mailbox = None if node is None else MailboxDecision(_mailbox(node, rival is not None, reading), addresses)
     ordered = tuple(routes[domain] for domain in sorted(routes))
@@ -97,7 +98,8 @@ def decide_bound(user: str, book: AddressBook, reading: Reading) -> NameDecision
     holder = node if node is not None and addressed(node, reading) else None
     domains = [domain] if domain in book.domains(name) else []
     claims = _claims(name, domains, {domain: holder} if holder is not None else {}, book, reading)
-    route = claims.routes.get(domain) or Route(name, domain, (), internal=False)
+    waits = reading.domain_absence(domain) is not None
+    route = claims.routes.get(domain) or Route(name, domain, (), internal=False, waits=waits)
     if holder is not None:
         route = _route(name, domain, (holder,), holder.internal, reading)
     fault = None if node is None else _mailbox(node, holder is not None, reading)
@@ -175,7 +177,7 @@ def decide_domain(domain: Domain, reading: Reading) -> tuple[Domain, Verdict | N
 
 def _address(address: AddressNode, holder: Node | None, reading: Reading) -> tuple[Verdict | None, Route | None]:
     if address.domain and (absence := reading.domain_absence(address.domain)) is not None:
-        return absence, None
+        return absence, Route(address.local, address.domain, (), address.internal, waits=True)
     if holder is not None:
         cure = "another localPart" if address.domain else "another localPart, or a domain"
         message = f"Mailbox {holder.resource} has this address: use spec.forward of the Mailbox, or {cure}"

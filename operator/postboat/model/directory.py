@@ -43,10 +43,10 @@ class Directory:
         mailboxes: Iterable[Resource],
         secrets: Mapping[str, SecretContent],
         locations: MailLocations,
-        sign: Callable[[], None] = lambda: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._frame = frame
-        self._sign = sign
+        self._beat = beat
         self._mailboxes = MailboxBook(frame, secrets, locations)
         self._addresses = AddressBook()
         self._facts = Facts(self._mailboxes.relations, self._addresses, {}, Policy(), self._mailboxes.claimed)
@@ -147,7 +147,7 @@ class Directory:
         """Decide about all that is touched; give the verdicts that follow, and None for objects that are gone."""
         told, self._told = self._told, {}
         facts, self._different = self._different, set()
-        touched, different = self._mailboxes.settled(told, self._sign)
+        touched, different = self._mailboxes.settled(told, self._beat)
         touched_addresses, different_addresses = self._addresses.settled()
         facts |= different | different_addresses
         self._facts.kept.clear()
@@ -191,7 +191,7 @@ class Directory:
         Rows of a mailbox are in the shard of its user, so that a name that is in many domains fills many shards. All
         that Postfix knows of a local part is in one, so that an address goes from one mailbox to another at one moment.
         """
-        self._sign()
+        self._beat()
         reading = Reading(self._facts)
         bound = bool(names.domain_of(name))
         claimed = bound and self._mailboxes.claimed(name)

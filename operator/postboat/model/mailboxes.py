@@ -181,7 +181,7 @@ class MailboxBook:
         """Give the Mailbox that has a user name, as far as it is decided by itself."""
         return self._outcomes.get(user)
 
-    def settled(self, told: dict[Key, Verdict | None], sign: Callable[[], None]) -> tuple[set[str], set[Hashable]]:
+    def settled(self, told: dict[Key, Verdict | None], beat: Callable[[], None]) -> tuple[set[str], set[Hashable]]:
         """Decide who has each touched name; give the names to look at, and the facts that are different."""
         dirty, self._dirty = self._dirty, set()
         touched = set(dirty)
@@ -189,7 +189,7 @@ class MailboxBook:
         self._told = {}
         facts: set[Hashable] = set()
         for user in dirty:
-            sign()
+            beat()
             claims = self._claims.get(user, ())
             outcome = settle(user, claims, self._secrets, self._frame, (self._locations, self._domains))
             told.update(outcome.verdicts)

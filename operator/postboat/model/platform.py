@@ -427,6 +427,8 @@ class Route:
 
     Empty for an address of nobody or of several.
     """
+    waits: bool = False
+    """Whether it is claimed in a domain that is no local domain yet; it has no targets then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,10 +119,10 @@ class Resolver:
 
     Args:
         snapshot: The state to begin with; all of it is decided about.
-        sign: Called now and then as a heartbeat, since a hundred thousand decisions take close to a minute.
+        beat: Called now and then as a heartbeat, since a hundred thousand decisions take close to a minute.
     """
 
-    def __init__(self, snapshot: Snapshot, sign: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, snapshot: Snapshot, beat: Callable[[], None] = lambda: None) -> None:
         self._server = snapshot.server
         self._servers = snapshot.servers
         self._environment = snapshot.environment
@@ -136,7 +136,7 @@ class Resolver:
         locations = MailLocations(
             dict(snapshot.homes), snapshot.inventory_complete, snapshot.existing_stores, snapshot.highest_store
         )
-        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, locations, sign)
+        self._directory = Directory(self._frame(), snapshot.of_kind("Mailbox"), self._secrets, locations, beat)
         self._directory.reframe(self._frame(), policy(self._server.spec))
         for kind in self._groups:
             self._settle_group(kind)

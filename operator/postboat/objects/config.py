@@ -15,9 +15,11 @@ from postboat.render.files import File, Files, ShardFile
 from postboat.render.tables import TABLES
 
 LAYOUT: Final = sha256(
-    "\n".join(f"{table.key} {table.driver} {table.name} {' '.join(table.columns)}" for table in TABLES).encode()
+    "\n".join(
+        ("general rows", *(f"{table.key} {table.driver} {table.name} {' '.join(table.columns)}" for table in TABLES))
+    ).encode()
 ).hexdigest()[:16]
-"""16 hex digits that differ between two versions of the operator whose tables or columns differ."""
+"""16 hex digits that differ between two versions of the operator whose tables, columns or form of rows differ."""
 MOST_BYTES: Final = 1 << 20
 """Bytes that the values of a Secret may have together (`MaxSecretSize` of Kubernetes)."""
 _COMPONENT = {"smtp-edge": "smtp"}
@@ -66,7 +68,7 @@ class Filling:
 
 def filling(files: Files) -> Filling:
     """Return the largest shard; number 0 with 0 bytes when there is none."""
-    used = {number: sum(len(file.content) for file in held.values()) for number, held in shard_contents(files).items()}
+    used = {number: sum(file.size for file in held.values()) for number, held in shard_contents(files).items()}
     return max((Filling(number, size) for number, size in used.items()), key=lambda one: one.used, default=Filling())
 
 
@@ -85,7 +87,7 @@ def shard_object(platform: Platform, number: int, contents: Mapping[str, ShardFi
         "kind": "Secret",
         "metadata": metadata(platform, shard_suffix(number), "directory") | {"annotations": {SHARD_NOTE: note}},
         "type": "Opaque",
-        "data": {key: _encoded(file.content) for key, file in sorted(contents.items())},
+        "data": {key: file.encoded for key, file in sorted(contents.items())},
     }
 
 

@@ -3,10 +3,12 @@
 The manifest describes them to an agent; its format is in docs/interfaces.md.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Self
 
 from postboat.model.platform import Platform
 
@@ -48,10 +50,25 @@ class File:
 class ShardFile:
     """The rows of one shard for one kind of container."""
 
-    content: bytes
-    """Lines `TABLE<TAB>COLUMN<TAB>...`, compressed with gzip."""
+    encoded: str
+    """Lines `TABLE<TAB>COLUMN<TAB>...`, compressed with gzip, in Base64 as a Secret has them.
+
+    There is one copy of them: for 100,000 mailboxes 16 MB.
+    """
     digest: str
-    """sha256 of the content in hex."""
+    """sha256 of the compressed rows in hex."""
+    size: int
+    """Bytes of the compressed rows."""
+
+    @classmethod
+    def of(cls, content: bytes) -> Self:
+        """Return the file for compressed rows."""
+        return cls(b64encode(content).decode(), sha256(content).hexdigest(), len(content))
+
+    @property
+    def content(self) -> bytes:
+        """The compressed rows."""
+        return b64decode(self.encoded)
 
 
 @dataclass(frozen=True, slots=True)

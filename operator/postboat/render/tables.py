@@ -1,6 +1,8 @@
 """The tables of the directory: name, driver, columns, and the rows that a shard has in them.
 
-A new table is one entry of `TABLES`; agents learn of it by the manifest and build it without being changed.
+No row but those of the domains themselves depends on which domains there are: what holds in several is a general row,
+and an address in one domain is a general row of that one. A new table is one entry of `TABLES`; agents learn of it by
+the manifest and build it without being changed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,6 +12,7 @@ from re import compile as pattern
 from typing import Final
 
 from postboat.agent import ports
+from postboat.agent.general import AWAY, CATCH_ALL, EACH, FIRST, MARK, PLACE
 from postboat.model import names
 from postboat.model.platform import UNPLACED, Account, Domain, Place, Platform, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
@@ -23,9 +26,13 @@ _OURS_ALONE: Final = (names.COPY_DOMAIN, names.LIST_DOMAIN, names.MAILBOX_DOMAIN
 _NO_ACCESS: Final = ","
 _LONG: Final = 8
 """A longer list of targets is written once, and the address in every domain leads there."""
-_LOOKED_UP: Final = pattern(r"[a-z0-9._-]+@.+")
-"""The addresses that Dovecot looks up: it is told to take no name with any other character for one."""
-"""Where a store takes mail, over TLS and from who has a certificate of the platform."""
+_LOOKED_UP: Final = pattern(r"[a-z0-9._-]+")
+"""Local parts of the addresses that Dovecot looks up: it is told to take no name with any other character for one."""
+_NOWHERE: Final = "+"
+"""The limits of a general row that is about no domain."""
+_UNKNOWN: Final = "550 5.1.1 User unknown"
+_NOT_YET: Final = "450 4.3.0 The address is not in place yet"
+"""What Postfix answers for an address that nobody has, and for one whose domain has just become ours."""
 LEAVES: Final = "PREPEND X-Postboat-Leaves: yes"
 """What Postfix does with a message that users send to a recipient elsewhere: `submission.lua` reads it."""
 LED_ON: Final = "PREPEND X-Postboat-Led-On: yes"
@@ -36,15 +43,16 @@ LED_ON: Final = "PREPEND X-Postboat-Led-On: yes"
 class Directory:
     """What the rows of one shard come from: its mailboxes and routes, and the domains if it is the one that holds them.
 
-    `local` are all local domains, `apart` those in which a local part has a route of its own. `owners` are the users
-    of all domains whose own address leads to them alone, `senders` those whose mail leaves by a relay host.
+    `relayed` are the names of the domains that other servers deliver, `apart` those in which a local part has a route
+    of its own, be they ours or not. `owners` are the users of all domains whose own address leads to them alone,
+    `senders` those whose mail leaves by a relay host.
     """
 
     platform: Platform
     shard: Shard
     domains: tuple[Domain, ...]
     first: bool
-    local: tuple[Domain, ...]
+    relayed: AbstractSet[str]
     apart: Mapping[str, AbstractSet[str]]
     owners: AbstractSet[str]
     senders: tuple[tuple[str, str], ...]
@@ -53,6 +61,21 @@ class Directory:
     def stored(self) -> tuple[Account | PublicMailbox, ...]:
         """The mailboxes that keep mail on a store: those of users and public ones."""
         return (*self.shard.accounts, *self.shard.publics)
+
+
+def _general(directory: Directory, route: Route, *columns: str, which: str = EACH) -> Row:
+    """Write a row for each form of an address; one of the columns ends with `PLACE`, where the domain goes.
+
+    In domains where its local part has a route of its own there is none, be they ours already or not: so nobody gets
+    the mail of somebody else while the one shard knows of a new domain and the other does not.
+    """
+    limits = f"+{route.domain}" if route.domain else _but(directory.apart.get(route.local, ()))
+    return (MARK, which, limits, *columns)
+
+
+def _but(domains: Iterable[str]) -> str:
+    """Write the limits of a row that is about all domains but some."""
+    return f"-{','.join(sorted(domains))}" if domains else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +94,7 @@ def _domains(directory: Directory) -> Iterable[Row]:
 
 
 def _mailboxes(directory: Directory) -> Iterable[Row]:
-    """Write by which address a store hears of a mailbox: one of its own name that leads to it, or one at our host.
+    """Write by which address a store hears of a mailbox: the first of its name that leads to it, or one at our host.
 
     A mailbox in one domain has only one address, by which the store finds it, too.
     """
@@ -84,31 +107,18 @@ def _mailboxes(directory: Directory) -> Iterable[Row]:
             yield names.canonical(place.user), place.user
             continue
         found, apart = leading.get(place.user, set()), directory.apart.get(place.user, frozenset())
-        domains = (
-            domain.name
-            for domain in directory.local
-            if domain.name in found or ("" in found and domain.name not in apart)
-        )
-        yield names.canonical(place.user), f"{place.user}@{next(domains, directory.platform.hostname)}"
+        limits = _but(apart - found) if "" in found else f"+{','.join(sorted(found))}"
+        yield MARK, FIRST, limits, names.canonical(place.user), f"{place.user}{PLACE}"
 
 
-def _addresses(directory: Directory, route: Route) -> Iterator[tuple[str, Domain]]:
-    """Write every form of an address, but those in domains where its local part has a route of its own."""
-    if route.domain:
-        one = directory.platform.domain(route.domain)
-        domains = [one] if one is not None and one.relay is None else []
-    else:
-        apart = directory.apart.get(route.local, frozenset())
-        domains = [domain for domain in directory.local if domain.name not in apart]
-    for domain in domains:
-        yield from ((f"{route.local}@{spelling}", domain) for spelling in domain.spellings)
+def _asked(directory: Directory, route: Route, *columns: str) -> Iterator[Row]:
+    """Write a row about every form of an address that a client may name.
 
-
-def _asked(directory: Directory, route: Route) -> Iterator[str]:
-    """Write every form of an address that a client may name; the postmaster needs no domain (RFC 5321, 4.5.1)."""
-    yield from (address for address, _ in _addresses(directory, route))
+    The postmaster needs no domain (RFC 5321, 4.5.1).
+    """
+    yield _general(directory, route, f"{route.local}{PLACE}", *columns)
     if (route.local, route.domain) == (POSTMASTER, ""):
-        yield f"{POSTMASTER}@{names.POSTMASTER_DOMAIN}"
+        yield f"{POSTMASTER}@{names.POSTMASTER_DOMAIN}", *columns
 
 
 def _aliases(directory: Directory) -> Iterable[Row]:
@@ -119,7 +129,7 @@ def _aliases(directory: Directory) -> Iterable[Row]:
             yield shared, targets
             targets = shared
         if targets:
-            yield from ((address, targets) for address in _asked(directory, route))
+            yield from _asked(directory, route, targets)
     for domain in directory.domains:
         if domain.copies:
             yield _copy_address(domain), ",".join(domain.copies)
@@ -128,7 +138,10 @@ def _aliases(directory: Directory) -> Iterable[Row]:
 
 
 def _refused(directory: Directory) -> Iterable[Row]:
-    """Write the names that exist without an address, since a catch-all would take mail to them, and foreign domains."""
+    """Write the names that exist without an address, since a catch-all would take mail to them, and foreign domains.
+
+    Mail to an address in a domain that is not ours yet waits where the shard with the domains is the first to know.
+    """
     if directory.first:
         platform = directory.platform
         own = () if platform.domain(platform.hostname) is not None else (platform.hostname,)
@@ -136,14 +149,14 @@ def _refused(directory: Directory) -> Iterable[Row]:
         yield names.UNICODE_DOMAIN, "553 5.1.3 Write the domain in ASCII, beginning with xn--"
     for route in directory.shard.routes:
         if not route.targets:
-            found = _addresses(directory, route)
-            yield from ((address, "550 5.1.1 User unknown") for address, domain in found if domain.catch_all)
+            reply, which = (_NOT_YET, EACH) if route.waits else (_UNKNOWN, CATCH_ALL)
+            yield _general(directory, route, f"{route.local}{PLACE}", reply, which=which)
 
 
 def _internal(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         if route.internal and route.targets:
-            yield from ((address, "554 5.7.1 Access denied") for address in _asked(directory, route))
+            yield from _asked(directory, route, "554 5.7.1 Access denied")
 
 
 def _copies(directory: Directory) -> Iterable[Row]:
@@ -163,7 +176,7 @@ def _leaving(directory: Directory) -> Iterable[Row]:
             yield from ((spelling, LEAVES) for spelling in domain.spellings)
     for route in directory.shard.routes:
         if _outside(route.targets):
-            yield from ((address, LEAVES) for address in _asked(directory, route))
+            yield from _asked(directory, route, LEAVES)
 
 
 def _outside(targets: Iterable[str]) -> bool:
@@ -175,22 +188,27 @@ def _forwards(directory: Directory) -> Iterable[Row]:
 
     Whoever has an address beside a catch-all that leads there is told from it by a row of his own.
     """
-    leaving = {domain.name for domain in directory.local if leads_elsewhere(directory.platform, domain.catch_all)}
     for domain in directory.domains:
-        if domain.name in leaving:
+        if leads_all_away(domain, directory.relayed):
             yield from ((spelling, LED_ON) for spelling in domain.spellings)
     for route in directory.shard.routes:
-        if leads_elsewhere(directory.platform, route.targets):
-            yield from ((address, LED_ON) for address in _asked(directory, route))
+        if leads_elsewhere(route.targets, directory.relayed):
+            yield from _asked(directory, route, LED_ON)
         else:
-            found = _addresses(directory, route)
-            yield from ((address, "DUNNO") for address, domain in found if domain.name in leaving)
+            yield _general(directory, route, f"{route.local}{PLACE}", "DUNNO", which=AWAY)
 
 
-def leads_elsewhere(platform: Platform, targets: Iterable[str]) -> bool:
-    """Tell whether mail to one of them leaves the platform: a relayed domain is a part of it, on another server."""
-    domains = {target.rpartition("@")[2] for target in targets} - {names.MAILBOX_DOMAIN}
-    return any(platform.domain(name) is None for name in domains)
+def leads_all_away(domain: Domain, relayed: AbstractSet[str]) -> bool:
+    """Tell whether a local domain leads mail to unknown recipients to another server."""
+    return domain.relay is None and leads_elsewhere(domain.catch_all, relayed)
+
+
+def leads_elsewhere(targets: Iterable[str], relayed: AbstractSet[str]) -> bool:
+    """Tell whether mail to one of them leaves the platform: a relayed domain is a part of it, on another server.
+
+    Targets in local domains are none: they have been followed to mailboxes.
+    """
+    return not {target.rpartition("@")[2] for target in targets} <= relayed | {names.MAILBOX_DOMAIN}
 
 
 def _relayed(directory: Directory) -> Iterable[Row]:
@@ -269,20 +287,16 @@ def _here(directory: Directory) -> Iterator[Domain]:
 def _quotas(directory: Directory) -> Iterable[Row]:
     """Lead each address of a mailbox with a limit to the restriction class of its store; others cost no question."""
     for route in directory.shard.routes:
-        if route.limit is not None:
-            yield from ((address, quota_class(route.limit.store)) for address in _told_to_stores(directory, route))
-
-
-def _told_to_stores(directory: Directory, route: Route) -> Iterator[str]:
-    """Write the forms of an address that Dovecot looks up."""
-    return (address for address in _asked(directory, route) if _LOOKED_UP.fullmatch(address))
+        if route.limit is not None and _LOOKED_UP.fullmatch(route.local):
+            yield from _asked(directory, route, quota_class(route.limit.store))
 
 
 def _limited_addresses(directory: Directory) -> Iterable[Row]:
     """Write whose mailbox a store is asked about where the address has another name."""
     for route in directory.shard.routes:
-        if route.limit is not None and route.limit.user != route.local:
-            yield from ((address, route.limit.user) for address in _told_to_stores(directory, route))
+        limit = route.limit
+        if limit is not None and limit.user != route.local and _LOOKED_UP.fullmatch(route.local):
+            yield from _asked(directory, route, limit.user)
 
 
 def _own_addresses(directory: Directory) -> Iterable[Row]:
@@ -294,26 +308,13 @@ def _own_addresses(directory: Directory) -> Iterable[Row]:
     for route in directory.shard.routes:
         if not route.targets:
             continue
-        for address, _ in _addresses(directory, route):
-            if route.local == POSTMASTER:
-                yield f"@{POSTMASTER}/{address}", "office"
-            if route.owner and route.owner != route.local:
-                yield f"{route.owner}/{address}", "own"
-            if route.owner != route.local and route.local in users:
-                yield f"{route.local}/{address}", "shared"
-
-
-def own_address(directory: Directory, user: str) -> str:
-    """Give one address of a user that is his own, by the order of domains; without one, a name at our host.
-
-    A user in one domain is called by his one address, which nobody else has who would be written to by it.
-    """
-    if names.domain_of(user):
-        return user
-    apart = directory.apart.get(user, frozenset())
-    general = user in directory.owners
-    domains = (domain.name for domain in directory.local if domain.name not in apart) if general else ()
-    return f"{user}@{next(iter(domains), directory.platform.hostname)}"
+        address = f"{route.local}{PLACE}"
+        if route.local == POSTMASTER:
+            yield _general(directory, route, f"@{POSTMASTER}/{address}", "office")
+        if route.owner and route.owner != route.local:
+            yield _general(directory, route, f"{route.owner}/{address}", "own")
+        if route.owner != route.local and route.local in users:
+            yield _general(directory, route, f"{route.local}/{address}", "shared")
 
 
 def quota_class(store: int) -> str:
@@ -351,10 +352,20 @@ def _edge_users(directory: Directory) -> Iterable[Row]:
 
 
 def _store_users(directory: Directory) -> Iterable[Row]:
+    """Write what a store knows of each mailbox, with one address of a user that is his own, by the order of domains.
+
+    Without one it is a name at our host. A user in one domain is called by his one address, which nobody else has who
+    would be written to by it.
+    """
     for mailbox in directory.stored:
-        spam, retention = _junk(mailbox)
-        mail = own_address(directory, mailbox.user), mailbox.uid if isinstance(mailbox, Account) else ""
-        yield mailbox.user, str(mailbox.quota), spam, retention, *mail, *public.columns(mailbox)
+        user, (spam, retention) = mailbox.user, _junk(mailbox)
+        uid = mailbox.uid if isinstance(mailbox, Account) else ""
+        first, last = (user, str(mailbox.quota), spam, retention), (uid, *public.columns(mailbox))
+        if names.domain_of(user):
+            yield *first, user, *last
+        else:
+            limits = _but(directory.apart.get(user, ())) if user in directory.owners else _NOWHERE
+            yield MARK, FIRST, limits, *first, f"{user}{PLACE}", *last
 
 
 def _junk(mailbox: Account | PublicMailbox) -> tuple[str, str]:

@@ -28,12 +28,12 @@ SHARD_KEYS: Final[Mapping[str, str]] = {"smtp": "smtp", "smtp-edge": "edge", "im
 """For each unit with tables, the key of its files in the directory shards."""
 
 
-def render(platform: Platform, before: Files | None = None, sign: Callable[[], None] = lambda: None) -> Files:
+def render(platform: Platform, before: Files | None = None, beat: Callable[[], None] = lambda: None) -> Files:
     """Return all files of a platform, reusing those of an earlier rendering that have not changed.
 
     Args:
         before: An earlier rendering; None renders everything.
-        sign: Called before each shard that is rendered, as a heartbeat.
+        beat: Called before each shard that is rendered, as a heartbeat.
     """
     site = replace(platform, directory=())
     same = before is not None and before.site == site
@@ -44,7 +44,7 @@ def render(platform: Platform, before: Files | None = None, sign: Callable[[], N
             kept = ((number, key) for key in KEYS)
             rendered |= {key: before.shards[key] for key in kept if key in before.shards}
         else:
-            sign()
+            beat()
             rendered |= shards.shard_files(platform, number)
     if before is not None and same:
         units = before.units if before.shards.keys() == rendered.keys() else _renamed(before.units, rendered.keys())

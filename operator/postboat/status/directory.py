@@ -19,7 +19,7 @@ def condition(files: Files) -> Condition:
         return Condition(TYPE, holds=True, reason=Reason.DIRECTORY_FITS, message=message)
     message = (
         f"Directory shard {largest.shard:02d} has {largest.used >> 10} KiB of the {MOST_BYTES >> 10} KiB that fit into"
-        " a Secret; what does not fit is refused (SyncFailed). Each address has a row for each domain: move domains and"
-        " their mailboxes to another MailServer."
+        " a Secret; what does not fit is refused (SyncFailed). Mailboxes, addresses and domains fill it: move some of"
+        " them to another MailServer."
     )
     return Condition(TYPE, holds=False, reason=Reason.DIRECTORY_NEARLY_FULL, message=message)

@@ -60,7 +60,7 @@ def test_the_first_time_builds_and_the_next_times_write_the_difference() -> None
 
 
 def test_a_row_that_moves_to_another_shard_is_not_deleted() -> None:
-    deltas = difference({b"users\ta\t1"}, {b"users\ta\t2"}, {"users": USERS})
+    deltas = difference([(USERS, ("a", "1"))], [(USERS, ("a", "2"))])
     assert deltas[USERS].removed == set()
     assert deltas[USERS].changed == {"a": ("a", "2")}
 

@@ -82,11 +82,11 @@ def test_a_secret_that_the_watch_showed_before_it_was_demanded_is_watched() -> N
 
 def test_a_long_read_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secrets, "SLICE", 10)
-    signs: list[int] = []
+    beats: list[int] = []
     names = [f"s{number}" for number in range(35)]
     held = cache(Server(*names))
-    assert len(held.read("ns", names, sign=lambda: signs.append(1))) == 35
-    assert len(signs) == 4
+    assert len(held.read("ns", names, beat=lambda: beats.append(1))) == 35
+    assert len(beats) == 4
 
 
 def test_an_absent_secret_is_a_fact() -> None:

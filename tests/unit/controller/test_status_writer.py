@@ -11,7 +11,7 @@ import pytest
 
 from postboat.cluster.types import FencedError, Key, ResourceType, StatusPatch, api_error
 from postboat.controller.statuses.pending import PendingStatuses
-from postboat.controller.statuses.writer import HELD, Judgement, StatusWriter
+from postboat.controller.statuses.writer import LONGEST_PAUSE, Judgement, StatusWriter
 from postboat.controller.watch.informers import RESOURCES
 from tests.golden import world
 
@@ -115,14 +115,14 @@ def test_statuses_wait_for_a_short_reconcile_and_not_for_a_long_one() -> None:
     server, pending_statuses = Server(), PendingStatuses()
     writer = StatusWriter(server, pending_statuses)  # type: ignore[arg-type] - it only ever merges
     writer.start()
-    writer.hold()
+    writer.pause()
     writer.judge(judge(pending_statuses))
-    assert not server.done.wait(HELD / 5)
-    writer.go_on()
-    assert server.done.wait(HELD * 10), "at once"
+    assert not server.done.wait(LONGEST_PAUSE / 5)
+    writer.resume()
+    assert server.done.wait(LONGEST_PAUSE * 10), "at once"
     server.done.clear()
     pending_statuses.forget("Mailbox", Key(ANNA.namespace, ANNA.name))
-    writer.hold()
+    writer.pause()
     writer.judge(judge(pending_statuses))
-    assert server.done.wait(HELD * 10), "though nobody says that it has ended"
+    assert server.done.wait(LONGEST_PAUSE * 10), "though nobody says that it has ended"
     writer.stop()

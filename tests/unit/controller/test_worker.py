@@ -20,7 +20,7 @@ def test_a_single_change_is_debounced() -> None:
     assert debounce.due() == 10.05
 
 
-def test_a_flood_waits_no_longer_than_the_cap() -> None:
+def test_many_changes_wait_no_longer_than_the_cap() -> None:
     debounce = Debounce(PACE)
     for step in range(100):
         debounce.touch(10.0 + step * 0.01)
@@ -33,36 +33,43 @@ def test_a_change_during_a_reconcile_asks_for_another() -> None:
     debounce.begin()
     assert not debounce.pending
     debounce.touch(10.1)
-    debounce.succeeded(10.05, 10.2)
-    assert debounce.due() == 10.2 + (10.2 - 10.05)
+    debounce.succeeded(10.05, 10.2, 0.12)
+    assert debounce.due() == 10.2 + 0.12
 
 
 def test_the_rest_after_a_long_reconcile_is_bounded() -> None:
     debounce = Debounce(PACE)
-    debounce.succeeded(10.0, 30.0)
+    debounce.succeeded(10.0, 30.0, 15.0)
     debounce.touch(30.0)
     assert debounce.due() == 31.0
 
 
-def test_after_many_changes_the_pause_is_as_long_as_the_last_reconcile() -> None:
+def test_waiting_for_the_server_is_no_work_to_rest_from() -> None:
     debounce = Debounce(PACE)
-    for _ in range(PACE.flood + 1):
+    debounce.succeeded(10.0, 20.0, 0.1)
+    debounce.touch(20.0)
+    assert debounce.due() == 20.1
+
+
+def test_changes_in_bulk_rest_as_long_as_their_last_round_took() -> None:
+    debounce = Debounce(PACE)
+    for _ in range(PACE.bulk_changes + 1):
         debounce.touch(10.0)
     assert debounce.due() == 10.05, "nothing was done yet"
     debounce.begin()
-    debounce.succeeded(11.0, 14.0)
+    debounce.succeeded(11.0, 14.0, 2.0)
     debounce.touch(14.0)
     assert debounce.due() == 15.0, "one change waits a second at most"
-    for second in range(PACE.flood):
-        debounce.touch(14.0 + 3.0 * second / PACE.flood)
+    for second in range(PACE.bulk_changes):
+        debounce.touch(14.0 + 3.0 * second / PACE.bulk_changes)
     assert debounce.due() == 17.0
     debounce.begin()
-    debounce.succeeded(20.0, 50.0)
-    for _ in range(PACE.flood + 1):
+    debounce.succeeded(20.0, 50.0, 25.0)
+    for _ in range(PACE.bulk_changes + 1):
         debounce.touch(50.0)
-    assert debounce.due() == 51.0, "the flood is over"
+    assert debounce.due() == 51.0, "the bulk of changes is over"
     debounce.touch(54.9)
-    assert debounce.due() == 50.0 + PACE.flood_rest
+    assert debounce.due() == 50.0 + PACE.bulk_rest
 
 
 def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
@@ -73,7 +80,7 @@ def test_failures_wait_longer_each_time_and_a_success_forgets_them() -> None:
     assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     assert debounce.due() == 60.0
     debounce.begin()
-    debounce.succeeded(60.0, 60.0)
+    debounce.succeeded(60.0, 60.0, 0.0)
     assert debounce.failed(60.0, 60.0, 1.0) == 0.5
 
 
@@ -129,7 +136,7 @@ def test_a_worker_waits_for_its_predecessor() -> None:
     worker.stop()
 
 
-def test_a_flood_of_changes_does_not_put_a_resync_off() -> None:
+def test_many_changes_do_not_put_a_resync_off() -> None:
     resynced = threading.Event()
     worker = Worker(
         Key("ns", "mail"), lambda: None, pace=Pace(quiet=0, cap=0, longest_rest=0, resync=0.2), on_resync=resynced.set

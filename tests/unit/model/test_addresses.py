@@ -233,7 +233,10 @@ def test_an_address_that_leads_to_nobody_says_why() -> None:
     found = _resolved(_address("info", "ghost"))
     verdict = found.verdicts["MailAddress", "info"]
     assert (verdict.reason, verdict.path) == (Reason.UNKNOWN_MAILBOX, "spec.destinations[0].mailbox")
-    assert verdict.message == "there is no Mailbox ghost in force, and there is no other destination: mail to it is refused"
+    assert (
+        verdict.message
+        == "there is no Mailbox ghost in force, and there is no other destination: mail to it is refused"
+    )
 
 
 def test_a_group_names_the_first_member_that_is_not_there_and_keeps_the_rest() -> None:

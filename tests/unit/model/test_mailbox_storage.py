@@ -1,6 +1,5 @@
 """How mail is kept: quotas, spam and the master user, from what is written to what counts."""
 
-import gzip
 from dataclasses import replace
 
 import pytest
@@ -14,6 +13,7 @@ from postboat.model.snapshot import Gone, HighestStore, Home, InventoryComplete,
 from postboat.model.verdict import Reason
 from postboat.render.shards import shard_files
 from tests.golden import world
+from tests.golden.rows import table_rows
 
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 DAY = 86_400
@@ -57,9 +57,8 @@ def test_amounts_stay_within_what_dovecot_can_read() -> None:
 
 def table(found: Platform, table: str) -> list[tuple[str, ...]]:
     """The rows of a table over all shards, without its name."""
-    files = (shard for number in range(SHARDS) for shard in shard_files(found, number).values())
-    lines = (line for shard in files for line in gzip.decompress(shard.content).decode().splitlines())
-    return [tuple(line.split("\t")[1:]) for line in lines if line.startswith(f"{table}\t")]
+    shards = {key: shard for number in range(SHARDS) for key, shard in shard_files(found, number).items()}
+    return sorted(row for _, name, row in table_rows(shards) if name == table)
 
 
 def test_only_a_mailbox_with_a_limit_costs_a_question() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from gzip import decompress
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from postboat.model.snapshot import Gone, SecretContent
 from postboat.model.verdict import Reason, Verdict
 from postboat.render.units import render
 from tests.golden import world
+from tests.golden.rows import table_rows
 
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 CA = world.key("ca.crt")
@@ -47,8 +47,7 @@ def verdict_of(resolution: Resolution, name: str = "out") -> Verdict:
 def rows(resolution: Resolution, table: str) -> dict[str, str]:
     assert resolution.platform is not None
     files = render(resolution.platform)
-    lines = [line for file in files.shards.values() for line in decompress(file.content).decode().splitlines()]
-    return {key: value for name, key, value, *_ in (f"{line}\t\t".split("\t") for line in lines) if name == table}
+    return {row[0]: row[1] for _, name, row in table_rows(files.shards) if name == table}
 
 
 def file(resolution: Resolution, name: str) -> str:

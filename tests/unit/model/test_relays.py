@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from gzip import decompress
 
 import pytest
 
@@ -17,6 +16,7 @@ from postboat.render.files import Files
 from postboat.render.template import ACTIVE
 from postboat.render.units import render
 from tests.golden import world
+from tests.golden.rows import table_rows
 
 OWN = {content.name: content for content in (world.internal("mail", "mail"), world.self_signed("mail", "mail"))}
 FIRST, SECOND = world.key("ca.crt"), world.key("tls.crt")
@@ -80,8 +80,7 @@ def untold(policy: str) -> str:
 
 
 def rows(files: Files, wanted: str) -> list[tuple[str, str]]:
-    lines = [line for file in files.shards.values() for line in decompress(file.content).decode().splitlines()]
-    return [(key, value) for table, key, value, *_ in (line.split("\t") for line in lines) if table == wanted]
+    return [(row[0], row[1]) for _, table, row in table_rows(files.shards) if table == wanted]
 
 
 def next_hops(files: Files) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_the_condition_is_false_above_four_fifths_of_a_secret() -> None:
     files, most = rendered(0), int(NEARLY_FULL * MOST_BYTES)
 
     def said(size: int) -> Condition:
-        shards = {(7, "users"): ShardFile(bytes(size), "0"), (8, "users"): ShardFile(b"small", "0")}
+        shards = {(7, "users"): ShardFile("", "0", size), (8, "users"): ShardFile("", "0", 5)}
         return condition(replace(files, shards=shards))
 
     assert said(most).holds

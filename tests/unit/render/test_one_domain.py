@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
-from gzip import decompress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from postboat.model.verdict import Reason
 from postboat.render.tables import TABLES
 from postboat.render.units import render
 from tests.golden import world
+from tests.golden.rows import table_rows
 from tests.unit.render.test_render import file, rows
 
 if TYPE_CHECKING:
@@ -326,10 +326,9 @@ def test_an_address_goes_from_one_mailbox_to_another_within_one_shard() -> None:
 
     def known(made: Files) -> dict[tuple[int, str], dict[str, str]]:
         found: dict[tuple[int, str], dict[str, str]] = {}
-        for place, shard in made.shards.items():
-            for table, key, *values in (line.split("\t") for line in decompress(shard.content).decode().splitlines()):
-                if place[1] == "smtp" and table in {"aliases", "mailboxes", "transports", "submitters"}:
-                    found.setdefault(place, {})[f"{table} {key}"] = values[0]
+        for place, table, (key, *values) in table_rows(made.shards):
+            if place[1] == "smtp" and table in {"aliases", "mailboxes", "transports", "submitters"}:
+                found.setdefault(place, {})[f"{table} {key}"] = values[0]
         return found
 
     ((shard, alone),) = known(files(GENERAL, *DOMAINS)).items()

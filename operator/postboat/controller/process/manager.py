@@ -173,7 +173,7 @@ class Operator:
         control = self._servers.get(key)
         if control is None:
             control = self._servers[key] = MailServerReconciler(key, self.means, newborn=self.lease.held)
-            self.health.beats[control.worker.name] = control.beat
+            self.health.beats[control.worker.name] = control.last_beat
             self.health.beats[control.observer.name] = lambda: control.observer.heartbeat
             self.health.beats[control.monitor.name] = lambda: control.monitor.heartbeat
             control.start(leading=self.lease.held, after=self._ending.pop(key, None))

@@ -93,7 +93,7 @@ class MailServerReconciler:
         self._means = means
         self._changes = ChangeBuffer()
         self._cache = NamespaceCache()
-        self._planner = Planner(self.sign)
+        self._planner = Planner(self.beat)
         self._fresh = threading.Event()
         self._again = threading.Event()
         """Time to look again at what ends with time, and for what was missed; what is the same is not decided anew."""
@@ -164,13 +164,13 @@ class MailServerReconciler:
             self.monitor.enqueue(new.kind, new.name)
         return (new.kind == "MailServer" and new.name != self.key.name) or self._reporter.restore(old, new)
 
-    def beat(self) -> float | None:
-        """Give the worker's last sign of life, or None while it rests."""
+    def last_beat(self) -> float | None:
+        """Give when the worker last showed that it is alive, or None while it rests."""
         return self.worker.heartbeat
 
-    def sign(self) -> None:
-        """Give a sign of life of the worker."""
-        self.worker.sign()
+    def beat(self) -> None:
+        """Show that the worker is alive."""
+        self.worker.beat()
 
     def wake(self) -> None:
         """Look again at what is applied."""
@@ -210,7 +210,7 @@ class MailServerReconciler:
         """Bring the cluster to what the resources say now."""
         begun = time.monotonic()
         decided = None
-        self._means.writer.hold()
+        self._means.writer.pause()
         try:
             decided = self._decide()
             if decided is not None:
@@ -226,13 +226,13 @@ class MailServerReconciler:
             self._reporter.failed(decided, str(failure))
             raise ExpectedError(str(failure)) from failure
         except Exception:
-            self._planner = Planner(self.sign)
+            self._planner = Planner(self.beat)
             self._standing_due = True
             self._fresh.set()
             self._reporter.failed(decided, "the operator failed; its log tells why")
             raise
         finally:
-            self._means.writer.go_on()
+            self._means.writer.resume()
         telemetry.RECONCILE_SECONDS.observe(time.monotonic() - begun)
 
     def _decide(self) -> Decided | None:
@@ -324,7 +324,7 @@ class MailServerReconciler:
         important = secret_names(server) if server is not None else ()
         self._means.informers.secrets.demand(self.key, referenced, important)
         names = referenced - (self._fed or frozenset())
-        return tuple(self._means.informers.secrets.read(self.key.namespace, names, sign=self.worker.sign).values())
+        return tuple(self._means.informers.secrets.read(self.key.namespace, names, beat=self.worker.beat).values())
 
     def _to_make(self, decided: Decided | None) -> tuple[Wanted, ...]:
         server = self._cache.resources.get(("MailServer", self.key.name))
@@ -345,7 +345,7 @@ class MailServerReconciler:
         """Make what is wanted; what the server refuses is told and tried again later, and holds up nothing else."""
         server = self._cache.resources["MailServer", self.key.name]
         for one in wanted:
-            self.worker.sign()
+            self.worker.beat()
             try:
                 renewal = keys.make(self._means.client, server, one)
             except (ApiError, ExpectedError) as failure:

@@ -32,11 +32,12 @@ class Pace:
     quiet: float = 0.05
     cap: float = 0.25
     longest_rest: float = 1.0
-    flood: int = 300
-    """So many changes since a reconcile began are a flood: each round of it renders every shard."""
-    flood_rest: float = 5.0
-    ebb: float = 0.5
-    """So many seconds without a change are the end of a flood, and of the rest because of it."""
+    bulk_changes: int = 300
+    """More changes than that since a reconcile began come in bulk: each reconcile renders every shard."""
+    bulk_rest: float = 5.0
+    """The longest rest while changes come in bulk, in seconds."""
+    bulk_quiet: float = 0.5
+    """So many seconds without a change end a bulk of changes, and the rest because of it."""
     resync: float = 600.0
     backoff: Backoff = field(default_factory=lambda: Backoff(base=0.5, cap=60.0))
 
@@ -52,7 +53,7 @@ class Debounce:
         self._rested = 0.0
         self._failures = 0
         self._changes = 0
-        self._flood_rest = 0.0
+        self._bulk_rest = 0.0
 
     @property
     def pending(self) -> bool:
@@ -73,30 +74,32 @@ class Debounce:
         if self._first is None:
             return None
         quiet = min(self._last + self._pace.quiet, self._first + self._pace.cap)
-        if self._changes <= self._pace.flood:
+        if self._changes <= self._pace.bulk_changes:
             return max(quiet, self._not_before)
-        ebbed = max(self._last + self._pace.ebb, self._not_before)
-        return max(quiet, min(ebbed, self._not_before + self._flood_rest))
+        ended = max(self._last + self._pace.bulk_quiet, self._not_before)
+        return max(quiet, min(ended, self._not_before + self._bulk_rest))
 
     def begin(self) -> None:
         """Note that a reconcile begins: what comes from now on is for the next one."""
         self._first = None
         self._changes = 0
 
-    def succeeded(self, begun: float, now: float) -> None:
-        """Note a success; a long reconcile is followed by a rest, so that a flood of changes costs half the time.
+    def succeeded(self, begun: float, now: float, busy: float) -> None:
+        """Note a success; a reconcile is followed by a rest, so that many changes cost half of a processor.
 
-        The rest is longer in a flood: few changes never wait for long, and many take longer anyhow.
+        `busy` are the seconds that it has computed: waiting for the API server, or for a processor that others use,
+        costs nobody anything, and is no reason to let the next change wait. The rest is longer while changes come in
+        bulk: few changes never wait for long, and many take longer anyhow.
         """
         self._failures = 0
-        rest = min(now - begun, self._pace.longest_rest)
+        rest = min(busy, self._pace.longest_rest)
         self._not_before = self._rested = now + rest
-        self._flood_rest = max(0.0, min(now - begun, self._pace.flood_rest) - rest)
+        self._bulk_rest = max(0.0, min(now - begun, self._pace.bulk_rest) - rest)
 
     def failed(self, begun: float, now: float, jitter: float) -> float:
         """Note a failure, ask for another attempt, and give the pause before it."""
         self._failures += 1
-        self._flood_rest = 0.0
+        self._bulk_rest = 0.0
         self._rested = now + min(max(now - begun, self._pace.cap), self._pace.longest_rest)
         pause = self._pace.backoff.delay(self._failures, jitter)
         self._not_before = now + pause
@@ -118,7 +121,7 @@ class Worker(threading.Thread):
         super().__init__(name=f"worker {key.namespace}/{key.name}", daemon=True)
         self.key = key
         self.heartbeat: float | None = None
-        """The last sign of life while busy; None at rest."""
+        """When it last showed that it is alive, while busy; None at rest."""
         self.after: threading.Thread | None = None
         """A thread that has to end first, since it may still be writing the same objects."""
         self._reconcile = reconcile
@@ -136,8 +139,8 @@ class Worker(threading.Thread):
             self._debounce.touch(time.monotonic(), news=news)
             self._condition.notify()
 
-    def sign(self) -> None:
-        """Give a sign of life within a long reconcile."""
+    def beat(self) -> None:
+        """Show that the thread is alive within a long reconcile."""
         if self.heartbeat is not None:
             self.heartbeat = time.monotonic()
 
@@ -170,7 +173,7 @@ class Worker(threading.Thread):
         return time.monotonic() + self._pace.resync * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
 
     def _wait(self) -> bool:
-        """Sleep until a reconcile is due; False when the thread should end. No flood of changes puts a resync off."""
+        """Sleep until a reconcile is due; False when the thread should end. No number of changes puts a resync off."""
         with self._condition:
             while not self._stopping:
                 now = time.monotonic()
@@ -190,6 +193,7 @@ class Worker(threading.Thread):
 
     def _once(self) -> None:
         begun = self.heartbeat = time.monotonic()
+        computed = time.thread_time()
         try:
             self._reconcile()
         except Exception as failure:
@@ -199,7 +203,7 @@ class Worker(threading.Thread):
             log.log(*_severity(failure), exc_info=_trace(failure), extra=self._extra(failure, pause))
         else:
             with self._condition:
-                self._debounce.succeeded(begun, time.monotonic())
+                self._debounce.succeeded(begun, time.monotonic(), time.thread_time() - computed)
             telemetry.LAST_SUCCESS.labels(*self.key).set_to_current_time()
         finally:
             telemetry.RECONCILES.labels(*self.key).inc()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WRITERS = 12
 """More than half of what may be in flight: while mailboxes are created in bulk, their statuses keep up with them."""
-HELD = 0.5
+LONGEST_PAUSE = 0.5
 """Seconds; a round of a bulk import takes longer, and its statuses are to keep up."""
 log = logging.getLogger(__name__)
 
@@ -56,26 +56,26 @@ class StatusWriter(RetryQueue[Name, Judgement]):
     def __init__(self, client: Client, pending_statuses: PendingStatuses) -> None:
         super().__init__("the status", WRITERS, self._judge)
         self._client, self._pending_statuses = client, pending_statuses
-        self._calm = threading.Event()
-        self._calm.set()
-        self._held_at = 0.0
+        self._resumed = threading.Event()
+        self._resumed.set()
+        self._paused_at = 0.0
 
-    def hold(self) -> None:
-        """Let a reconcile that begins go first, for `HELD` seconds: twelve threads would leave it little time."""
-        self._held_at = time.monotonic()
-        self._calm.clear()
+    def pause(self) -> None:
+        """Let a reconcile go first, for `LONGEST_PAUSE` at most: twelve threads would leave it little time."""
+        self._paused_at = time.monotonic()
+        self._resumed.clear()
 
-    def go_on(self) -> None:
-        """End that: the reconcile has ended."""
-        self._calm.set()
+    def resume(self) -> None:
+        """Write again: the reconcile has ended."""
+        self._resumed.set()
 
     def judge(self, judgement: Judgement, *, after: float = 0.0) -> None:
         """Take a judgement, to be written after so many seconds; an older one of the same object is superseded."""
         self.put((judgement.kind.kind, judgement.namespace, judgement.name, judgement.part), judgement, after=after)
 
     def _judge(self, _name: Name, judgement: Judgement) -> bool:
-        if not self._calm.is_set():
-            self._calm.wait(max(0.0, self._held_at + HELD - time.monotonic()))
+        if not self._resumed.is_set():
+            self._resumed.wait(max(0.0, self._paused_at + LONGEST_PAUSE - time.monotonic()))
         try:
             self._write_status(judgement)
         except NotFoundError:
