@@ -398,7 +398,7 @@ def test_an_address_beside_a_mailbox_in_that_domain_gives_way_to_it(platform: Pl
         with present(platform, rival, ready=False):
             said = verdict(platform, "MailAddress", f"rival-{people.name}", "Conflict")
             assert f"Mailbox {people.name}.here has this address" in said
-            assert "claims" in verdict(platform, "Mailbox", f"{people.name}.here", "Accepted")
+            assert "but is refused" in verdict(platform, "Mailbox", f"{people.name}.here", "Accepted")
             assert copies(platform, post(platform, people.here.user)) == {people.here.user: 1}
             off = {"spec": {"address": "Disabled"}}
             platform.kube.patch(GROUP, "Mailbox", platform.namespace, f"{people.name}.here", off)
