@@ -17,7 +17,7 @@ from postboat.render import escape, public
 from postboat.render.files import Effect, File
 from postboat.render.postfix import LMTP_CONCURRENCY
 from postboat.render.template import ACTIVE, fill, script
-from postboat.render.transport_security import CIPHERS
+from postboat.render.tls import CIPHERS
 
 FOLDERS: Final = ("Archive", "Drafts", "Junk", "Sent", "Trash")
 SCRIPTS: Final = ("arrived", "copied", "deleted", "inbox", "junk", "replies")

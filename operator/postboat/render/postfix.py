@@ -13,10 +13,9 @@ from postboat.model.platform import Platform
 from postboat.model.routes import MOST_TARGETS
 from postboat.render import escape, relayhosts
 from postboat.render.files import File
-from postboat.render.tables import LEAVES, LED_ON, quota_class, transport, ways
+from postboat.render.tables import LEAVES, LED_ON, policy_patterns, quota_class, transport
 from postboat.render.template import ACTIVE, TABLES, fill
-from postboat.render.transport_security import CIPHERS
-from postboat.render.ways import UNKNOWN_HOST, WAYS, telling_names
+from postboat.render.tls import CIPHERS, POLICIES, UNKNOWN_HOST, with_server_names
 
 LMTP_CONCURRENCY: Final = 20
 """Parallel deliveries to one store, from each smtp pod."""
@@ -178,10 +177,10 @@ def files(platform: Platform) -> tuple[File, ...]:
 
 
 def _tls_policies() -> Iterator[str]:
-    """Give the tables of the policies of next hops: rows of their own first, then what is common to a way."""
-    usual = ((r"/^\[.*\]:[1-9]/", WAYS["Opportunistic"]), *ways())
-    common = ", ".join(f"{{ {hop} {policy} }}" for hop, policy in usual)
-    return telling_names((f"lmdb:{TABLES}/tlspolicies", f"regexp:{{ {common} }}"))
+    """Yield the tables of TLS policies by next hop: rows of single relays first, then patterns."""
+    patterns = ((r"/^\[.*\]:[1-9]/", POLICIES["Opportunistic"]), *policy_patterns())
+    common = ", ".join(f"{{ {hop} {policy} }}" for hop, policy in patterns)
+    return with_server_names((f"lmdb:{TABLES}/tlspolicies", f"regexp:{{ {common} }}"))
 
 
 def _hidden(listener: Listener) -> Listener:

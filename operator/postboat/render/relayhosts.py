@@ -14,7 +14,7 @@ from postboat.model.platform import Platform, RelayHost
 from postboat.render import escape
 from postboat.render.files import File
 from postboat.render.template import ACTIVE, TABLES
-from postboat.render.ways import DANE, UNKNOWN_HOST, VERIFIED, authority_file, policy
+from postboat.render.tls import DANE, UNKNOWN_HOST, VERIFIED, authority_file, policy
 
 WAITS: Final = "waits"
 """The service of Postfix that puts mail off: it calls a socket that does not exist, and gives a reason of its own.

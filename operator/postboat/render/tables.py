@@ -17,7 +17,7 @@ from postboat.model import names
 from postboat.model.platform import UNPLACED, Account, Domain, Place, Platform, PublicMailbox, Relay, Route, Shard
 from postboat.model.routes import POSTMASTER
 from postboat.render import public, relayhosts
-from postboat.render.ways import WAYS, authority_file, trusting
+from postboat.render.tls import POLICIES, authority_file, trusting_only
 
 Row = tuple[str, ...]
 KEYS: Final = ("smtp", "edge", "store")
@@ -226,9 +226,9 @@ def _transports(directory: Directory) -> Iterable[Row]:
 
 
 def _way_to_the_store(platform: Platform, place: Place) -> str:
-    """Name transport and next hop: any store would take mail for a mailbox without a place, and hide it.
+    """Return transport and next hop of a mailbox; mail waits while it has no store.
 
-    The port tells mailboxes in one domain from those in all, whatever a store knows of either at that moment.
+    The port tells a mailbox in one domain from one in all, whatever the tables of the store hold at that moment.
     """
     if place.store == UNPLACED:
         return "retry:4.3.0 The mailbox is not in place yet"
@@ -237,14 +237,14 @@ def _way_to_the_store(platform: Platform, place: Place) -> str:
 
 
 def transport(store: int) -> str:
-    """Name the processes of Postfix that deliver to a store: one that hangs holds up no other."""
+    """Return the Postfix service that delivers to a store: each has its own, so a store that hangs delays no other."""
     return f"store{store}"
 
 
 def _tls_policies(directory: Directory) -> Iterable[Row]:
-    """Write by which certificates relays are trusted; what else there is to a way follows from its next hop alone."""
+    """Yield the CA certificates of relays; all other policies follow from the next hop alone."""
     relays = {domain.relay for domain in directory.domains if domain.relay is not None and domain.relay.authority}
-    return ((_next_hop(relay), trusting(authority_file(relay.authority))) for relay in relays)
+    return ((_next_hop(relay), trusting_only(authority_file(relay.authority))) for relay in relays)
 
 
 def _senders(directory: Directory) -> Iterable[Row]:
@@ -260,24 +260,25 @@ def _credentials(directory: Directory) -> Iterable[Row]:
 
 
 def _next_hop(relay: Relay) -> str:
-    """Write a next hop that tells how it is reached: Postfix looks its policies up by the text of it alone.
+    """Return the next hop with as many zeros before the port as its TLS policy has places in the list of policies.
 
-    The zeros before the port mean nothing to whoever connects, and tell the ways to one server apart.
+    Postfix looks up a policy by the text of the next hop, and the zeros do not change the port.
     """
-    way = list(WAYS).index(relay.tls)
+    zeros = list(POLICIES).index(relay.tls)
     if relay.waits or relay.authority:
-        way = len(WAYS) + (0 if relay.waits else 1 + relay.rank)
-    return f"[{relay.host}]:{'0' * way}{relay.port}"
+        zeros = len(POLICIES) + (0 if relay.waits else 1 + relay.rank)
+    return f"[{relay.host}]:{'0' * zeros}{relay.port}"
 
 
-def ways() -> tuple[tuple[str, str], ...]:
-    """Give patterns of next hops with the policy of each, for Postfix to fall back on.
+def policy_patterns() -> tuple[tuple[str, str], ...]:
+    """Return patterns of next hops with the policy of each.
 
-    No policy depends on a row that may come late or be gone while mail still waits for its next hop. Where a row with
-    an authority is gone, nothing is right: nobody outside has a certificate of the platform's own.
+    A policy follows from the text of the next hop and not from a row, since queued mail can outlive the row. Where the
+    row with the CA certificates of a relay is missing, only the platform's own CA is trusted: verification fails, and
+    mail is deferred.
     """
-    fixed = ((rf"/^\[.*\]:{'0' * zeros}[1-9]/", policy) for zeros, policy in tuple(enumerate(WAYS.values()))[1:])
-    return (*fixed, (rf"/^\[.*\]:{'0' * len(WAYS)}/", trusting("ca.pem")))
+    fixed = ((rf"/^\[.*\]:{'0' * zeros}[1-9]/", policy) for zeros, policy in tuple(enumerate(POLICIES.values()))[1:])
+    return (*fixed, (rf"/^\[.*\]:{'0' * len(POLICIES)}/", trusting_only("ca.pem")))
 
 
 def _here(directory: Directory) -> Iterator[Domain]:
