@@ -139,7 +139,7 @@ test-cluster: venv ## what the cluster of the tests promises, on clusters of its
 	$(PYTEST) e2e/cluster $(call REPORT,cluster) $(ARGS)
 
 # Each has a platform of its own, of 1.5 GiB.
-WORKERS ?= 4
+WORKERS ?= 3
 
 .PHONY: test-e2e
 test-e2e: venv ## real pods, real clients: builds images, starts the cluster, installs the chart

@@ -82,12 +82,12 @@ class Account:
             session.login(self.user, self.password)
         return session
 
-    def imap(self, port: int = 993) -> IMAPClient:
+    def imap(self, port: int = 993, timeout: float = SECONDS) -> IMAPClient:
         """A logged-in IMAP session."""
         if port == 993:
-            session = IMAPClient(self.hostname, port, ssl=True, ssl_context=self.context(), timeout=SECONDS)
+            session = IMAPClient(self.hostname, port, ssl=True, ssl_context=self.context(), timeout=timeout)
         else:
-            session = IMAPClient(self.hostname, port, ssl=False, timeout=SECONDS)
+            session = IMAPClient(self.hostname, port, ssl=False, timeout=timeout)
             session.starttls(self.context())
         with closing_on_refusal(session.shutdown):
             session.login(self.user, self.password)

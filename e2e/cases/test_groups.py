@@ -61,7 +61,7 @@ def test_unknown_members_are_named_and_an_empty_group_is_refused(platform: Platf
     wrong = (group(platform, "mixed", "alice", "ghost"), group(platform, "empty"), group(platform, "ghosts", "ghost"))
     with present(platform, *wrong, ready=False):
         assert "spec.members[1]" in verdict(platform, "Mailbox", "mixed", "UnknownMailbox")
-        assert "nobody" in verdict(platform, "Mailbox", "empty", "UnknownMailbox")
+        assert "no destination" in verdict(platform, "Mailbox", "empty", "UnknownMailbox")
         verdict(platform, "Mailbox", "ghosts", "UnknownMailbox")
         assert copies(platform, post(platform, "mixed@example.test")) == {"alice": 1}
         assert platform.answer("empty@example.test") == 550

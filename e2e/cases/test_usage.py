@@ -64,7 +64,7 @@ def test_usage_is_right_after_concurrent_changes_and_logs_no_error(platform: Pla
 
     def append(account: Account) -> None:
         for _ in range(4):
-            with account.imap() as session:
+            with account.imap(timeout=60) as session:  # forty logins at once, on a node busy with other cases
                 session.append("INBOX", mail)
 
     with ThreadPoolExecutor(40) as pool:
