@@ -16,7 +16,7 @@ from e2e import turns
 from e2e.cases.test_relayhosts import ANYWHERE, IMPLICIT, SUBMISSION, Provider, came, delivering, last, send
 from e2e.platform import manifest, password_secret
 from e2e.post import drained, flush, present
-from e2e.world.signed import tlsa
+from e2e.world.signed import tlsa, tlsa_of_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,8 @@ UNPROVEN = {
     "unvalidated": ("TLSFailed", "does not validate DNSSEC (no AD bit)"),
 }
 """Hosts, and the reason and words of the status of their relay hosts."""
+PROVEN = ("renewed", "whole", "led-on", "alias", "ALIAS")
+"""Hosts whose records are as servers on the internet have them."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ def zones(platform: Platform, world: World) -> Iterator[Zones]:
         f"{at}.bogus": [of_wrong],
         f"{at}.bogus-record": [of_wrong],
         f"{at}.stripped": [of_right],
+        "renewed": [f"A {wrong.address}"],
+        f"{at}.renewed": [of_right, of_wrong],  # the key before and the one after a change
+        "whole": [f"A {wrong.address}"],
+        f"{at}.whole": [tlsa_of_certificate(wrong.authority)],
+        "led-on": [f"A {wrong.address}"],
+        f"{at}.led-on": [f"CNAME {at}.renewed"],  # one record for many names
+        "alias": ["CNAME renewed"],
         "right": [f"A {right.address}"],
         "stripped": [f"A {clear.address}"],
     }
@@ -109,6 +118,18 @@ def test_a_relay_host_that_proves_itself_gets_the_mail(
         lines = platform.kube.logs(platform.namespace, pod["metadata"]["name"], "postfix").splitlines()
         (told,) = [line for line in lines if f"rh-{name}/" in line and "TLS connection established" in line]
         assert f"Verified TLS connection established to right.{zones.signed}" in told
+
+
+@pytest.mark.row("R7")
+@pytest.mark.parametrize("host", PROVEN)
+def test_records_of_every_usual_form_prove_a_relay_host(
+    platform: Platform, zones: Zones, alice: Account, elsewhere: Peer, host: str
+) -> None:
+    name = f"proven-{secrets.token_hex(2)}"
+    with present(platform, zones.relay(name, f"{host}.{zones.signed}")):
+        one = came(Provider(zones.wrong, ""), send(alice, "alice@example.org", elsewhere.recipient(ANYWHERE)))
+        assert (one.login, bool(one.tls)) == (USER, True)
+        delivering(platform, name, "True", "Delivered")
 
 
 @pytest.mark.row("R7")

@@ -144,6 +144,12 @@ def tlsa(certificate: Path) -> str:
     return f"TLSA 3 1 1 {sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
 
 
+def tlsa_of_certificate(certificate: Path) -> str:
+    """Give the record that this certificate alone matches, until it is renewed (selector Cert(0), RFC 6698, 2.1.2)."""
+    whole = load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+    return f"TLSA 3 0 1 {sha256(whole).hexdigest()}"
+
+
 def _spoil(zone: dns.zone.Zone, name: str) -> None:
     """Make the signatures of what a name has wrong, and leave those that deny what it has not."""
     node = zone.find_node(f"{name}.{zone.origin}")
